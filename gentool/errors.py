@@ -1,0 +1,24 @@
+"""The errors that a user can mend: one line each, with the exit code that the command line gives them."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class GentoolError(Exception):
+    """It cannot be done: the message names what, the value, and the remedy (exit code 1)."""
+
+    exit_code = 1
+
+
+class UsageError(GentoolError):
+    """It was wrongly asked: an option has a value that no input could make right (exit code 2)."""
+
+    exit_code = 2
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that is none of `known`, with the nearest one where one is near."""
+    known = list(known)
+    near = get_close_matches(name, known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return UsageError(f"unknown {kind} {name!r}{hint}; known: {', '.join(known)}")

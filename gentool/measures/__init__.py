@@ -1,0 +1,7 @@
+"""Generalization measures: one family a file, one function a measure, one registry."""
+
+from gentool.measures import margin, norms  # noqa: F401 - importing a family registers its measures
+from gentool.measures.measured import Log, Measured, Undefined, margins
+from gentool.measures.registry import MEASURES, evaluate
+
+__all__ = ["MEASURES", "Log", "Measured", "Undefined", "evaluate", "margins"]

@@ -1,0 +1,16 @@
+"""The margin of the training set, by itself."""
+
+from gentool.measures.measured import Measured
+from gentool.measures.registry import MEASURES
+
+
+@MEASURES.register
+def margin(net: Measured) -> float:
+    """Margin of the training set: at most a fraction ε of the points has a smaller one.
+
+        γ = k-th smallest of f(x)[y] − max_{j≠y} f(x)[j],  k = ⌈ε m⌉
+
+    Logits in evaluation mode, m training points without the confusion set, ε = 0.05 unless told; not interpolated.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    return net.gamma

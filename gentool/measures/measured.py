@@ -1,0 +1,103 @@
+"""The measured network: the canonical network with its margins, and what several measures share."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import log
+from typing import NewType
+
+import torch
+from torch import Tensor
+
+from gentool.network import Layer, Network
+
+Log = NewType("Log", float)
+"""A natural logarithm: what a measure returns whose value may be too large for a float."""
+
+
+class Undefined(Exception):
+    """The quantity does not exist for this network; the message says why. It becomes `null` with a note."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a measure is a function of.
+
+    `margins` holds the margin of each training point, shape (m,), float64; None where there is no data.
+    `epsilon` is the fraction of the margins that may lie below gamma. `biases` tells whether path norms count them.
+    """
+
+    network: Network
+    margins: Tensor | None = None  # (m,)
+    epsilon: float = 0.05
+    biases: bool = True
+    gamma_is_one: bool = False
+
+    @cached_property
+    def gamma(self) -> float:
+        """The margin of the training set: its ceil(epsilon m)-th smallest margin, not interpolated.
+
+        Raises Undefined where there is no data.
+        """
+        if self.gamma_is_one:
+            return 1.0
+        if self.margins is None:
+            raise Undefined("the margin is unknown without data")
+        if not bool(self.margins.isfinite().all()):
+            raise Undefined("some logits are NaN or infinite, so the margin does not exist")
+        return float(self.margins.kthvalue(margin_rank(self.epsilon, len(self.margins))).values)
+
+    @property
+    def log_gamma(self) -> float:
+        """log(gamma). Raises Undefined where gamma is not positive: the normalised measures do not exist then."""
+        if self.gamma <= 0:
+            raise Undefined(f"the margin gamma = {self.gamma:.6g} is not positive")
+        return log(self.gamma)
+
+    def with_unit_margin(self) -> "Measured":
+        """The same network with gamma = 1, for the `_unnormalized` form of a measure.
+
+        The network is shared, and with it the norms that were computed already.
+        """
+        return replace(self, gamma_is_one=True)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The weight layers, W_1 to W_d."""
+        return self.network.weight_layers
+
+    @property
+    def log_frobenius(self) -> list[float]:
+        """log of the Frobenius norm of each weight layer. Raises Undefined for NaN or infinite weights."""
+        return self._logs([layer.frobenius for layer in self.layers])
+
+    @property
+    def log_spectral(self) -> list[float]:
+        """log of the spectral norm of each weight layer as a matrix. Raises Undefined for NaN or infinite weights."""
+        return self._logs([layer.spectral for layer in self.layers])
+
+    def _logs(self, norms: list[float]) -> list[float]:
+        """Natural logarithms of norms, one a weight layer; minus infinity for a layer of zeros."""
+        for layer, norm in zip(self.layers, norms, strict=True):
+            if not math.isfinite(norm):
+                raise Undefined(f"layer {layer.name!r} has NaN or infinite weights")
+        return [log(norm) if norm > 0 else -math.inf for norm in norms]
+
+
+def margin_rank(epsilon: float, points: int) -> int:
+    """k = ceil(epsilon m), at least 1: which of the m sorted margins is gamma.
+
+    Rounded before the ceiling, so that 0.05 * 20, slightly above 1 in binary, gives 1 and not 2.
+    """
+    return max(1, math.ceil(round(epsilon * points, 9)))
+
+
+def margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """Margin of each point: its label's logit minus the largest of the others.
+
+    `logits` of shape (m, classes), `labels` of shape (m,); the result has shape (m,).
+    """
+    rows = torch.arange(len(labels), device=logits.device)
+    others = logits.clone()
+    others[rows, labels] = -torch.inf
+    return logits[rows, labels] - others.amax(dim=1)

@@ -1,0 +1,55 @@
+"""Products of layer norms over the margin: the l2 and spectral capacities, in the kernel view."""
+
+from math import log
+
+from gentool.measures.measured import Log, Measured
+from gentool.measures.registry import MEASURES
+
+
+@MEASURES.register_normalized
+def l2(net: Measured) -> Log:
+    """Frobenius-norm capacity, as the paper plots it.
+
+        γ⁻² ∏ᵢ ‖Wᵢ‖_F²
+
+    Wᵢ is the weight of layer i, γ the margin. The factor 4ᵈ of the bound is left out.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    return Log(sum(2 * F for F in net.log_frobenius) - 2 * net.log_gamma)
+
+
+@MEASURES.register_normalized
+def l2_bound(net: Measured) -> Log:
+    """Frobenius-norm capacity of the paper's bound.
+
+        γ⁻² ∏ᵢ 4 ‖Wᵢ‖_F²
+
+    Wᵢ is the weight of layer i, γ the margin.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    return Log(sum(log(4) + 2 * F for F in net.log_frobenius) - 2 * net.log_gamma)
+
+
+@MEASURES.register_normalized
+def spectral(net: Measured) -> Log:
+    """Spectral-norm capacity, as the paper plots it.
+
+        γ⁻² ∏ᵢ ‖Wᵢ‖₂²
+
+    Wᵢ is layer i as a matrix, a convolution as (out, in·k·k); γ the margin. The factors hᵢ of the bound are left out.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    return Log(sum(2 * S for S in net.log_spectral) - 2 * net.log_gamma)
+
+
+@MEASURES.register_normalized
+def spectral_bound(net: Measured) -> Log:
+    """Spectral-norm capacity of the paper's bound.
+
+        γ⁻² ∏ᵢ hᵢ ‖Wᵢ‖₂²
+
+    Wᵢ is layer i as a matrix, a convolution as (out, in·k·k); hᵢ its outputs (channels); γ the margin.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    layers = zip(net.layers, net.log_spectral, strict=True)
+    return Log(sum(log(layer.channels) + 2 * S for layer, S in layers) - 2 * net.log_gamma)

@@ -1,0 +1,124 @@
+"""The table of measures: each one a function whose docstring holds its formula and source.
+
+    @MEASURES.register
+    def spectral(net: Measured) -> Log: ...
+
+A measure that returns `Log` is a natural logarithm. One registered with `MEASURES.register_normalized` divides by
+the margin, and is reported a second time with gamma = 1 under its name with `_unnormalized`.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from gentool.errors import unknown
+from gentool.measures.measured import Log, Measured, Undefined
+
+Function = Callable[[Measured], float | None]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A named measure and what its docstring says of it."""
+
+    name: str
+    function: Function
+    summary: str
+    formula: str
+    source: str
+    is_log: bool
+
+
+@dataclass
+class Values:
+    """The values of some measures: the numbers, their log10, and why those that are missing do not exist."""
+
+    measures: dict[str, float | None] = field(default_factory=dict)
+    log10: dict[str, float | None] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class Measures:
+    """All measures by name, in the order of definition."""
+
+    def __init__(self) -> None:
+        self._measures: dict[str, Measure] = {}
+
+    def register(self, function: Function) -> Function:
+        """Add a measure; use as a decorator."""
+        summary, formula, source = _parts(function)
+        is_log = inspect.signature(function).return_annotation is Log
+        name = function.__name__
+        self._measures[name] = Measure(name, function, summary, formula, source, is_log)
+        return function
+
+    def register_normalized(self, function: Function) -> Function:
+        """Add a measure with the factor gamma^-2, and the same with gamma = 1 as `NAME_unnormalized`."""
+        self.register(function)
+        measure = self._measures[function.__name__]
+        name = f"{function.__name__}_unnormalized"
+        formula = measure.formula.removeprefix("γ⁻² ")
+        summary = f"{measure.summary.rstrip('.')}, without the margin."
+        self._measures[name] = Measure(
+            name,
+            lambda net: function(net.with_unit_margin()),
+            summary,
+            formula,
+            measure.source,
+            measure.is_log,
+        )
+        return function
+
+    def __iter__(self) -> Iterable[Measure]:
+        return iter(self._measures.values())
+
+    def select(self, names: Iterable[str] | None) -> list[Measure]:
+        """The measures of these names, or all; UsageError for a name that is none, with the nearest one."""
+        if names is None:
+            return list(self)
+        for name in names:
+            if name not in self._measures:
+                raise unknown("measure", name, self._measures)
+        return [self._measures[name] for name in names]
+
+
+MEASURES = Measures()
+
+
+def evaluate(net: Measured, measures: Iterable[Measure]) -> Values:
+    """The values of the measures of one network."""
+    values = Values()
+    for measure in measures:
+        try:
+            value = measure.function(net)
+        except Undefined as reason:
+            number, log10 = None, None
+            values.notes.append(f"{measure.name}: {reason}")
+        else:
+            number, log10 = _from_log(value) if measure.is_log else _from_number(value)
+            if number is None:
+                values.notes.append(f"{measure.name}: outside the range of a float; see log10")
+        values.measures[measure.name] = number
+        values.log10[measure.name] = log10
+    return values
+
+
+def _from_log(value: float) -> tuple[float | None, float | None]:
+    """(number, log10) of a natural logarithm; the number is None where a float cannot hold it."""
+    if value == -math.inf:
+        return 0.0, None
+    log10 = value / math.log(10)
+    return (math.exp(value) if -300 < log10 < 308 else None), log10
+
+
+def _from_number(value: float) -> tuple[float, float | None]:
+    """(number, log10), the latter None where the number is not positive."""
+    return value, (math.log10(value) if value > 0 else None)
+
+
+def _parts(function: Function) -> tuple[str, str, str]:
+    """Summary (first line), formula (the indented line) and source (last line) of a measure's docstring."""
+    lines = inspect.getdoc(function).splitlines()
+    formula = next(line.strip() for line in lines if line.startswith("    "))
+    return lines[0], formula, lines[-1].strip()

@@ -1,0 +1,29 @@
+"""A table of functions by name, filled by decorators: how models, data sets and schedules are added."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from gentool.errors import unknown
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+class Registry:
+    """Functions under their own names (underscores become hyphens), in the order of definition."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._functions: dict[str, Callable[..., object]] = {}
+
+    def register(self, function: Function) -> Function:
+        """Add a function; use as a decorator."""
+        self._functions[function.__name__.replace("_", "-")] = function
+        return function
+
+    def __getitem__(self, name: str) -> Callable[..., object]:
+        if name not in self._functions:
+            raise unknown(self.kind, name, self)
+        return self._functions[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._functions)
