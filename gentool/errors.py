@@ -1,4 +1,4 @@
-"""The errors that a user can mend: one line each, with the exit code that the command line gives them."""
+"""The errors that a user can mend: one line each, with an exit code for the command line."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -1,7 +1,8 @@
-"""Output files: whole or not at all, and never over something that a user had without being told to.
+"""Output files: whole or not at all, and never over what a user had without being told to.
 
-The trap avoided here: a program killed, or a disk that fills up, while a file is half-written. Everything goes
-to a temporary file in the same folder first, is flushed to the disk, and is then renamed, which is atomic.
+The trap avoided here: a program killed, or a disk that fills up, while a file is half-written.
+Everything goes to a temporary file in the same folder first, is flushed to the disk, and is then
+renamed, which is atomic.
 """
 
 import hashlib
@@ -22,7 +23,10 @@ class Existing(Enum):
 
 
 def check_output(path: Path, existing: Existing) -> bool:
-    """Whether `path` has to be written; GentoolError, before any work is done, if it cannot or must not be."""
+    """Whether `path` has to be written.
+
+    Raises GentoolError, before any work is done, where it cannot or must not be.
+    """
     folder = path.parent
     if path.is_dir():
         raise GentoolError(f"{path} is a folder; name a file with -o")
@@ -45,7 +49,8 @@ def check_output(path: Path, existing: Existing) -> bool:
 def write_whole(path: Path, content: bytes) -> None:
     """Write `content` to `path` at once: temporary file beside it, fsync, rename.
 
-    Raises GentoolError with the system's reason (disk full, no permission); `path` is then as it was.
+    Raises GentoolError with the system's reason (disk full, no permission); `path` is then as it
+    was.
     """
     temporary = None
     try:

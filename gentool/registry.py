@@ -1,4 +1,4 @@
-"""A table of functions by name, filled by decorators: how models, data sets and schedules are added."""
+"""A table of functions by name, filled by a decorator: models, data sets, schedules."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar

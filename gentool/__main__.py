@@ -1,0 +1,5 @@
+"""`python -m gentool` is `gentool`."""
+
+from gentool.cli import main
+
+main()

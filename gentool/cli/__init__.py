@@ -1,0 +1,88 @@
+"""The command line: options in, one call, files out. No mathematics, no torch before its time."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gentool import __version__
+from gentool.cli.measure import measure
+from gentool.cli.plot import plot
+from gentool.cli.train import train
+from gentool.console import say
+from gentool.errors import GentoolError
+
+# Without rich's boxes an error is one line, and --help starts in half the time.
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.command()(train)
+app.command()(measure)
+app.command()(plot)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"gentool {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def gentool(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Study why deep networks generalize: train them, measure them, plot the measures.
+
+    Each command reads and writes files, and prints the paths that it wrote.
+
+    \b
+    Example:
+      ckpt=$(gentool train --data digits --model mlp --force)
+      gentool measure --force "$ckpt" && gentool plot --force ./*.measures.json -o figure.png
+    """
+
+
+def main() -> None:
+    """Run the command line: one line on stderr for every error, and its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit code.
+
+    0 done, 1 it cannot be done, 2 wrongly asked, 130 interrupted.
+    """
+    if not arguments:
+        arguments = ["--help"]
+    try:
+        return app(arguments, prog_name="gentool", standalone_mode=False) or 0
+    except KeyboardInterrupt as interrupt:
+        say(str(interrupt) or "interrupted")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone: nobody is there to be told
+        return 1
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        message, code = _explained(error)
+        say(message)
+        return code
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """One line and an exit code for an error."""
+    if isinstance(error, GentoolError):
+        return str(error), error.exit_code
+    usage_error = typer.BadParameter.__bases__[0]  # typer shows it under no name of its own
+    if isinstance(error, usage_error):
+        return f"{error.format_message()} (--help shows the options)", 2
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return "out of memory; lower --batch-size, take a smaller --subset or another --device", 1
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror or error}", 1
+    return f"{type(error).__name__}: {error} (a defect of gentool; --debug shows where)", 1

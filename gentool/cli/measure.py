@@ -1,0 +1,133 @@
+"""`gentool measure`: from checkpoints to measure files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gentool.cli import options
+from gentool.cli.options import existing, use_device
+from gentool.cli.outputs import Job, jobs_for
+from gentool.console import print_table, progress, say
+from gentool.errors import GentoolError, UsageError
+from gentool.sources import default_data_dir
+
+if TYPE_CHECKING:
+    import torch
+
+    from gentool.measuring import MeasureOptions
+    from gentool.recipe import Json
+
+
+def measure(
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="CKPT...", help="Checkpoints.", show_default=False),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Measures to compute, as l2,spectral.", show_default="all")
+    ] = None,
+    no_data: Annotated[
+        bool, typer.Option("--no-data", help="Measure the weights alone, without margins.")
+    ] = False,
+    epsilon: Annotated[
+        float, typer.Option(help="Fraction of the training points with a margin below gamma.")
+    ] = 0.05,
+    list_measures: Annotated[
+        bool, typer.Option("--list", help="Print each measure's name, formula and source.")
+    ] = False,
+    output: options.Output = None,
+    data: options.DataOverride = None,
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure trained networks: margins and norm-based capacities, in float64.
+
+    The measures of CKPT.safetensors go to CKPT.measures.json beside it, or to the file (folder, for
+    several checkpoints) that -o names; -o - prints them, one JSON object a line.
+
+    \b
+    Example:
+      gentool measure --force mlp-digits-random-500-seed0.safetensors
+    """
+    if list_measures:
+        _print_list()
+        return
+    if not checkpoints:
+        raise UsageError("name one checkpoint or more, or --list")
+    if not 0 < epsilon < 1:
+        raise UsageError(f"--epsilon is {epsilon}; it has to be above 0 and below 1")
+    jobs = jobs_for(checkpoints, output, "measures", existing(force, skip_existing))
+    from gentool.measuring import MeasureOptions
+
+    asked = MeasureOptions(
+        only=tuple(only.split(",")) if only is not None else None,
+        use_data=not no_data,
+        epsilon=epsilon,
+        data=data,
+    )
+    where = use_device(device, threads)
+    failures = 0
+    for job in jobs:
+        try:
+            if job.is_wanted:
+                _measure(job, asked, where, data_dir or default_data_dir(), quiet)
+        except GentoolError as error:
+            if debug or len(jobs) == 1 or isinstance(error, UsageError):
+                raise
+            say(str(error))
+            failures += 1
+        else:
+            job.print_path()
+    if failures:
+        raise GentoolError(f"{failures} of {len(jobs)} checkpoints could not be measured")
+
+
+def _measure(
+    job: Job, asked: "MeasureOptions", device: "torch.device", data_dir: Path, quiet: bool
+) -> None:
+    """Measure one checkpoint and write its record."""
+    from gentool import checkpoint
+    from gentool.measuring import measure_checkpoint
+
+    with progress(quiet) as bar:
+        task = bar.add_task(f"{job.checkpoint.name}: margins", total=1.0)
+        record = measure_checkpoint(
+            checkpoint.read(job.checkpoint),
+            asked,
+            device=device,
+            data_dir=data_dir,
+            show_progress=not quiet,
+            on_batch=lambda fraction: bar.update(task, completed=fraction),
+        )
+    job.write(record)
+    if not quiet:
+        _show(record)
+
+
+def _show(record: "Json") -> None:
+    """The measures of a record as a table, and its notes, each once."""
+    rows = [
+        [name, _number(value), _number(record["log10"][name])]
+        for name, value in record["measures"].items()
+    ]
+    print_table(record["checkpoint"]["file"], ["measure", "value", "log10"], rows)
+    for reason in dict.fromkeys(note.partition(": ")[2] for note in record["notes"]):
+        say(f"note: {reason}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
+def _print_list() -> None:
+    """Print name, formula and source of every measure: a result, and so on stdout."""
+    from gentool.measures import MEASURES
+
+    for measure in MEASURES:
+        print(f"{measure.name}\n    {measure.formula}\n    {measure.summary}\n    {measure.source}")

@@ -1,0 +1,68 @@
+"""Options that several commands have, each declared once, and what they stand for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gentool.errors import UsageError
+from gentool.files import Existing
+
+if TYPE_CHECKING:
+    import torch
+
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; auto takes CUDA where there is one.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="GENTOOL_DATA",
+        help="Folder of the data sets.",
+        show_default="a cache folder of the user",
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads on the CPU.", show_default="as torch chooses")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave an output that exists as it is; exit 0.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+DataOverride = Annotated[
+    str | None,
+    typer.Option(
+        "--data", help="Where the training data is.", show_default="as the checkpoint says"
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="File, folder for several checkpoints, or - for stdout.",
+        show_default="beside the checkpoint",
+    ),
+]
+
+
+def existing(force: bool, skip_existing: bool) -> Existing:
+    """What --force and --skip-existing say about an output that exists."""
+    if force and skip_existing:
+        raise UsageError("--force and --skip-existing exclude each other")
+    if force:
+        return Existing.FORCE
+    return Existing.SKIP if skip_existing else Existing.ERROR
+
+
+def use_device(name: str, threads: int | None) -> "torch.device":
+    """The device that --device names, with as many CPU threads as --threads says."""
+    import torch
+
+    from gentool.device import resolve
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return resolve(name)

@@ -1,0 +1,67 @@
+"""Where the records of checkpoints go: beside them, into a file or a folder, or to stdout."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gentool import records
+from gentool.errors import GentoolError, UsageError
+from gentool.files import Existing, check_output
+from gentool.recipe import Json
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checkpoint and where its record goes, None for stdout.
+
+    It is not wanted where it exists already and --skip-existing was given.
+    """
+
+    checkpoint: Path
+    output: Path | None
+    is_wanted: bool
+
+    def write(self, record: Json) -> None:
+        """Write the record to its file, or print it as one line."""
+        if self.output is None:
+            print(records.dumps_line(record), flush=True)
+        else:
+            records.write(self.output, record)
+
+    def print_path(self) -> None:
+        """Print the path of the file, for the next command in a pipe."""
+        if self.output is not None:
+            print(self.output, flush=True)
+
+
+def jobs_for(
+    checkpoints: list[Path], output: str | None, kind: str, existing: Existing
+) -> list[Job]:
+    """One job a checkpoint, all outputs checked before any work is done.
+
+    Raises UsageError where two checkpoints would write one file, GentoolError where a checkpoint is
+    missing or an output cannot or must not be written.
+    """
+    for checkpoint in checkpoints:
+        if not checkpoint.exists():
+            raise GentoolError(f"{checkpoint} does not exist")
+    if output == "-":
+        return [Job(checkpoint, None, True) for checkpoint in checkpoints]
+    paths = [_path(checkpoint, output, kind, len(checkpoints) > 1) for checkpoint in checkpoints]
+    if twice := {str(path) for path in paths if paths.count(path) > 1}:
+        raise UsageError(f"several checkpoints would write {', '.join(sorted(twice))}")
+    return [
+        Job(checkpoint, path, check_output(path, existing))
+        for checkpoint, path in zip(checkpoints, paths, strict=True)
+    ]
+
+
+def _path(checkpoint: Path, output: str | None, kind: str, is_one_of_several: bool) -> Path:
+    name = f"{checkpoint.stem}.{kind}.json"
+    if output is None:
+        return checkpoint.with_name(name)
+    folder = Path(output)
+    if folder.is_dir():
+        return folder / name
+    if is_one_of_several:
+        raise GentoolError(f"{output} is not a folder; with several checkpoints -o names a folder")
+    return folder

@@ -1,0 +1,245 @@
+"""The data sets: each one decorated function that returns images as they are stored, and labels.
+
+uint8 images are scaled to [0, 1] and normalised by whoever uses them; float images are taken as
+they are.
+"""
+
+import contextlib
+import hashlib
+import os
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gentool.errors import GentoolError, UsageError
+from gentool.registry import Registry
+
+DATASETS = Registry("data set")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Images and labels for training and for testing.
+
+    `fingerprint` is a SHA-256 over what the data set was made from, the same on every machine.
+    """
+
+    train_images: Tensor  # (N, C, H, W), uint8 or float32
+    train_labels: Tensor  # (N,), int64
+    test_images: Tensor
+    test_labels: Tensor
+    classes: int
+    fingerprint: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        return tuple(self.train_images.shape[1:])
+
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel of the training images, scaled to [0, 1].
+
+        0 and 1 for float images, which are taken as they are; 1 in place of a deviation of 0.
+        """
+        channels = self.train_images.shape[1]
+        if self.train_images.dtype != torch.uint8:
+            return (0.0,) * channels, (1.0,) * channels
+        means, deviations = [], []
+        for channel in range(channels):
+            counts = torch.bincount(self.train_images[:, channel].flatten(), minlength=256).double()
+            values = torch.arange(256, dtype=torch.float64) / 255
+            mean = (counts @ values) / counts.sum()
+            variance = (counts @ (values - mean) ** 2) / counts.sum()
+            means.append(mean.item())
+            deviations.append(variance.sqrt().item() or 1.0)
+        return tuple(means), tuple(deviations)
+
+
+def load(data: str, data_dir: Path, show_progress: bool) -> DataSet:
+    """The data set that `data` names: a name in DATASETS, with `:PATH` for a folder or a file.
+
+    Raises UsageError for an unknown name, GentoolError where the data cannot be had or is damaged.
+    """
+    name, colon, path = data.partition(":")
+    function = DATASETS[name]
+    needs_path = name in ("folder", "npz")
+    if needs_path != bool(colon and path):
+        raise UsageError(
+            f"--data {data}: " + (f"write {name}:PATH" if needs_path else f"write {name}")
+        )
+    return function(Path(path) if needs_path else data_dir, show_progress)
+
+
+@DATASETS.register
+def digits(data_dir: Path, show_progress: bool) -> DataSet:
+    """The 1,797 8x8 images of scikit-learn's digits, embedded there; 1,442 for training, 355 for testing.
+
+    The split is fixed and stratified: within each class, in scikit-learn's order, every fifth image
+    is a test image. Grey values 0 to 16 are stored times 15, which normalisation undoes.
+    """
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    images = torch.from_numpy((source.images * 15).astype(np.uint8)).unsqueeze(1)
+    labels = torch.from_numpy(source.target.astype(np.int64))
+    is_test = torch.zeros(len(labels), dtype=torch.bool)
+    for digit in range(10):
+        is_test[(labels == digit).nonzero().flatten()[4::5]] = True
+    return _of_arrays(images[~is_test], labels[~is_test], images[is_test], labels[is_test])
+
+
+@DATASETS.register
+def cifar10(data_dir: Path, show_progress: bool) -> DataSet:
+    """CIFAR-10: 50,000 training and 10,000 test images of 3x32x32. Krizhevsky, 2009."""
+    return _of_torchvision("CIFAR10", data_dir, show_progress)
+
+
+@DATASETS.register
+def mnist(data_dir: Path, show_progress: bool) -> DataSet:
+    """MNIST: 60,000 training and 10,000 test images of 1x28x28. LeCun et al., 1998."""
+    return _of_torchvision("MNIST", data_dir, show_progress)
+
+
+@DATASETS.register
+def fashion_mnist(data_dir: Path, show_progress: bool) -> DataSet:
+    """Fashion-MNIST: 60,000 training and 10,000 test images of 1x28x28. Xiao et al., 2017."""
+    return _of_torchvision("FashionMNIST", data_dir, show_progress)
+
+
+@DATASETS.register
+def folder(path: Path, show_progress: bool) -> DataSet:
+    """An ImageFolder tree: PATH/train/CLASS/*.jpg and PATH/test/CLASS/*.jpg, all of one size."""
+    from gentool.image_folder import read_folder
+
+    return DataSet(*read_folder(path, show_progress))
+
+
+@DATASETS.register
+def npz(path: Path, show_progress: bool) -> DataSet:
+    """Keras's keys in a NumPy archive: x_train, y_train, x_test, y_test.
+
+    Images of shape (N, H, W) or (N, H, W, C), channels last, or vectors (N, F); uint8 or floats.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    except FileNotFoundError:
+        raise GentoolError(f"{path} does not exist") from None
+    except KeyError as error:
+        raise GentoolError(
+            f"{path} has no {error.args[0]}; it needs x_train, y_train, x_test and y_test"
+        ) from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
+        raise GentoolError(f"{path} is no whole npz archive of numbers ({error})") from error
+    train = _npz_images(arrays["x_train"], f"{path}: x_train")
+    test = _npz_images(arrays["x_test"], f"{path}: x_test")
+    if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
+        raise GentoolError(
+            f"{path}: x_train and x_test differ in the shape or type of their images"
+        )
+    train_labels = _npz_labels(arrays["y_train"], len(train), f"{path}: y_train")
+    test_labels = _npz_labels(arrays["y_test"], len(test), f"{path}: y_test")
+    return _of_arrays(train, train_labels, test, test_labels)
+
+
+def _npz_images(images: np.ndarray, name: str) -> Tensor:
+    """Images as (N, C, H, W). GentoolError for a shape or type that is none of those documented."""
+    if images.ndim not in (2, 3, 4) or 0 in images.shape:
+        raise GentoolError(
+            f"{name} has shape {images.shape}; it needs (N, H, W, C), (N, H, W) or (N, F)"
+        )
+    if images.ndim == 4 and images.shape[3] > 4 and images.shape[1] <= 4:
+        raise GentoolError(f"{name} has shape {images.shape}; channels come last, transpose it")
+    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+        raise GentoolError(f"{name} is of type {images.dtype}; images are uint8 or floats")
+    if images.dtype != np.uint8:
+        images = images.astype(np.float32)
+        if not np.isfinite(images).all():
+            raise GentoolError(f"{name} has values that are NaN, infinite or too large for float32")
+    if images.ndim == 2:
+        images = images[:, None, None, :]
+    elif images.ndim == 3:
+        images = images[:, None]
+    else:
+        images = images.transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(images))
+
+
+def _npz_labels(labels: np.ndarray, images: int, name: str) -> Tensor:
+    """Labels as (N,). GentoolError unless they are whole numbers from 0, one for each image."""
+    if labels.shape not in ((images,), (images, 1)):
+        raise GentoolError(
+            f"{name} has shape {labels.shape}; it needs one label for each of {images} images"
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+        raise GentoolError(
+            f"{name} is of type {labels.dtype} or negative; labels are whole numbers from 0"
+        )
+    if labels.max() >= 100_000:
+        raise GentoolError(f"{name} has label {labels.max()}; labels are whole numbers from 0")
+    return torch.from_numpy(labels.reshape(-1).astype(np.int64))
+
+
+def _of_arrays(
+    train_images: Tensor, train_labels: Tensor, test_images: Tensor, test_labels: Tensor
+) -> DataSet:
+    """A data set of arrays, with as many classes as its largest label says."""
+    digest = hashlib.sha256()
+    for array in (train_images, train_labels, test_images, test_labels):
+        digest.update(f"{tuple(array.shape)} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array.numpy()))
+    classes = max(2, int(torch.cat([train_labels, test_labels]).max()) + 1)
+    return DataSet(
+        train_images, train_labels, test_images, test_labels, classes, digest.hexdigest()
+    )
+
+
+def _of_torchvision(name: str, data_dir: Path, show_progress: bool) -> DataSet:
+    """One of torchvision's data sets, downloaded by it where it is not in `data_dir` yet."""
+    from torchvision import datasets
+
+    kind: Callable = getattr(datasets, name)
+    halves = []
+    for train in (True, False):
+        try:
+            halves.append(kind(data_dir, train=train, download=False))
+        except Exception:  # not there, or damaged: torchvision says so in many ways; download it
+            with _download_output(show_progress):
+                halves.append(_downloaded(kind, name, data_dir, train))
+    arrays = []
+    for half in halves:
+        images = torch.as_tensor(half.data)
+        images = images.unsqueeze(1) if images.dim() == 3 else images.permute(0, 3, 1, 2)
+        arrays += [images.contiguous(), torch.as_tensor(half.targets, dtype=torch.int64)]
+    return _of_arrays(*arrays)
+
+
+def _downloaded(kind: Callable, name: str, data_dir: Path, train: bool) -> torch.utils.data.Dataset:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        return kind(data_dir, train=train, download=True)
+    except Exception as error:  # whatever it is, the ways out are the same
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise GentoolError(
+            f"{name} is not in {data_dir} and cannot be downloaded ({reason}); put torchvision's files "
+            "there or name their folder with --data-dir, use your own images with --data folder:DIR, "
+            "or the embedded --data digits"
+        ) from error
+
+
+@contextlib.contextmanager
+def _download_output(show_progress: bool) -> contextlib.AbstractContextManager:
+    """torchvision's bar goes to stderr, where people are shown progress, and nothing to stdout."""
+    with contextlib.ExitStack() as stack:
+        where = sys.stderr
+        if not (show_progress and sys.stderr.isatty()):
+            where = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stderr(where))
+        stack.enter_context(contextlib.redirect_stdout(where))
+        yield

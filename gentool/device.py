@@ -1,0 +1,42 @@
+"""Where to compute: the device that an option names, and what a record says of it."""
+
+import platform
+
+import numpy
+import torch
+
+from gentool.errors import GentoolError, UsageError
+
+
+def resolve(name: str) -> torch.device:
+    """The device of `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; auto takes CUDA where there is one.
+
+    Raises UsageError for another name, GentoolError for a device that this machine does not have.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+        raise UsageError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:N, mps")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise GentoolError(
+            f"there is no device {name!r}: torch {torch.__version__} sees "
+            f"{torch.cuda.device_count()} CUDA devices; use --device cpu"
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise GentoolError("there is no device 'mps' on this machine; use --device cpu")
+    return torch.device(name)
+
+
+def describe(device: torch.device) -> str:
+    """A device in words, as `cpu` or `cuda (NVIDIA H100)`."""
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }

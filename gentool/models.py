@@ -1,0 +1,200 @@
+"""The models: VGGs and MLPs, each one decorated function, with nothing after the output layer."""
+
+import inspect
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gentool.errors import GentoolError, UsageError
+from gentool.recipe import Recipe
+from gentool.registry import Registry
+
+MODELS = Registry("model")
+
+Shape = tuple[int, int, int]
+"""Channels, height and width of one input."""
+
+
+class VGG(nn.Module):
+    """Stacks of 3x3 convolutions with max pooling after each, then linear layers."""
+
+    def __init__(self, features: nn.Sequential, classifier: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+        self.flatten = nn.Flatten()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.flatten(self.features(images)))
+
+
+@MODELS.register
+def vgg(
+    input_shape: Shape,
+    classes: int,
+    *,
+    batch_norm: bool = True,
+    dropout: float = 0.0,
+    width: float = 1.0,
+) -> nn.Module:
+    """The paper's VGG: two convolutions each of 64, 128, 256, 512 channels, a hidden layer of 512.
+
+    2x2 max pooling after the first three stacks, 4x4 after the last (the maximum, as in the first
+    author's later code); for 32x32 inputs and ten classes 4.95 million weights. Batch norm, where
+    on, is on every convolution; dropout, where on, is after each stack and before the output.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    stacks = _scaled([[64] * 2, [128] * 2, [256] * 2, [512] * 2], width)
+    features, outputs = _features(input_shape, stacks, [2, 2, 2, 4], batch_norm, dropout)
+    [[hidden]] = _scaled([[512]], width)
+    layers = [nn.Linear(outputs, hidden), nn.ReLU(), *_dropout(dropout), nn.Linear(hidden, classes)]
+    return VGG(features, nn.Sequential(*layers))
+
+
+def _torchvision_vgg(name: str, stacks: list[list[int]]) -> None:
+    """Register a VGG of torchvision's feature stacks with one linear layer after them."""
+
+    def vgg(
+        input_shape: Shape,
+        classes: int,
+        *,
+        batch_norm: bool = True,
+        dropout: float = 0.0,
+        width: float = 1.0,
+    ) -> nn.Module:
+        poolings = [2] * len(stacks)
+        features, outputs = _features(
+            input_shape, _scaled(stacks, width), poolings, batch_norm, dropout
+        )
+        return VGG(features, nn.Sequential(*_dropout(dropout), nn.Linear(outputs, classes)))
+
+    vgg.__name__ = name
+    MODELS.register(vgg)
+
+
+# Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015, configurations A, B, D, E
+_torchvision_vgg("vgg11", [[64], [128], [256] * 2, [512] * 2, [512] * 2])
+_torchvision_vgg("vgg13", [[64] * 2, [128] * 2, [256] * 2, [512] * 2, [512] * 2])
+_torchvision_vgg("vgg16", [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3])
+_torchvision_vgg("vgg19", [[64] * 2, [128] * 2, [256] * 4, [512] * 4, [512] * 4])
+
+
+@MODELS.register
+def mlp(
+    input_shape: Shape,
+    classes: int,
+    *,
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+    depth: int = 1,
+    hidden: int = 512,
+) -> nn.Module:
+    """A multilayer perceptron: `depth` hidden layers of `hidden` ReLUs; depth 0 is linear."""
+    modules: list[tuple[str, nn.Module]] = [("flatten", nn.Flatten())]
+    units = math.prod(input_shape)
+    for i in range(1, depth + 1):
+        modules.append((f"hidden{i}", nn.Linear(units, hidden)))
+        if batch_norm:
+            modules.append((f"norm{i}", nn.BatchNorm1d(hidden)))
+        modules.append((f"relu{i}", nn.ReLU()))
+        if dropout:
+            modules.append((f"dropout{i}", nn.Dropout(dropout)))
+        units = hidden
+    return nn.Sequential(OrderedDict([*modules, ("output", nn.Linear(units, classes))]))
+
+
+def options_of(model: str) -> dict[str, object]:
+    """The options that a model has, with their defaults: the keyword arguments of its function."""
+    parameters = inspect.signature(MODELS[model]).parameters.values()
+    return {
+        option.name: option.default for option in parameters if option.kind is option.KEYWORD_ONLY
+    }
+
+
+def with_defaults(model: str, given: Mapping[str, object]) -> dict[str, object]:
+    """The options of a model: those given (not None), its defaults for the others.
+
+    Raises UsageError for an unknown model, and for an option that this model does not have.
+    """
+    known = options_of(model)
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in given:
+        if name not in known:
+            flags = ", ".join(f"--{option.replace('_', '-')}" for option in known)
+            raise UsageError(f"{model} has no option --{name.replace('_', '-')}; it has {flags}")
+    return known | given
+
+
+def build(recipe: Recipe) -> nn.Module:
+    """The module of a recipe on the meta device: names and shapes, no memory and no values yet.
+
+    Raises UsageError for an unknown model or an option that is missing, GentoolError where its
+    pooling does not allow the input shape.
+    """
+    if recipe.input_shape is None or recipe.classes is None:
+        raise GentoolError("the recipe lacks the input shape or the number of classes")
+    options = {name: getattr(recipe, name) for name in options_of(recipe.model)}
+    if missing := [name for name, value in options.items() if value is None]:
+        raise GentoolError(f"the recipe lacks {', '.join(missing)}, which {recipe.model} needs")
+    with torch.device("meta"):
+        return MODELS[recipe.model](recipe.input_shape, recipe.classes, **options)
+
+
+def initialised(recipe: Recipe) -> nn.Module:
+    """The module of a recipe with its initial weights, on the CPU.
+
+    Weights are drawn from N(0, 2 / fan-in), the output layer's from N(0, 1 / fan-in) (He et al.,
+    ICCV 2015); biases are 0, batch norm is the identity. The draw depends on the seed alone and
+    touches no global generator.
+    """
+    model = build(recipe).to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(recipe.seed)
+    layers = [module for module in model.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    for layer in layers:
+        gain = "linear" if layer is layers[-1] else "relu"
+        nn.init.kaiming_normal_(layer.weight, nonlinearity=gain, generator=generator)
+        nn.init.zeros_(layer.bias)
+    for module in model.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.reset_parameters()
+    return model
+
+
+def _features(
+    input_shape: Shape,
+    stacks: list[list[int]],
+    poolings: list[int],
+    batch_norm: bool,
+    dropout: float,
+) -> tuple[nn.Sequential, int]:
+    """Stacks of 3x3 convolutions with max pooling after each, and how many outputs they have."""
+    channels, height, width = input_shape
+    layers: list[nn.Module] = []
+    for stack, pooling in zip(stacks, poolings, strict=True):
+        for outputs in stack:
+            layers.append(nn.Conv2d(channels, outputs, kernel_size=3, padding=1))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(outputs))
+            layers.append(nn.ReLU())
+            channels = outputs
+        layers += [nn.MaxPool2d(pooling), *_dropout(dropout)]
+        height, width = height // pooling, width // pooling
+    if min(height, width) < 1:
+        smallest = math.prod(poolings)
+        raise GentoolError(
+            f"the VGG pools by {smallest} in all and needs images of {smallest}x{smallest} or "
+            f"more, not {input_shape[1]}x{input_shape[2]}; choose --model mlp or other data"
+        )
+    return nn.Sequential(*layers), channels * height * width
+
+
+def _scaled(stacks: list[list[int]], width: float) -> list[list[int]]:
+    """Channels times the width, each at least 1."""
+    return [[max(1, round(channels * width)) for channels in stack] for stack in stacks]
+
+
+def _dropout(probability: float) -> list[nn.Module]:
+    return [nn.Dropout(probability)] if probability else []

@@ -1,0 +1,30 @@
+"""What the tests share: a small trained network on disk, made once, and a cache that is nobody's."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gentool.cli import run
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """No test reads or writes the cache of the user who runs it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("GENTOOL_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A checkpoint of an MLP of 16 units that fits 100 digits with random labels."""
+    path = tmp_path_factory.mktemp("trained") / "mlp.safetensors"
+    options = "--model mlp --hidden 16 --data digits --labels random --subset 100 --lr 0.1 --quiet"
+    assert run(["train", *options.split(), "-o", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def checkpoint(trained, tmp_path) -> Path:
+    """A copy of the trained checkpoint in a folder of its own."""
+    return Path(shutil.copy(trained, tmp_path / "mlp.safetensors"))

@@ -1,0 +1,104 @@
+"""The models: the layers that the papers name, options that fit, initial weights from the seed."""
+
+import pytest
+import torch
+from torch import nn
+
+from gentool.errors import GentoolError, UsageError
+from gentool.models import MODELS, build, initialised, with_defaults
+from gentool.recipe import Recipe
+
+
+def recipe(model, input_shape=(3, 32, 32), seed=0, **options):
+    return Recipe(
+        model=model, input_shape=input_shape, classes=10, seed=seed, **with_defaults(model, options)
+    )
+
+
+def weights(model):
+    return [tuple(p.shape) for name, p in model.named_parameters() if p.dim() > 1]
+
+
+def test_the_papers_vgg_has_ten_weight_layers_and_4_95_million_weights():
+    """Two 3x3 convolutions each of 64, 128, 256, 512 channels, a hidden layer of 512, ten outputs."""
+    shapes = weights(build(recipe("vgg")))
+    channels = [3, 64, 64, 128, 128, 256, 256, 512, 512]
+    convolutions = [(o, i, 3, 3) for i, o in zip(channels, channels[1:], strict=False)]
+    assert shapes == [*convolutions, (512, 512), (10, 512)]
+    assert sum(torch.Size(shape).numel() for shape in shapes) == 4_949_184
+
+
+@pytest.mark.parametrize("name", ["vgg11", "vgg13", "vgg16", "vgg19"])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_a_vgg_has_torchvisions_feature_stack(name, batch_norm):
+    """Same names, same shapes: torchvision's weights load into the features."""
+    import torchvision
+
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, f"{name}_bn" if batch_norm else name)().features
+    ours = build(recipe(name, batch_norm=batch_norm)).features
+    assert {n: t.shape for n, t in ours.state_dict().items()} == {
+        n: t.shape for n, t in theirs.state_dict().items()
+    }
+
+
+def test_an_mlp_has_depth_hidden_layers():
+    assert weights(build(recipe("mlp", (1, 8, 8), depth=2, hidden=5))) == [(5, 64), (5, 5), (10, 5)]
+    assert weights(build(recipe("mlp", (1, 8, 8), depth=0))) == [(10, 64)]
+
+
+def test_width_scales_every_layer_of_a_vgg():
+    assert weights(build(recipe("vgg", width=0.25)))[-3:] == [
+        (128, 128, 3, 3),
+        (128, 128),
+        (10, 128),
+    ]
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("options", [{}, {"batch_norm": False}, {"dropout": 0.5}])
+def test_nothing_comes_after_the_output_layer(name, options):
+    """Logits of both signs: a ReLU there would clip them, and margins would lose their meaning."""
+    model = initialised(recipe(name, **options)).eval()
+    assert isinstance(list(model.modules())[-1], nn.Linear)
+    logits = model(torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    assert logits.shape == (4, 10)
+    assert logits.min() < 0 < logits.max()
+
+
+def test_images_too_small_for_the_pooling_are_refused():
+    """2x2 three times and 4x4 once take 32 pixels, five times 2x2 as well."""
+    assert build(recipe("vgg", (1, 64, 32)))
+    with pytest.raises(GentoolError, match="needs images of 32x32 or more, not 28x28"):
+        build(recipe("vgg", (1, 28, 28)))
+
+
+def test_an_option_that_a_model_does_not_have_is_refused():
+    with pytest.raises(UsageError, match="vgg has no option --hidden; it has --batch-norm"):
+        with_defaults("vgg", {"hidden": 64})
+
+
+def test_an_unknown_model_is_answered_with_the_nearest():
+    with pytest.raises(UsageError, match=r"unknown model 'vgg15' \(did you mean 'vgg1\d'\?\)"):
+        with_defaults("vgg15", {})
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    """The same seed, the same weights; torch's global generator is neither read nor moved."""
+    before = torch.get_rng_state()
+    first = initialised(recipe("mlp")).state_dict()
+    torch.rand(3)
+    again = initialised(recipe("mlp")).state_dict()
+    other = initialised(recipe("mlp", seed=1)).state_dict()
+    torch.set_rng_state(before)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["output.weight"], other["output.weight"])
+
+
+def test_initial_weights_have_he_variance():
+    """Var = 2 / fan-in before a ReLU, 1 / fan-in before the output, within five standard errors."""
+    state = initialised(recipe("mlp", hidden=1000)).state_dict()
+    for name, gain in [("hidden1.weight", 2), ("output.weight", 1)]:
+        weight = state[name]
+        spread = 5 * (2 / weight.numel()) ** 0.5
+        assert weight.var().item() * weight.shape[1] == pytest.approx(gain, rel=spread)
