@@ -21,6 +21,7 @@ from gentool.errors import GentoolError, UsageError
 from gentool.registry import Registry
 
 DATASETS = Registry("data set")
+NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def load(data: str, data_dir: Path, show_progress: bool) -> DataSet:
 
 @DATASETS.register
 def digits(data_dir: Path, show_progress: bool) -> DataSet:
-    """The 1,797 8x8 images of scikit-learn's digits, embedded there; 1,442 for training, 355 for testing.
+    """scikit-learn's embedded digits: 1,442 training and 355 test images of 1x8x8.
 
     The split is fixed and stratified: within each class, in scikit-learn's order, every fifth image
     is a test image. Grey values 0 to 16 are stored times 15, which normalisation undoes.
@@ -127,16 +128,14 @@ def npz(path: Path, show_progress: bool) -> DataSet:
     Images of shape (N, H, W) or (N, H, W, C), channels last, or vectors (N, F); uint8 or floats.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in NPZ_KEYS if name in archive}
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None
-    except KeyError as error:
-        raise GentoolError(
-            f"{path} has no {error.args[0]}; it needs x_train, y_train, x_test and y_test"
-        ) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
         raise GentoolError(f"{path} is no whole npz archive of numbers ({error})") from error
+    if missing := [name for name in NPZ_KEYS if name not in arrays]:
+        raise GentoolError(f"{path} has no {missing[0]}; it needs {', '.join(NPZ_KEYS)}")
     train = _npz_images(arrays["x_train"], f"{path}: x_train")
     test = _npz_images(arrays["x_test"], f"{path}: x_test")
     if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
@@ -175,7 +174,7 @@ def _npz_labels(labels: np.ndarray, images: int, name: str) -> Tensor:
     """Labels as (N,). GentoolError unless they are whole numbers from 0, one for each image."""
     if labels.shape not in ((images,), (images, 1)):
         raise GentoolError(
-            f"{name} has shape {labels.shape}; it needs one label for each of {images} images"
+            f"{name} has shape {labels.shape}; one label is needed for each of {images} images"
         )
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
         raise GentoolError(
@@ -227,9 +226,9 @@ def _downloaded(kind: Callable, name: str, data_dir: Path, train: bool) -> torch
     except Exception as error:  # whatever it is, the ways out are the same
         reason = " ".join(str(error).split()) or type(error).__name__
         raise GentoolError(
-            f"{name} is not in {data_dir} and cannot be downloaded ({reason}); put torchvision's files "
-            "there or name their folder with --data-dir, use your own images with --data folder:DIR, "
-            "or the embedded --data digits"
+            f"{name} is not in {data_dir} and cannot be downloaded ({reason}); put torchvision's "
+            "files there or name their folder with --data-dir, use your own images with "
+            "--data folder:DIR, or the embedded --data digits"
         ) from error
 
 

@@ -40,7 +40,7 @@ class Draw:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over indices, given labels and true labels of the subset, then the confusion set."""
+        """SHA-256 over indices, given and true labels of the subset, then of the confusion set."""
         digest = hashlib.sha256()
         for part in (self.subset, self.confusion):
             for numbers in (part.indices, part.labels, part.true_labels):
@@ -68,8 +68,8 @@ def draw(
         )
     if size + confusion > available:
         raise GentoolError(
-            f"--confusion is {confusion}, but beside the subset of {size} the training set has only "
-            f"{available - size} images; lower --subset or --confusion"
+            f"--confusion is {confusion}, but beside the subset of {size} the training set has "
+            f"only {available - size} images; lower --subset or --confusion"
         )
     order = np.random.RandomState([seed, _ORDER]).permutation(available)
     random_labels = np.random.RandomState([seed, _LABELS]).randint(data.classes, size=available)
@@ -88,7 +88,7 @@ def draw(
 
 
 def _is_random(labels: str | float, size: int) -> np.ndarray:
-    """Which of the drawn images have random labels: round(size * fraction) of them, at even distances.
+    """Which of the drawn images have random labels: round(size * fraction), at even distances.
 
     The images are in random order already; even distances make the count right for every prefix
     too. In fractions, for 100 * 0.29 is less than 29 in binary.

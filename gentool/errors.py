@@ -16,6 +16,12 @@ class UsageError(GentoolError):
     exit_code = 2
 
 
+class Interrupted(GentoolError):
+    """The user stopped it: the message says what was kept and how to go on (exit code 130)."""
+
+    exit_code = 130
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that is none of `known`, with the nearest one where one is near."""
     known = list(known)

@@ -87,15 +87,15 @@ def _decoded(files: list[Path], show_progress: bool) -> Tensor:
             if decoded is None:
                 decoded = np.empty((len(files), *image.shape), dtype=np.uint8)
             if image.shape != decoded.shape[1:]:
-                sizes = [
-                    "x".join(map(str, shape[:2])) for shape in (image.shape, decoded.shape[1:])
-                ]
-                raise GentoolError(
-                    f"{files[i]} is {sizes[0]}, but {files[0]} is {sizes[1]}; resize them to one size"
-                )
+                size, first = _size(image.shape), _size(decoded.shape[1:])
+                raise GentoolError(f"{files[i]} is {size}, but {files[0]} is {first}; resize them")
             decoded[i] = image
             bar.update(task, completed=i + 1)
     return torch.from_numpy(np.ascontiguousarray(decoded.transpose(0, 3, 1, 2)))
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape[:2]))
 
 
 def _decode(file: Path) -> np.ndarray:

@@ -137,7 +137,7 @@ def default_stem(asked: Recipe, shape: Mapping[str, object]) -> str:
     return "-".join([*parts, f"seed{asked.seed}"])
 
 
-def _whole(low: int, high: int = 2**31 - 1) -> Callable[[object], bool]:
+def _whole(low: int, high: int = 2**53) -> Callable[[object], bool]:
     return lambda value: type(value) is int and low <= value <= high
 
 

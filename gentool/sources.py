@@ -1,4 +1,4 @@
-"""Where data sets are, and what they are called. No torch, so that the command line can ask at once."""
+"""Where data sets are, and what they are called. No torch: the command line asks at once."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the tests share: a small trained network on disk, made once, and a cache that is nobody's."""
+"""What the tests share: a small trained network on disk, and a cache that is nobody's."""
 
 import shutil
 from pathlib import Path
@@ -25,6 +25,6 @@ def trained(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def checkpoint(trained, tmp_path) -> Path:
+def saved(trained, tmp_path) -> Path:
     """A copy of the trained checkpoint in a folder of its own."""
     return Path(shutil.copy(trained, tmp_path / "mlp.safetensors"))

@@ -1,4 +1,4 @@
-"""Checkpoints: one file that anyone can load, the same bytes for the same run, damage told in one line."""
+"""Checkpoints: a file that anyone can load, the same bytes for the same run, damage in one line."""
 
 import json
 import struct
@@ -33,7 +33,7 @@ def test_the_tensors_are_a_plain_state_dict(trained):
 
 
 def test_the_metadata_is_one_key_that_tells_all(trained):
-    """Recipe with the facts of the draw, outcome, versions; nothing that changes from run to run."""
+    """Recipe with the facts of the draw, outcome, versions; nothing that changes by run."""
     about = metadata(trained)
     assert set(about) == {"format", "recipe", "outcome", "versions"}
     assert about["recipe"]["hidden"] == 16
@@ -57,18 +57,9 @@ def test_the_model_that_comes_back_is_in_evaluation_mode(trained):
     assert {p.device.type for p in model.parameters()} == {"cpu"}
 
 
-def test_half_precision_weights_are_read_as_float32(checkpoint_path):
-    rewrite(
-        checkpoint_path, lambda tensors: tensors.update({k: t.half() for k, t in tensors.items()})
-    )
-    assert checkpoint.read(checkpoint_path).model().output.weight.dtype == torch.float32
-
-
-@pytest.fixture
-def checkpoint_path(trained, tmp_path):
-    path = tmp_path / "mlp.safetensors"
-    path.write_bytes(trained.read_bytes())
-    return path
+def test_half_precision_weights_are_read_as_float32(saved):
+    rewrite(saved, lambda tensors: tensors.update({k: t.half() for k, t in tensors.items()}))
+    assert checkpoint.read(saved).model().output.weight.dtype == torch.float32
 
 
 def _cut(path):
@@ -110,12 +101,12 @@ def _folder(path):
         (lambda path: save_file(load_file(path), path), "another program"),
     ],
 )
-def test_a_damaged_file_is_told_in_one_line(checkpoint_path, damage, words):
+def test_a_damaged_file_is_told_in_one_line(saved, damage, words):
     """The line names the file and what is wrong with it."""
-    damage(checkpoint_path)
+    damage(saved)
     with pytest.raises(GentoolError, match=words) as error:
-        checkpoint.read(checkpoint_path)
-    assert str(checkpoint_path) in str(error.value)
+        checkpoint.read(saved)
+    assert str(saved) in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -131,10 +122,10 @@ def test_a_damaged_file_is_told_in_one_line(checkpoint_path, damage, words):
         ),
     ],
 )
-def test_tensors_that_do_not_fit_the_recipe_are_named(checkpoint_path, change, words):
-    rewrite(checkpoint_path, change)
+def test_tensors_that_do_not_fit_the_recipe_are_named(saved, change, words):
+    rewrite(saved, change)
     with pytest.raises(GentoolError, match=words):
-        checkpoint.read(checkpoint_path).model()
+        checkpoint.read(saved).model()
 
 
 @pytest.mark.parametrize(
@@ -148,10 +139,10 @@ def test_tensors_that_do_not_fit_the_recipe_are_named(checkpoint_path, change, w
         ("surprise", 1, "unknown keys"),
     ],
 )
-def test_a_recipe_that_no_gentool_wrote_is_refused(checkpoint_path, key, value, words):
+def test_a_recipe_that_no_gentool_wrote_is_refused(saved, key, value, words):
     """Without allocating what it asks for."""
-    about = metadata(checkpoint_path)
+    about = metadata(saved)
     about["recipe"][key] = value
-    rewrite(checkpoint_path, about=json.dumps(about))
+    rewrite(saved, about=json.dumps(about))
     with pytest.raises(GentoolError, match=words):
-        checkpoint.read(checkpoint_path).model()
+        checkpoint.read(saved).model()

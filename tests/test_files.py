@@ -7,7 +7,7 @@ from gentool.files import Existing, check_output, write_whole
 
 
 def test_a_file_is_written_whole(tmp_path):
-    """The content is there, readable by others as the umask says, and nothing else is in the folder."""
+    """The content is there, readable as the umask says, and nothing else is in the folder."""
     path = tmp_path / "a.json"
     write_whole(path, b"new")
     assert path.read_bytes() == b"new"

@@ -1,5 +1,7 @@
 """The models: the layers that the papers name, options that fit, initial weights from the seed."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -20,12 +22,12 @@ def weights(model):
 
 
 def test_the_papers_vgg_has_ten_weight_layers_and_4_95_million_weights():
-    """Two 3x3 convolutions each of 64, 128, 256, 512 channels, a hidden layer of 512, ten outputs."""
+    """Twice 64, 128, 256, 512 channels of 3x3 kernels, a hidden layer of 512, ten outputs."""
     shapes = weights(build(recipe("vgg")))
     channels = [3, 64, 64, 128, 128, 256, 256, 512, 512]
-    convolutions = [(o, i, 3, 3) for i, o in zip(channels, channels[1:], strict=False)]
+    convolutions = [(outputs, inputs, 3, 3) for inputs, outputs in pairwise(channels)]
     assert shapes == [*convolutions, (512, 512), (10, 512)]
-    assert sum(torch.Size(shape).numel() for shape in shapes) == 4_949_184
+    assert sum(torch.Size(shape).numel() for shape in shapes) == 4_950_720
 
 
 @pytest.mark.parametrize("name", ["vgg11", "vgg13", "vgg16", "vgg19"])

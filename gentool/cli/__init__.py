@@ -10,7 +10,7 @@ from gentool.cli.measure import measure
 from gentool.cli.plot import plot
 from gentool.cli.train import train
 from gentool.console import say
-from gentool.errors import GentoolError
+from gentool.errors import GentoolError, Interrupted
 
 # Without rich's boxes an error is one line, and --help starts in half the time.
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -58,10 +58,10 @@ def run(arguments: list[str]) -> int:
     if not arguments:
         arguments = ["--help"]
     try:
-        return app(arguments, prog_name="gentool", standalone_mode=False) or 0
-    except KeyboardInterrupt as interrupt:
-        say(str(interrupt) or "interrupted")
-        return 130
+        code = app(arguments, prog_name="gentool", standalone_mode=False) or 0
+        if code == Interrupted.exit_code:  # typer has caught the KeyboardInterrupt and said nothing
+            say("interrupted; nothing was written")
+        return code
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone: nobody is there to be told
         return 1

@@ -7,6 +7,7 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.options import existing
+from gentool.console import say
 from gentool.files import check_output
 
 
@@ -46,3 +47,13 @@ def plot(
     if not check_output(output, existing(force, skip_existing)):
         print(output)
         return
+    from gentool import plot as figures
+    from gentool.records import merge, read
+
+    figures.check_format(output)
+    prepared = figures.chart(merge(map(read, records)), x, y, by)
+    if not quiet:
+        for warning in prepared.warnings:
+            say(f"note: {warning}")
+    figures.write(figures.draw(prepared), output)
+    print(output)

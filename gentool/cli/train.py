@@ -11,7 +11,7 @@ import typer
 from gentool.cli import options
 from gentool.cli.options import existing, use_device
 from gentool.console import progress, say
-from gentool.errors import GentoolError, UsageError
+from gentool.errors import GentoolError, Interrupted, UsageError
 from gentool.files import check_output
 from gentool.recipe import Outcome, Recipe, default_stem, parse_labels
 from gentool.sources import default_data_dir
@@ -185,7 +185,7 @@ def _train(
                 recipe, sets, where, state_path=state, resume=resume, on_epoch=show
             )
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(_how_to_resume(state)) from None
+            raise Interrupted(_how_to_resume(state)) from None
     checkpoint.write(path, model, recipe, outcome)
     state.unlink(missing_ok=True)
     if not quiet:

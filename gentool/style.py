@@ -1,0 +1,77 @@
+"""How figures look: words for keys, and one colour and marker for one thing in all of them."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+# Okabe and Ito's colours, told apart with every kind of colour vision.
+BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+SKY, PURPLE, BLACK = "#56B4E9", "#CC79A7", "#000000"
+_FIXED = {"true": (BLUE, "o"), "random": (VERMILION, "s")}
+_OTHERS = [(GREEN, "^"), (ORANGE, "D"), (SKY, "v"), (PURPLE, "P"), (BLACK, "X")]
+
+_WORDS = {
+    "recipe.subset": "training-set size",
+    "recipe.hidden": "hidden units",
+    "recipe.confusion": "confusion-set size",
+    "recipe.labels": "labels",
+    "recipe.width": "width",
+    "recipe.depth": "hidden layers",
+    "recipe.seed": "seed",
+    "recipe.model": "model",
+    "recipe.data": "data",
+    "outcome.train_error": "training error",
+    "outcome.test_error": "test error",
+    "outcome.confusion_error": "error on the confusion set",
+    "outcome.train_loss": "training loss",
+    "outcome.test_loss": "test loss",
+    "outcome.epochs": "epochs",
+    "margin": "margin γ",
+    "l2": "ℓ2 norm capacity",
+    "l1_path": "ℓ1-path norm capacity",
+    "l2_path": "ℓ2-path norm capacity",
+    "spectral": "spectral norm capacity",
+    "sharpness": "sharpness",
+    "expected_sharpness": "expected sharpness",
+}
+_SUFFIXES = {
+    "_unnormalized": "without the margin",
+    "_operator": "operator view",
+    "_maxpool": "largest path at max pooling",
+    "_bound": "with the bound's constants",
+}
+
+
+def words(key: str) -> str:
+    """A key as an axis says it; unknown keys as they are."""
+    if key in _WORDS:
+        return _WORDS[key]
+    for suffix, meaning in _SUFFIXES.items():
+        if key.endswith(suffix) and (words_before := words(key.removesuffix(suffix))):
+            joint = ", " if "(" in words_before else " ("
+            return f"{words_before.removesuffix(')')}{joint}{meaning})"
+    return key
+
+
+def looks(labels: Sequence[str]) -> list[dict[str, object]]:
+    """Colour and marker of each label: true and random have their own everywhere."""
+    others = [label for label in labels if label not in _FIXED]
+    found = []
+    for label in labels:
+        colour, marker = _FIXED.get(label) or _OTHERS[others.index(label) % len(_OTHERS)]
+        found.append({"color": colour, "marker": marker, "markersize": 5, "linewidth": 1.6})
+    return found
+
+
+def tidy(axes: Axes) -> None:
+    """A light grid, and no frame on the side where no axis is."""
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def number(value: float) -> str:
+    """A plain number, thousands as K: 300, 1.4K, 50K."""
+    if value >= 1000:
+        return f"{value / 1000:.3g}K"
+    return f"{value:.3g}"
