@@ -25,6 +25,6 @@ class Interrupted(GentoolError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that is none of `known`, with the nearest one where one is near."""
     known = list(known)
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return UsageError(f"unknown {kind} {name!r}{hint}; known: {', '.join(known)}")

@@ -146,16 +146,21 @@ def build(recipe: Recipe) -> nn.Module:
 def initialised(recipe: Recipe) -> nn.Module:
     """The module of a recipe with its initial weights, on the CPU.
 
-    Weights are drawn from N(0, 2 / fan-in), the output layer's from N(0, 1 / fan-in) (He et al.,
-    ICCV 2015); biases are 0, batch norm is the identity. The draw depends on the seed alone and
-    touches no global generator.
+    With batch norm the weights are PyTorch's default, uniform with variance 1 / (3 fan-in): the
+    scale does not matter to the function, and a small one lets a learning rate turn the weights
+    far. Without it they are normal with variance 2 / fan-in, the output layer's 1 / fan-in, so that
+    the signal neither fades nor explodes (He et al., ICCV 2015). Biases are 0, batch norm is the
+    identity. The draw depends on the seed alone and touches no global generator.
     """
     model = build(recipe).to_empty(device="cpu")
     generator = torch.Generator().manual_seed(recipe.seed)
     layers = [module for module in model.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
     for layer in layers:
-        gain = "linear" if layer is layers[-1] else "relu"
-        nn.init.kaiming_normal_(layer.weight, nonlinearity=gain, generator=generator)
+        if recipe.batch_norm:
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+        else:
+            gain = "linear" if layer is layers[-1] else "relu"
+            nn.init.kaiming_normal_(layer.weight, nonlinearity=gain, generator=generator)
         nn.init.zeros_(layer.bias)
     for module in model.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):

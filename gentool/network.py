@@ -1,9 +1,10 @@
 """The canonical network: the layers of a trained network as an explicit list, batch norm folded in.
 
-Every measure is of this network, so that one w means one thing throughout. It is the same function as the trained
-network in evaluation mode: dropout is the identity there, and batch norm an affine map with fixed statistics, which
-is folded into the weight layer before it. The trap: folding holds in evaluation mode only, and only for batch norm
-that directly follows a weight layer; anything else is refused by name rather than treated approximately.
+Every measure is of this network, so that one w means one thing throughout. It is the same function
+as the trained network in evaluation mode: dropout is the identity there, and batch norm an affine
+map with fixed statistics, which is folded into the weight layer before it. The trap: folding holds
+in evaluation mode only, and only for batch norm that directly follows a weight layer; anything else
+is refused by name rather than treated approximately.
 """
 
 import copy
@@ -48,19 +49,20 @@ class Layer:
 
     @cached_property
     def matrix(self) -> Tensor:
-        """The weight as a matrix, (out, in) or for a convolution (out, in/groups * k * k): the kernel view."""
+        """The kernel view: the weight as (out, in), or for a convolution (out, in/groups * k * k)."""
         return self.module.weight.detach().flatten(1)
 
     @cached_property
     def frobenius(self) -> float:
-        """Frobenius norm of the weight, scaled so that no square overflows; NaN or infinite where a weight is."""
+        """Frobenius norm, scaled so that no square overflows; NaN or infinite where a weight is."""
         return float(torch.linalg.vector_norm(self.matrix / self._scale) * self._scale)
 
     @cached_property
     def spectral(self) -> float:
         """Spectral norm of the matrix: the root of the top eigenvalue of its smaller Gram matrix.
 
-        Exact to rounding in float64, and much cheaper than a singular value decomposition where the matrix is wide.
+        Exact to rounding in float64, and much cheaper than a singular value decomposition where the
+        matrix is wide.
         """
         W = self.matrix / self._scale
         if not bool(W.isfinite().all()):
@@ -75,7 +77,7 @@ class Layer:
 
     @property
     def channels(self) -> int:
-        """Outputs in the kernel view: output channels of a convolution, outputs of a linear layer."""
+        """Outputs in the kernel view: channels of a convolution, outputs of a linear layer."""
         return self.module.weight.shape[0]
 
     @property
@@ -86,7 +88,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """The canonical network: an explicit chain of layers, the first fed with an example of `input_shape`."""
+    """The canonical network: an explicit chain of layers; an example has `input_shape`."""
 
     layers: tuple[Layer, ...]
     input_shape: tuple[int, int, int]
@@ -125,11 +127,13 @@ class Network:
 def canonical(model: nn.Module, input_shape: tuple[int, int, int]) -> Network:
     """The canonical network of a trained model, which is left as it is.
 
-    `model` is any module that is a plain chain of convolutions, linear layers, batch norm after those, ReLU, max,
-    average and adaptive average pooling, flattening and dropout. `input_shape` is (channels, height, width).
+    `model` is any module that is a plain chain of convolutions, linear layers, batch norm after
+    those, ReLU, max, average and adaptive average pooling, flattening and dropout. `input_shape` is
+    (channels, height, width).
 
-    Raises GentoolError, naming the layer, where the model has one that cannot be treated exactly, is not a chain,
-    does not fit the input shape, or computes something that its layers do not account for.
+    Raises GentoolError, naming the layer, where the model has one that cannot be treated exactly,
+    is not a chain, does not fit the input shape, or computes something that its layers do not
+    account for.
     """
     steps = _chain(copy.deepcopy(model).to("cpu", torch.float64).eval())
     layers = _with_shapes(_fold_batch_norm(steps), input_shape)
@@ -139,7 +143,7 @@ def canonical(model: nn.Module, input_shape: tuple[int, int, int]) -> Network:
 
 
 def _chain(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The leaf modules of a model in the order in which its forward pass calls them, dropout left out."""
+    """The leaf modules of a model in the order of its forward pass, dropout left out."""
     if isinstance(model, (*EXACT_LAYERS, *_BATCH_NORM)):
         return [(type(model).__name__.lower(), model)]
     try:
@@ -198,13 +202,14 @@ def _step(node: fx.Node, model: nn.Module) -> list[tuple[str, nn.Module]]:
         return [(node.name, function())]
     name = getattr(node.target, "__name__", node.target)
     raise GentoolError(
-        f"{name!r} is called as a function, not held as a layer; make it a module of torch.nn to measure this model"
+        f"{name!r} is called as a function, not held as a layer; make it a module of torch.nn to "
+        "measure this model"
     )
 
 
-# Functions that the forward passes of published VGGs and MLPs call without a module, by what they are. `view` and
-# `reshape` are taken for the flattening that they nearly always are: the check of the whole function, below, would
-# find one that is not.
+# Functions that the forward passes of published VGGs and MLPs call without a module, by what they
+# are. `view` and `reshape` are taken for the flattening that they nearly always are: the check of
+# the whole function, below, would find one that is not.
 _FUNCTIONS: dict[Callable[..., object] | str, Callable[[], nn.Module]] = {
     torch.flatten: nn.Flatten,
     "flatten": nn.Flatten,
@@ -217,7 +222,7 @@ _FUNCTIONS: dict[Callable[..., object] | str, Callable[[], nn.Module]] = {
 
 
 def _fold_batch_norm(steps: list[tuple[str, nn.Module]]) -> list[tuple[str, nn.Module]]:
-    """Batch norm folded into the weight layer before it: W' = s W, b' = s (b - mean) + shift, s = scale / std."""
+    """Batch norm folded into the layer before it: W' = s W, b' = s (b - mean) + shift, s = scale/std."""
     folded: list[tuple[str, nn.Module]] = []
     for name, module in steps:
         if not isinstance(module, _BATCH_NORM):
@@ -233,7 +238,7 @@ def _fold_batch_norm(steps: list[tuple[str, nn.Module]]) -> list[tuple[str, nn.M
 
 @torch.no_grad()
 def _folded(layer: nn.Module, norm: nn.Module, name: str) -> nn.Module:
-    """A copy of a weight layer that computes what it and the batch norm after it compute in evaluation mode."""
+    """A copy of a weight layer that computes what it and the batch norm after it compute."""
     if norm.running_mean is None or norm.running_var is None:
         raise GentoolError(
             f"batch norm {name!r} has no running statistics and so no fixed function to measure"
@@ -277,7 +282,7 @@ def _with_shapes(
 
 
 def _check_same_function(model: nn.Module, network: Network) -> None:
-    """Compare the logits of the model and of its layers on random images: what the list missed shows here."""
+    """Compare the logits of the model and of its layers on random images: omissions show here."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, *network.input_shape, generator=generator, dtype=torch.float64)
     reference = copy.deepcopy(model).to("cpu", torch.float64).eval()

@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -124,7 +125,7 @@ def _panel(
     plain = [lookup(record, y) for record, _ in points]
     exists = [value is not None or log is not None for value, log in zip(plain, logs, strict=True)]
     is_log = len(finite) == sum(exists) > 0 and (
-        max(finite) - min(finite) >= DECADES_FOR_LOG or None in plain
+        max(finite) - min(finite) >= DECADES_FOR_LOG or plain.count(None) > logs.count(None)
     )
     values = logs if is_log else plain
     groups: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -244,7 +245,8 @@ def write(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, PDF or SVG, by its name; the same figure gives the same bytes."""
     content = io.BytesIO()
     dates = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix, {})
-    figure.savefig(content, format=path.suffix[1:], dpi=200, metadata=dates)
+    with rc_context({"svg.hashsalt": "gentool"}):  # SVG has names in it, random ones unless salted
+        figure.savefig(content, format=path.suffix[1:], dpi=200, metadata=dates)
     write_whole(path, content.getvalue())
 
 

@@ -70,8 +70,8 @@ def merge(records: Iterable[Record]) -> list[Record]:
     """One record a checkpoint: those about the same one, by its SHA-256, put together in order.
 
     Measures add up. A value takes the place of a null, since one command may have been without the
-    data that another had. Raises GentoolError where two records hold different values of one measure:
-    they were made with other settings, and drawing either would be a guess.
+    data that another had. Raises GentoolError where two records hold different values of one
+    measure: they were made with other settings, and drawing either would be a guess.
     """
     merged: dict[str, Record] = {}
     for record in records:

@@ -10,7 +10,8 @@ def margin(net: Measured) -> float:
 
         γ = k-th smallest of f(x)[y] − max_{j≠y} f(x)[j],  k = ⌈ε m⌉
 
-    Logits in evaluation mode, m training points without the confusion set, ε = 0.05 unless told; not interpolated.
+    Logits in evaluation mode, m training points without the confusion set, ε = 0.05 unless told;
+    not interpolated.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return net.gamma

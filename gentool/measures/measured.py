@@ -16,15 +16,19 @@ Log = NewType("Log", float)
 
 
 class Undefined(Exception):
-    """The quantity does not exist for this network; the message says why. It becomes `null` with a note."""
+    """The quantity does not exist for this network; the message says why.
+
+    It becomes `null` with a note.
+    """
 
 
 @dataclass(frozen=True)
 class Measured:
     """What a measure is a function of.
 
-    `margins` holds the margin of each training point, shape (m,), float64; None where there is no data.
-    `epsilon` is the fraction of the margins that may lie below gamma. `biases` tells whether path norms count them.
+    `margins` holds the margin of each training point, shape (m,), float64; None where there is no
+    data. `epsilon` is the fraction of the margins that may lie below gamma. `biases` tells whether
+    path norms count them.
     """
 
     network: Network
@@ -49,7 +53,7 @@ class Measured:
 
     @property
     def log_gamma(self) -> float:
-        """log(gamma). Raises Undefined where gamma is not positive: the normalised measures do not exist then."""
+        """log(gamma). Raises Undefined where gamma is not positive: nothing is normalised by it then."""
         if self.gamma <= 0:
             raise Undefined(f"the margin gamma = {self.gamma:.6g} is not positive")
         return log(self.gamma)
@@ -68,12 +72,12 @@ class Measured:
 
     @property
     def log_frobenius(self) -> list[float]:
-        """log of the Frobenius norm of each weight layer. Raises Undefined for NaN or infinite weights."""
+        """log of each weight layer's Frobenius norm. Raises Undefined for NaN or infinite weights."""
         return self._logs([layer.frobenius for layer in self.layers])
 
     @property
     def log_spectral(self) -> list[float]:
-        """log of the spectral norm of each weight layer as a matrix. Raises Undefined for NaN or infinite weights."""
+        """log of the spectral norm of each weight layer as a matrix. Raises Undefined likewise."""
         return self._logs([layer.spectral for layer in self.layers])
 
     def _logs(self, norms: list[float]) -> list[float]:

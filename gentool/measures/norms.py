@@ -36,7 +36,8 @@ def spectral(net: Measured) -> Log:
 
         γ⁻² ∏ᵢ ‖Wᵢ‖₂²
 
-    Wᵢ is layer i as a matrix, a convolution as (out, in·k·k); γ the margin. The factors hᵢ of the bound are left out.
+    Wᵢ is layer i as a matrix, a convolution as (out, in·k·k); γ the margin. The factors hᵢ of the
+    bound are left out.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return Log(sum(2 * S for S in net.log_spectral) - 2 * net.log_gamma)
@@ -48,7 +49,8 @@ def spectral_bound(net: Measured) -> Log:
 
         γ⁻² ∏ᵢ hᵢ ‖Wᵢ‖₂²
 
-    Wᵢ is layer i as a matrix, a convolution as (out, in·k·k); hᵢ its outputs (channels); γ the margin.
+    Wᵢ is layer i as a matrix, a convolution as (out, in·k·k); hᵢ its outputs (channels); γ the
+    margin.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     layers = zip(net.layers, net.log_spectral, strict=True)

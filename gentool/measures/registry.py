@@ -3,8 +3,9 @@
     @MEASURES.register
     def spectral(net: Measured) -> Log: ...
 
-A measure that returns `Log` is a natural logarithm. One registered with `MEASURES.register_normalized` divides by
-the margin, and is reported a second time with gamma = 1 under its name with `_unnormalized`.
+A measure that returns `Log` is a natural logarithm. One registered with
+`MEASURES.register_normalized` divides by the margin, and is reported a second time with gamma = 1
+under its name with `_unnormalized`.
 """
 
 import inspect
@@ -32,7 +33,7 @@ class Measure:
 
 @dataclass
 class Values:
-    """The values of some measures: the numbers, their log10, and why those that are missing do not exist."""
+    """Values of measures: the numbers, their log10, and why those that are missing do not exist."""
 
     measures: dict[str, float | None] = field(default_factory=dict)
     log10: dict[str, float | None] = field(default_factory=dict)
@@ -54,7 +55,7 @@ class Measures:
         return function
 
     def register_normalized(self, function: Function) -> Function:
-        """Add a measure with the factor gamma^-2, and the same with gamma = 1 as `NAME_unnormalized`."""
+        """Add a measure with the factor gamma^-2, and with gamma = 1 as `NAME_unnormalized`."""
         self.register(function)
         measure = self._measures[function.__name__]
         name = f"{function.__name__}_unnormalized"
@@ -74,7 +75,7 @@ class Measures:
         return iter(self._measures.values())
 
     def select(self, names: Iterable[str] | None) -> list[Measure]:
-        """The measures of these names, or all; UsageError for a name that is none, with the nearest one."""
+        """The measures of these names, or all; UsageError, with the nearest, for one that is none."""
         if names is None:
             return list(self)
         for name in names:
@@ -118,7 +119,7 @@ def _from_number(value: float) -> tuple[float, float | None]:
 
 
 def _parts(function: Function) -> tuple[str, str, str]:
-    """Summary (first line), formula (the indented line) and source (last line) of a measure's docstring."""
+    """Summary (first line), formula (indented line) and source (last line) of a docstring."""
     lines = inspect.getdoc(function).splitlines()
     formula = next(line.strip() for line in lines if line.startswith("    "))
     return lines[0], formula, lines[-1].strip()
