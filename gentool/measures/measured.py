@@ -53,7 +53,7 @@ class Measured:
 
     @property
     def log_gamma(self) -> float:
-        """log(gamma). Raises Undefined where gamma is not positive: nothing is normalised by it then."""
+        """log(gamma). Raises Undefined where gamma is not positive: nothing divides by it then."""
         if self.gamma <= 0:
             raise Undefined(f"the margin gamma = {self.gamma:.6g} is not positive")
         return log(self.gamma)
@@ -72,7 +72,7 @@ class Measured:
 
     @property
     def log_frobenius(self) -> list[float]:
-        """log of each weight layer's Frobenius norm. Raises Undefined for NaN or infinite weights."""
+        """log of each layer's Frobenius norm. Raises Undefined for NaN or infinite weights."""
         return self._logs([layer.frobenius for layer in self.layers])
 
     @property

@@ -75,7 +75,7 @@ class Measures:
         return iter(self._measures.values())
 
     def select(self, names: Iterable[str] | None) -> list[Measure]:
-        """The measures of these names, or all; UsageError, with the nearest, for one that is none."""
+        """The measures of these names, or all; UsageError, with the nearest, for an unknown one."""
         if names is None:
             return list(self)
         for name in names:
