@@ -222,7 +222,7 @@ _FUNCTIONS: dict[Callable[..., object] | str, Callable[[], nn.Module]] = {
 
 
 def _fold_batch_norm(steps: list[tuple[str, nn.Module]]) -> list[tuple[str, nn.Module]]:
-    """Batch norm folded into the layer before: W' = s W, b' = s (b - mean) + shift, s = scale/std."""
+    """Batch norm folded into the layer before it: W' = s W, b' = s (b - mean) + shift."""
     folded: list[tuple[str, nn.Module]] = []
     for name, module in steps:
         if not isinstance(module, _BATCH_NORM):
