@@ -3,18 +3,20 @@
 #
 #   sh examples/quickstart.sh [FOLDER]
 #
-# Writes checkpoints, measure files and quickstart.png into FOLDER (quickstart/ if not named). Run again, it goes on
-# where it was interrupted and does nothing twice.
+# Writes checkpoints, measure files and quickstart.png into FOLDER (quickstart/ if not named). Run
+# again, it goes on where it was interrupted and does nothing twice.
 set -eu
 folder=$(mkdir -p "${1:-quickstart}" && cd "${1:-quickstart}" && pwd)
 cd "$(dirname "$0")/.."
 . examples/environment.sh
 
+# No pipe between the commands: sh would go on after a network that did not fit.
 for labels in true random; do
     for subset in 300 700 1400; do
-        gentool train --model mlp --data digits --labels "$labels" --subset "$subset" --must-fit \
-            --resume --skip-existing -o "$folder/$labels-$subset.safetensors"
+        gentool train --model mlp --data digits --labels "$labels" --subset "$subset" --lr 0.03 \
+            --must-fit --resume --skip-existing -o "$folder/$labels-$subset.safetensors"
     done
-done | xargs gentool measure --skip-existing |
-    xargs gentool plot --x recipe.subset --y l2 --y spectral --by recipe.labels \
-        --force -o "$folder/quickstart.png"
+done
+gentool measure --skip-existing "$folder"/true-*.safetensors "$folder"/random-*.safetensors
+gentool plot "$folder"/*.measures.json --x recipe.subset --y l2 --y spectral --by recipe.labels \
+    --force -o "$folder/quickstart.png"

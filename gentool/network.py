@@ -16,7 +16,10 @@ from functools import cached_property
 import torch
 from torch import Tensor, fx, nn
 
+from gentool import matrices
 from gentool.errors import GentoolError
+from gentool.operator_norm import Bounds, spectral_norm
+from gentool.operators import Operator
 
 WEIGHT_LAYERS = (nn.Conv2d, nn.Linear)
 POOLING_LAYERS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
@@ -45,7 +48,7 @@ class Layer:
 
     @property
     def has_weight(self) -> bool:
-        return isinstance(self.module, WEIGHT_LAYERS)
+        return type(self.module) in WEIGHT_LAYERS
 
     @cached_property
     def matrix(self) -> Tensor:
@@ -54,26 +57,35 @@ class Layer:
 
     @cached_property
     def frobenius(self) -> float:
-        """Frobenius norm, scaled so that no square overflows; NaN or infinite where a weight is."""
-        return float(torch.linalg.vector_norm(self.matrix / self._scale) * self._scale)
+        """Frobenius norm of the weight; NaN or infinite where a weight is."""
+        return matrices.frobenius(self.matrix)
 
     @cached_property
     def spectral(self) -> float:
-        """Spectral norm of the matrix: the root of the top eigenvalue of its smaller Gram matrix.
-
-        Exact to rounding in float64, and much cheaper than a singular value decomposition where the
-        matrix is wide.
-        """
-        W = self.matrix / self._scale
-        if not bool(W.isfinite().all()):
-            return float("nan")
-        gram = W @ W.T if W.shape[0] <= W.shape[1] else W.T @ W
-        return float(torch.linalg.eigvalsh(gram)[-1].clamp_min(0).sqrt() * self._scale)
+        """Spectral norm of the weight as a matrix; NaN where a weight is NaN or infinite."""
+        return matrices.spectral(self.matrix)
 
     @cached_property
-    def _scale(self) -> float:
-        """The largest absolute weight, or 1 where all are zero."""
-        return float(self.matrix.abs().amax()) or 1.0
+    def frobenius_operator(self) -> float:
+        """Frobenius norm of the layer as a linear map; of a linear layer that of its weight."""
+        operator = self._operator
+        return self.frobenius if operator is None else operator.frobenius()
+
+    @cached_property
+    def spectral_operator(self) -> Bounds:
+        """Spectral norm of the layer as a linear map, from below and from above.
+
+        Of a linear layer it is that of its weight, exact to rounding.
+        """
+        operator = self._operator
+        return Bounds(self.spectral, self.spectral) if operator is None else spectral_norm(operator)
+
+    @property
+    def _operator(self) -> Operator | None:
+        """The convolution as a linear map; None for a linear layer, whose weight is its matrix."""
+        if isinstance(self.module, nn.Linear):
+            return None
+        return Operator.of(self.module, self.in_shape, self.out_shape)
 
     @property
     def channels(self) -> int:
@@ -101,6 +113,10 @@ class Network:
     @property
     def classes(self) -> int:
         return self.layers[-1].out_shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return self.weight_layers[0].module.weight.device
 
     def module(self) -> nn.Sequential:
         """A fresh copy as one torch module, in float64, whose parameters a caller may change."""
@@ -144,8 +160,10 @@ def canonical(model: nn.Module, input_shape: tuple[int, int, int]) -> Network:
 
 def _chain(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """The leaf modules of a model in the order of its forward pass, dropout left out."""
-    if isinstance(model, (*EXACT_LAYERS, *_BATCH_NORM)):
-        return [(type(model).__name__.lower(), model)]
+    if type(model) in EXACT_LAYERS:
+        name = type(model).__name__.lower()
+        _check_exact(name, model)
+        return [(name, model)]
     try:
         graph = fx.symbolic_trace(model).graph
     except Exception as error:  # tracing runs the model's own code, which may raise anything
@@ -170,7 +188,17 @@ def _chain(model: nn.Module) -> list[tuple[str, nn.Module]]:
             break
         steps += _step(node, model)
         previous = node
-    return steps
+    return _with_own_names(steps)
+
+
+def _with_own_names(steps: list[tuple[str, nn.Module]]) -> list[tuple[str, nn.Module]]:
+    """A module that is used again, as one ReLU often is, gets a name of its own each time."""
+    names = [name for name, _ in steps]
+    seen: dict[str, int] = {}
+    for i, name in enumerate(names):
+        seen[name] = seen.get(name, 0) + 1
+        names[i] = name if seen[name] == 1 else f"{name}#{seen[name]}"
+    return [(name, module) for name, (_, module) in zip(names, steps, strict=True)]
 
 
 def _is_shape_arithmetic(node: fx.Node) -> bool:
@@ -188,15 +216,8 @@ def _step(node: fx.Node, model: nn.Module) -> list[tuple[str, nn.Module]]:
         module = model.get_submodule(node.target)
         if isinstance(module, _IDENTITY_IN_EVALUATION):
             return []
-        if getattr(module, "padding_mode", "zeros") != "zeros":
-            raise GentoolError(
-                f"layer {node.target!r} pads with {module.padding_mode!r}; only zeros are exact"
-            )
-        if isinstance(module, (*EXACT_LAYERS, *_BATCH_NORM)):
-            return [(node.target, module)]
-        raise GentoolError(
-            f"layer {node.target!r} is a {type(module).__name__}, which cannot be treated exactly"
-        )
+        _check_exact(node.target, module)
+        return [(node.target, module)]
     function = _FUNCTIONS.get(node.target)
     if function is not None:
         return [(node.name, function())]
@@ -205,6 +226,26 @@ def _step(node: fx.Node, model: nn.Module) -> list[tuple[str, nn.Module]]:
         f"{name!r} is called as a function, not held as a layer; make it a module of torch.nn to "
         "measure this model"
     )
+
+
+def _check_exact(name: str, module: nn.Module) -> None:
+    """Raise GentoolError, naming the layer, unless it is exactly what its type says.
+
+    By the exact type: a subclass may compute something else from the same weight, as PyTorch's
+    parametrizations do, and so may a hook.
+    """
+    if type(module) not in (*EXACT_LAYERS, *_BATCH_NORM):
+        raise GentoolError(
+            f"layer {name!r} is a {type(module).__name__}, which cannot be treated exactly"
+        )
+    if getattr(module, "padding_mode", "zeros") != "zeros":
+        raise GentoolError(
+            f"layer {name!r} pads with {module.padding_mode!r}; only zeros are exact"
+        )
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise GentoolError(
+            f"layer {name!r} has a hook on its forward pass, which cannot be treated exactly"
+        )
 
 
 # Functions that the forward passes of published VGGs and MLPs call without a module, by what they

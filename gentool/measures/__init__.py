@@ -1,6 +1,12 @@
 """Generalization measures: one family a file, one function a measure, one registry."""
 
-from gentool.measures import margin, norms  # noqa: F401 - importing a family registers its measures
+from gentool.measures import (  # noqa: F401 - importing a family registers its measures
+    margin,
+    norms,
+    paths,
+    sizes,
+    spectral,
+)
 from gentool.measures.measured import Log, Measured, Undefined, margins
 from gentool.measures.registry import MEASURES, evaluate
 

@@ -1,6 +1,6 @@
 """The margin of the training set, by itself."""
 
-from gentool.measures.measured import Measured
+from gentool.measures.measured import Log, Measured
 from gentool.measures.registry import MEASURES
 
 
@@ -15,3 +15,15 @@ def margin(net: Measured) -> float:
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return net.gamma
+
+
+@MEASURES.register
+def inverse_margin(net: Measured) -> Log:
+    """Inverse of the squared margin.
+
+        γ⁻²
+
+    γ is the margin of the training set.
+    Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
+    """
+    return Log(-2 * net.log_gamma)

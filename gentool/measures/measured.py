@@ -1,7 +1,8 @@
 """The measured network: the canonical network with its margins, and what several measures share."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import log
 from typing import NewType
@@ -28,14 +29,18 @@ class Measured:
 
     `margins` holds the margin of each training point, shape (m,), float64; None where there is no
     data. `epsilon` is the fraction of the margins that may lie below gamma. `biases` tells whether
-    path norms count them.
+    path norms count them, `largest_path` whether of the paths through a max pooling the largest
+    counts alone. `initial` is the canonical network before training, None where it is not known.
     """
 
     network: Network
     margins: Tensor | None = None  # (m,)
     epsilon: float = 0.05
     biases: bool = True
+    initial: Network | None = None
     gamma_is_one: bool = False
+    largest_path: bool = False
+    path_sums: dict[Hashable, float] = field(default_factory=dict, repr=False)  # found already
 
     @cached_property
     def gamma(self) -> float:
@@ -58,34 +63,64 @@ class Measured:
             raise Undefined(f"the margin gamma = {self.gamma:.6g} is not positive")
         return log(self.gamma)
 
-    def with_unit_margin(self) -> "Measured":
-        """The same network with gamma = 1, for the `_unnormalized` form of a measure.
-
-        The network is shared, and with it the norms that were computed already.
-        """
-        return replace(self, gamma_is_one=True)
-
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The weight layers, W_1 to W_d."""
         return self.network.weight_layers
 
     @property
+    def initial_layers(self) -> tuple[Layer, ...]:
+        """The weight layers before training. Raises Undefined where they are not known."""
+        if self.initial is None:
+            raise Undefined("the initial weights are not known, or this torch draws others")
+        return self.initial.weight_layers
+
+    @cached_property
+    def movements(self) -> list[Tensor]:
+        """What training added to each weight layer as a matrix: Wᵢ − Wᵢ⁰."""
+        layers = zip(self.layers, self.initial_layers, strict=True)
+        return [layer.matrix - initial.matrix for layer, initial in layers]
+
+    @property
     def log_frobenius(self) -> list[float]:
         """log of each layer's Frobenius norm. Raises Undefined for NaN or infinite weights."""
-        return self._logs([layer.frobenius for layer in self.layers])
+        return [log_norm(layer.frobenius) for layer in self.layers]
 
     @property
     def log_spectral(self) -> list[float]:
         """log of the spectral norm of each weight layer as a matrix. Raises Undefined likewise."""
-        return self._logs([layer.spectral for layer in self.layers])
+        return [log_norm(layer.spectral) for layer in self.layers]
 
-    def _logs(self, norms: list[float]) -> list[float]:
-        """Natural logarithms of norms, one a weight layer; minus infinity for a layer of zeros."""
-        for layer, norm in zip(self.layers, norms, strict=True):
-            if not math.isfinite(norm):
-                raise Undefined(f"layer {layer.name!r} has NaN or infinite weights")
-        return [log(norm) if norm > 0 else -math.inf for norm in norms]
+    @property
+    def log_frobenius_operator(self) -> list[float]:
+        """log of each layer's Frobenius norm as a linear map. Raises Undefined likewise."""
+        return [log_norm(layer.frobenius_operator) for layer in self.layers]
+
+    @property
+    def log_spectral_operator(self) -> list[float]:
+        """log of each layer's spectral norm as a linear map. Raises Undefined likewise."""
+        return [log_norm(layer.spectral_operator.lower) for layer in self.layers]
+
+    @property
+    def log_nonzero_spectral(self) -> list[float]:
+        """As log_spectral, to divide by. Raises Undefined where a layer is zero, too."""
+        if -math.inf in self.log_spectral:
+            layer = self.layers[self.log_spectral.index(-math.inf)]
+            raise Undefined(f"the weights of layer {layer.name!r} are all zero")
+        return self.log_spectral
+
+
+def log_norm(norm: float) -> float:
+    """log of a norm, minus infinity for 0. Raises Undefined where it is NaN or infinite."""
+    if not math.isfinite(norm):
+        raise Undefined("some weights are NaN or infinite")
+    return log(norm) if norm > 0 else -math.inf
+
+
+def log_sum(logs: Iterable[float]) -> Log:
+    """log of a sum, from the logarithms of its terms."""
+    terms = torch.tensor(list(logs), dtype=torch.float64)
+    return Log(float(torch.logsumexp(terms, dim=0)))
 
 
 def margin_rank(epsilon: float, points: int) -> int:

@@ -1,4 +1,4 @@
-"""Products of layer norms over the margin: the l2 and spectral capacities, in the kernel view."""
+"""Products of layer norms over the margin: the l2 and spectral capacities, in both views."""
 
 from math import log
 
@@ -55,3 +55,55 @@ def spectral_bound(net: Measured) -> Log:
     """
     layers = zip(net.layers, net.log_spectral, strict=True)
     return Log(sum(log(layer.channels) + 2 * S for layer, S in layers) - 2 * net.log_gamma)
+
+
+@MEASURES.register_normalized
+def l2_operator(net: Measured) -> Log:
+    """Frobenius-norm capacity, convolutions as linear maps.
+
+        γ⁻² ∏ᵢ ‖Aᵢ‖_F²
+
+    Aᵢ is layer i as the linear map it is, a convolution unrolled on its real spatial size; γ the
+    margin.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    return Log(sum(2 * F for F in net.log_frobenius_operator) - 2 * net.log_gamma)
+
+
+@MEASURES.register_normalized
+def l2_bound_operator(net: Measured) -> Log:
+    """Frobenius-norm capacity of the paper's bound, convolutions as linear maps.
+
+        γ⁻² ∏ᵢ 4 ‖Aᵢ‖_F²
+
+    Aᵢ is layer i as the linear map it is, a convolution unrolled on its real spatial size; γ the
+    margin.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    return Log(sum(log(4) + 2 * F for F in net.log_frobenius_operator) - 2 * net.log_gamma)
+
+
+@MEASURES.register_normalized
+def spectral_operator(net: Measured) -> Log:
+    """Spectral-norm capacity, convolutions as linear maps.
+
+        γ⁻² ∏ᵢ ‖Aᵢ‖₂²
+
+    Aᵢ is layer i as the linear map it is, its norm from below to a relative 10⁻⁶; γ the margin.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    return Log(sum(2 * S for S in net.log_spectral_operator) - 2 * net.log_gamma)
+
+
+@MEASURES.register_normalized
+def spectral_bound_operator(net: Measured) -> Log:
+    """Spectral-norm capacity of the paper's bound, convolutions as linear maps.
+
+        γ⁻² ∏ᵢ hᵢ ‖Aᵢ‖₂²
+
+    Aᵢ is layer i as the linear map it is, its norm from below to a relative 10⁻⁶; hᵢ all its output
+    units; γ the margin.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    layers = zip(net.layers, net.log_spectral_operator, strict=True)
+    return Log(sum(log(layer.units) + 2 * S for layer, S in layers) - 2 * net.log_gamma)

@@ -11,12 +11,16 @@ under its name with `_unnormalized`.
 import inspect
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gentool.errors import unknown
 from gentool.measures.measured import Log, Measured, Undefined
 
 Function = Callable[[Measured], float | None]
+
+# Settings of a measured network under which some measures are reported a second time.
+UNIT_MARGIN = {"gamma_is_one": True}
+LARGEST_PATH = {"largest_path": True}
 
 
 @dataclass(frozen=True)
@@ -57,19 +61,29 @@ class Measures:
     def register_normalized(self, function: Function) -> Function:
         """Add a measure with the factor gamma^-2, and with gamma = 1 as `NAME_unnormalized`."""
         self.register(function)
-        measure = self._measures[function.__name__]
-        name = f"{function.__name__}_unnormalized"
-        formula = measure.formula.removeprefix("γ⁻² ")
-        summary = f"{measure.summary.rstrip('.')}, without the margin."
-        self._measures[name] = Measure(
-            name,
-            lambda net: function(net.with_unit_margin()),
-            summary,
-            formula,
-            measure.source,
-            measure.is_log,
-        )
+        self._vary(function.__name__, "unnormalized", "without the margin", UNIT_MARGIN)
         return function
+
+    def register_path(self, function: Function) -> Function:
+        """As register_normalized, and both with one path through a max pooling as `_maxpool`."""
+        self.register_normalized(function)
+        name = function.__name__
+        self._vary(name, "maxpool", "the largest path sum alone through max pooling", LARGEST_PATH)
+        self._vary(f"{name}_maxpool", "unnormalized", "without the margin", UNIT_MARGIN)
+        return function
+
+    def _vary(self, name: str, suffix: str, words: str, settings: dict[str, bool]) -> None:
+        """Add a known measure again, of the same network with other settings."""
+        measure = self._measures[name]
+        self._measures[f"{name}_{suffix}"] = replace(
+            measure,
+            name=f"{name}_{suffix}",
+            function=lambda net: measure.function(replace(net, **settings)),
+            summary=f"{measure.summary.rstrip('.')}, {words}.",
+            formula=measure.formula.removeprefix("γ⁻² ")
+            if settings is UNIT_MARGIN
+            else measure.formula,
+        )
 
     def __iter__(self) -> Iterable[Measure]:
         return iter(self._measures.values())

@@ -1,0 +1,56 @@
+"""The largest eigenvalue of a symmetric map that is known only by what it does to vectors."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+MAX_STEPS = 600
+MAX_BASIS_BYTES = (
+    2**31
+)  # of the vectors that are kept; then the iteration starts over from its best
+
+
+def top_eigenvector(apply: Callable[[Tensor], Tensor], start: Tensor, tolerance: float) -> Tensor:
+    """A vector whose Rayleigh quotient is the largest eigenvalue, to a relative `tolerance`.
+
+    `apply` is symmetric and positive semidefinite, on tensors of the shape of `start`. Lanczos
+    iteration with full reorthogonalisation (Golub and Van Loan, Matrix Computations, 10.1 and
+    10.3). It stops where the residual r shows that the error, at most r and at most r² over the gap
+    to the next eigenvalue, is small enough; like every such iteration it can miss an eigenvalue
+    whose vector `start` has nothing of.
+    """
+    at_most = max(20, MAX_BASIS_BYTES // (start.element_size() * start.numel()))
+    taken, converged = 0, False
+    while not converged and taken < MAX_STEPS:
+        start, steps, converged = _iterate(apply, start, tolerance, min(at_most, MAX_STEPS - taken))
+        taken += steps
+    return start
+
+
+def _iterate(
+    apply: Callable[[Tensor], Tensor], start: Tensor, tolerance: float, steps: int
+) -> tuple[Tensor, int, bool]:
+    """The best vector of the Krylov space of so many steps, the steps, and whether it is enough."""
+    steps = min(steps, start.numel())
+    basis = start.new_empty(steps, start.numel())
+    projected = torch.zeros(steps, steps, dtype=torch.float64)
+    basis[0] = start.flatten() / start.norm()
+    for k in range(steps):
+        image = apply(basis[k].reshape_as(start)).flatten()
+        projected[k, k] = float(basis[k] @ image)
+        known = basis[: k + 1]
+        for _ in range(2):  # once leaves rounding behind, twice is enough
+            image = image - (known @ image) @ known
+        norm = float(image.norm())
+        values, vectors = torch.linalg.eigh(projected[: k + 1, : k + 1])
+        residual = norm * abs(float(vectors[-1, -1]))
+        gap = float(values[-1] - values[-2]) if k else 0.0
+        error = min(residual, residual**2 / gap if gap > 0 else math.inf)
+        converged = error <= tolerance * float(values[-1]) and (k > 1 or norm == 0)
+        if converged or k + 1 == steps:
+            break
+        projected[k, k + 1] = projected[k + 1, k] = norm
+        basis[k + 1] = image / norm
+    return (vectors[:, -1].to(known) @ known).reshape_as(start), k + 1, converged
