@@ -165,7 +165,7 @@ def _chain(model: nn.Module) -> list[tuple[str, nn.Module]]:
         _check_exact(name, model)
         return [(name, model)]
     try:
-        graph = fx.symbolic_trace(model).graph
+        graph = _Tracer().trace(model)
     except Exception as error:  # tracing runs the model's own code, which may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GentoolError(f"cannot list the layers of {type(model).__name__}: {reason}") from error
@@ -189,6 +189,14 @@ def _chain(model: nn.Module) -> list[tuple[str, nn.Module]]:
         steps += _step(node, model)
         previous = node
     return _with_own_names(steps)
+
+
+class _Tracer(fx.Tracer):
+    """A tracer that also takes subclasses of layers as one step, to refuse them by name."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        is_layer = isinstance(m, (*EXACT_LAYERS, *_BATCH_NORM))
+        return is_layer or super().is_leaf_module(m, module_qualified_name)
 
 
 def _with_own_names(steps: list[tuple[str, nn.Module]]) -> list[tuple[str, nn.Module]]:
