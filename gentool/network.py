@@ -10,7 +10,7 @@ is refused by name rather than treated approximately.
 import copy
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -104,7 +104,6 @@ class Network:
 
     layers: tuple[Layer, ...]
     input_shape: tuple[int, int, int]
-    notes: tuple[str, ...] = field(default=())
 
     @cached_property
     def weight_layers(self) -> tuple[Layer, ...]:

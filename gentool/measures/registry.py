@@ -80,7 +80,7 @@ class Measures:
             name=f"{name}_{suffix}",
             function=lambda net: measure.function(replace(net, **settings)),
             summary=f"{measure.summary.rstrip('.')}, {words}.",
-            formula=measure.formula.removeprefix("γ⁻² ")
+            formula=measure.formula.replace("γ⁻² ", "", 1)
             if settings is UNIT_MARGIN
             else measure.formula,
         )
