@@ -5,7 +5,7 @@ type. Nothing about the network is left to be guessed, and the module's state di
 that the list gives, so that a foreign network keeps its own.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -13,18 +13,22 @@ from torch import Tensor, nn
 from gentool.errors import GentoolError
 from gentool.recipe import Json
 
-TYPES: dict[str, Callable[..., nn.Module]] = {
-    "conv2d": nn.Conv2d,
-    "linear": nn.Linear,
-    "batch_norm1d": nn.BatchNorm1d,
-    "batch_norm2d": nn.BatchNorm2d,
-    "relu": nn.ReLU,
-    "max_pool2d": nn.MaxPool2d,
-    "avg_pool2d": nn.AvgPool2d,
-    "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
-    "flatten": nn.Flatten,
-    "dropout": nn.Dropout,
+_WINDOW = "kernel_size stride padding"
+_NORM = "num_features eps affine"
+TYPES: dict[str, tuple[type[nn.Module], str]] = {
+    "conv2d": (nn.Conv2d, f"in_channels out_channels {_WINDOW} dilation groups bias"),
+    "linear": (nn.Linear, "in_features out_features bias"),
+    "batch_norm1d": (nn.BatchNorm1d, _NORM),
+    "batch_norm2d": (nn.BatchNorm2d, _NORM),
+    "relu": (nn.ReLU, ""),
+    "max_pool2d": (nn.MaxPool2d, f"{_WINDOW} dilation ceil_mode"),
+    "avg_pool2d": (nn.AvgPool2d, f"{_WINDOW} ceil_mode count_include_pad divisor_override"),
+    "adaptive_avg_pool2d": (nn.AdaptiveAvgPool2d, "output_size"),
+    "flatten": (nn.Flatten, ""),
+    "dropout": (nn.Dropout, "p"),
 }
+"""The module of each type, and the options that a list of layers may set."""
+
 Shape = tuple[int, ...]
 
 
@@ -111,19 +115,32 @@ def _name(layer: object) -> str:
 
 
 def _module(layer: Json) -> nn.Module:
-    options = {name: _option(value) for name, value in layer.items() if name != "name"}
-    kind = options.pop("type", None)
+    kind = layer.get("type")
     if not isinstance(kind, str) or kind not in TYPES:
         raise GentoolError(
-            f"layer {layer['name']!r} is of unknown type {kind!r}; known: {', '.join(TYPES)}"
+            f"layer {layer['name']!r} is of unknown type {str(kind)[:80]!r}; "
+            f"known: {', '.join(TYPES)}"
         )
+    module, known = TYPES[kind]
+    options = {name: value for name, value in layer.items() if name not in ("name", "type")}
+    for name, value in options.items():
+        if name not in known.split() or not _is_option(value):
+            raise GentoolError(
+                f"layer {layer['name']!r} has {name} = {str(value)[:80]!r}; "
+                f"a {kind} has numbers for: {known.replace(' ', ', ') or 'nothing'}"
+            )
     try:
-        return TYPES[kind](**options)
+        return module(**{name: _as_torch_has_it(value) for name, value in options.items()})
     except (TypeError, ValueError, RuntimeError, OverflowError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GentoolError(f"layer {layer['name']!r} cannot be a {kind}: {reason}") from error
 
 
-def _option(value: object) -> object:
-    """An option as torch wants it: JSON has lists where torch has tuples."""
+def _is_option(value: object) -> bool:
+    """Whether a value is a number, true or false, or two numbers: all that options are."""
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return 1 <= len(values) <= 2 and all(isinstance(item, (int, float)) for item in values)
+
+
+def _as_torch_has_it(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value

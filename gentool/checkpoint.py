@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from gentool.architecture import output_shapes
 from gentool.device import versions
 from gentool.errors import GentoolError, UsageError
 from gentool.files import sha256, write_whole
@@ -23,7 +24,7 @@ from gentool.foreign.inference import inferred
 from gentool.foreign.reading import is_pytorch_file, read_pytorch, read_safetensors
 from gentool.hints import NO_HINTS, Hints, options
 from gentool.models import build
-from gentool.recipe import Json, Outcome, Recipe
+from gentool.recipe import LAYERS, Json, Outcome, Recipe
 
 FORMAT = 1
 
@@ -57,11 +58,13 @@ class Checkpoint:
     def check_fit(self) -> nn.Module:
         """The recipe's module, without values yet, whose names and shapes the tensors have.
 
-        Raises GentoolError where they have not.
+        Raises GentoolError where they have not, or its layers do not fit one after the other.
         """
         try:
             model = build(self.recipe)
             _check_fit(self.tensors, model.state_dict())
+            if self.recipe.model == LAYERS:
+                output_shapes(build(self.recipe), self.recipe.input_shape)
         except GentoolError as error:
             raise GentoolError(f"{self.path}: {error}") from error
         return model
@@ -106,7 +109,10 @@ def _own(path: Path, tensors: dict[str, Tensor], text: str, hints: Hints) -> Che
     if said := hints.architecture():
         raise UsageError(f"it describes itself; {options(said)} is for foreign checkpoints")
     about = _about(text)
-    recipe = Recipe.from_json(about["recipe"])
+    try:
+        recipe = Recipe.from_json(about["recipe"])
+    except UsageError as error:  # nobody asked wrongly here: the file is wrong
+        raise GentoolError(str(error)) from error
     is_unknown = recipe.origin is not None and about["outcome"] is None
     outcome = None if is_unknown else Outcome.from_json(about["outcome"])
     return Checkpoint(path, sha256(path), tensors, recipe, outcome, versions=about.get("versions"))

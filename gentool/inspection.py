@@ -10,7 +10,7 @@ from gentool.checkpoint import Checkpoint
 from gentool.recipe import Json
 
 FORMAT = 1
-_NAMES = {module: name for name, module in TYPES.items()}
+_NAMES = {module: name for name, (module, _) in TYPES.items()}
 
 
 def inspection(checkpoint: Checkpoint) -> Json:

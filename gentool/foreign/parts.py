@@ -72,6 +72,11 @@ def parts_of(tensors: dict[str, Tensor]) -> list[Part]:
                 f"tensor {name!r} is of no convolution, linear layer or batch norm; only VGGs and "
                 "MLPs are read"
             )
+        if not layer:
+            raise GentoolError(
+                f"tensor {name!r} has no layer's name before it; save the state dict of a network, "
+                "not of one layer"
+            )
         layers.setdefault(layer, {})[leaf] = tensor
     return [_part(name, leaves) for name, leaves in layers.items()]
 

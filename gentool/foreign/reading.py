@@ -5,6 +5,8 @@ tensor may claim a shape that its few stored numbers are repeated to fill.
 """
 
 import pickle
+import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,14 +61,16 @@ def read_pytorch(path: Path) -> dict[str, Tensor]:
     """
     _check_size_of_zip(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # on how the file was made, not on ours
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise GentoolError(
             f"{path} holds objects or code besides tensors, or is damaged; nothing in it was run; "
             "save the model's state_dict() alone"
         ) from error
     except Exception as error:  # a damaged file makes the loader raise nearly anything
-        reason = str(error).splitlines()[0][:90] if str(error) else type(error).__name__
+        words = re.split(r"\n|\. ", str(error))[0]
+        reason = words if " " in words else "torch.save writes no such file"
         raise GentoolError(f"{path} is no whole PyTorch file ({reason}); copy it again") from error
     try:
         return _state_dict(content)
@@ -106,10 +110,12 @@ def _state_dict(content: object, depth: int = 0) -> dict[str, Tensor]:
     if nested and depth < 3:
         return _state_dict(content[nested[0]], depth + 1)
     for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
+        if not isinstance(name, str):
+            raise GentoolError(f"it has {str(name)[:80]} for a name, which is none of a layer")
+        if not isinstance(value, Tensor):
             known = ", ".join(NESTED_UNDER)
             raise GentoolError(
-                f"{str(name)[:80]!r} is a {type(value).__name__}, not a tensor; a state dict may "
+                f"{name[:80]!r} is a {type(value).__name__}, not a tensor; a state dict may "
                 f"also be under one of: {known}"
             )
     return dict(content)
