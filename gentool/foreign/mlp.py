@@ -16,10 +16,12 @@ def infer_mlp(parts: list[Part], hints: Hints, in_file_order: bool) -> Inferred:
     Raises UsageError where an option has to say what the file does not, GentoolError where the
     shapes do not fit.
     """
+    if hints.pool is not None:
+        raise UsageError(f"--pool is {hints.pool}, but the network has linear layers only")
     linears = [part for part in parts if part.kind == "linear"]
     order, how = in_order(linears, hints.order, in_file_order)
     shape = _input_shape(order[0].inputs, hints)
-    norms = norms_after(order, [part for part in parts if part.kind == "norm"])
+    norms = norms_after(order, parts, in_file_order)
     check_room_for_relu(order, norms, hints)
     listing = Listing(parts)
     listing.apart("flatten", "flatten")

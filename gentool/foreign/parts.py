@@ -1,8 +1,8 @@
 """The layers that a state dict's tensors belong to, by their names and shapes."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ _LEAVES = ("weight", "bias", "running_mean", "running_var", COUNTER)
 _KINDS = {2: "linear", 4: "conv2d"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """One layer with tensors: a convolution, a linear layer, or batch norm (`kind` is `norm`)."""
 
@@ -81,20 +81,25 @@ def parts_of(tensors: dict[str, Tensor]) -> list[Part]:
     return [_part(name, leaves) for name, leaves in layers.items()]
 
 
-def norms_after(layers: Iterable[Part], norms: list[Part]) -> dict[str, Part]:
-    """The batch norm after each layer, by the layer's name.
+def norms_after(layers: list[Part], parts: list[Part], in_file_order: bool) -> dict[str, Part]:
+    """The batch norm after each of `layers`, by the layer's name.
 
     In an nn.Sequential it is the one at the next index; elsewhere the one of the same numbers in
-    its name (bn2 after fc2), or the only one of its size. Raises GentoolError where that leaves
-    one without a layer, or of another size than its layer.
+    its name (bn2 after fc2), or the only one of its size, or, where the order of the file means
+    something, the next in it. Raises GentoolError where that leaves one without a layer, or of
+    another size than its layer.
     """
-    layers, found = list(layers), {}
-    for norm in norms:
+    found: dict[str, Part] = {}
+    for before, norm in pairwise([parts[0], *parts]):
+        if norm.kind != "norm":
+            continue
         layer = _before(norm, [layer for layer in layers if layer.name not in found])
+        if layer is None and in_file_order and before in layers and norm.index is None:
+            layer = before
         if layer is None:
             raise GentoolError(
                 f"batch norm {norm.name!r} ({norm.outputs} channels) directly follows no layer "
-                "that can be told from its name"
+                "that its name tells; a .pt file keeps the order of the layers and may tell"
             )
         if layer.outputs != norm.outputs:
             raise GentoolError(

@@ -54,7 +54,7 @@ def infer_vgg(parts: list[Part], hints: Hints, in_file_order: bool) -> Inferred:
     net = _sorted(parts, hints, in_file_order)
     model = hints.model or _recognised(net)
     pool = hints.pool or "max"
-    sizes = _plan(model) if model else _from_gaps(net, hints)
+    sizes = _fitting_plan(net, model) if model else _from_gaps(net, hints)
     shape = hints.input_shape or _input_shape(net, sizes, model)
     listing = Listing(parts)
     for convolution, size in zip(net.body, sizes, strict=True):
@@ -63,10 +63,12 @@ def infer_vgg(parts: list[Part], hints: Hints, in_file_order: bool) -> Inferred:
         listing.between("relu")
         if size > 1:
             listing.between(f"{pool}_pool2d", kernel_size=size, stride=size)
-    adapted = _add_head(listing, net, [side // math.prod(sizes) for side in shape[1:]])
+    arriving = [side // math.prod(sizes) for side in shape[1:]]
+    adapted = _add_head(listing, net, arriving, is_known=model is not None)
     words = [*_in_words(net, model, sizes, pool), *adapted]
     if hints.input_shape is None:
-        words.append(f"input shape {'x'.join(map(str, shape))}")
+        smallest = "" if net.side == _SIDE else ", the smallest square that fits"
+        words.append(f"input shape {'x'.join(map(str, shape))}{smallest}")
     return Inferred(listing.layers, shape, net.linears[-1].outputs, words)
 
 
@@ -87,7 +89,7 @@ def _sorted(parts: list[Part], hints: Hints, in_file_order: bool) -> Sorted:
     else:
         body = sorted(body, key=lambda part: part.index)
     linears, _ = in_order(linears, hints.order, in_file_order)
-    norms = norms_after([*body, *linears], [part for part in parts if part.kind == "norm"])
+    norms = norms_after([*body, *linears], parts, in_file_order)
     _check(body, head, linears)
     check_room_for_relu([*body, *linears], norms, hints)
     return Sorted(body, sorted(head, key=lambda part: part.name), linears, norms)
@@ -154,6 +156,22 @@ def _plan(model: str) -> list[int]:
     return [size for stack, pooling in stacks for size in [1] * (len(stack) - 1) + [pooling]]
 
 
+def _fitting_plan(net: Sorted, model: str) -> list[int]:
+    """The plan of a VGG; UsageError where the network has not as many convolutions or less room."""
+    sizes = _plan(model)
+    if len(sizes) != len(net.body):
+        raise UsageError(
+            f"--model {model} has {len(sizes)} convolutions, the network {len(net.body)}"
+        )
+    if len({part.container for part in net.body}) == 1 and net.body[0].index is not None:
+        for part, size, gap in zip(net.body, sizes, _gaps(net), strict=False):
+            if size > 1 > gap:
+                raise UsageError(
+                    f"--model {model} pools after {part.name!r}, where its numbers leave no place"
+                )
+    return sizes
+
+
 def _from_gaps(net: Sorted, hints: Hints) -> list[int]:
     """The pooling after each convolution of a VGG that is none of those known.
 
@@ -203,13 +221,14 @@ def _input_shape(net: Sorted, sizes: list[int], model: str | None) -> tuple[int,
     return (channels, total, total)
 
 
-def _add_head(listing: Listing, net: Sorted, arriving: list[int]) -> list[str]:
+def _add_head(listing: Listing, net: Sorted, arriving: list[int], *, is_known: bool) -> list[str]:
     """Add what follows the convolutions; returns in words what of it no tensor shows.
 
-    `arriving` is the height and width of the map that arrives there.
+    `arriving` is the height and width of the map that arrives there. Known VGGs pool to 7x7, which
+    at 224x224 changes nothing.
     """
     words = []
-    if net.side == _SIDE and (not net.head or min(arriving) < _SIDE):
+    if is_known and net.side == _SIDE and (not net.head or min(arriving) < _SIDE):
         size = [max(_SIDE, side) for side in arriving] if net.head else [_SIDE, _SIDE]
         listing.apart("adaptive_avg_pool2d", "avgpool", output_size=size)
         words.append(f"adaptive average pooling to {size[0]}x{size[1]} before the classifier")
@@ -231,5 +250,5 @@ def _in_words(net: Sorted, model: str | None, sizes: list[int], pool: str) -> li
         f"{model or 'a VGG'} of {len(net.body)} convolutions, padded to keep their size, stride 1",
         f"batch norm on {on} of them, eps 1e-5" if on else "no batch norm",
         f"{pool} pooling after {sum(size > 1 for size in sizes)} of them, {last}",
-        f"{len(net.head) + len(net.linears)} layers in the classifier, ReLU between all",
+        f"layers in the classifier: {len(net.head) + len(net.linears)}; ReLU between all",
     ]
