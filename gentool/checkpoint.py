@@ -3,96 +3,125 @@
 The tensors are the plain state dict, so that anyone's `model.load_state_dict(load_file(path))`
 works; all else is one JSON text under the metadata key `gentool`. Nothing that changes from run to
 run (times, paths) is in the file: the same recipe gives the same bytes.
+
+A file without that key, or one of PyTorch's own, was saved by another program: its recipe is then
+inferred from the names and shapes of its tensors (see `gentool.foreign`).
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from gentool.architecture import output_shapes
 from gentool.device import versions
-from gentool.errors import GentoolError
+from gentool.errors import GentoolError, UsageError
 from gentool.files import sha256, write_whole
+from gentool.foreign.inference import inferred
+from gentool.foreign.reading import is_pytorch_file, read_pytorch, read_safetensors
+from gentool.hints import NO_HINTS, Hints, options
 from gentool.models import build
-from gentool.recipe import Json, Outcome, Recipe
+from gentool.recipe import LAYERS, Json, Outcome, Recipe
 
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds. `sha256` is of the whole file."""
+    """What a checkpoint file holds. `sha256` is of the whole file.
+
+    `kind` is "gentool" for a file that describes itself; for others, whose recipe was inferred and
+    whose outcome is unknown, it is the format, "safetensors" or "pytorch". `versions` are those of
+    the programs that wrote a file that describes itself.
+    """
 
     path: Path
     sha256: str
     tensors: dict[str, Tensor]
     recipe: Recipe
-    outcome: Outcome
+    outcome: Outcome | None
+    kind: str = "gentool"
+    versions: Json | None = None
 
     def model(self) -> nn.Module:
         """The trained network in evaluation mode.
 
         Raises GentoolError where the tensors do not fit the recipe's model.
         """
-        try:
-            model = build(self.recipe)
-            _check_fit(self.tensors, model.state_dict())
-        except GentoolError as error:
-            raise GentoolError(f"{self.path}: {error}") from error
+        model = self.check_fit()
         model.load_state_dict(self.tensors, assign=True)
         return model.eval()
 
+    def check_fit(self) -> nn.Module:
+        """The recipe's module, without values yet, whose names and shapes the tensors have.
 
-def write(path: Path, model: nn.Module, recipe: Recipe, outcome: Outcome) -> None:
+        Raises GentoolError where they have not, or its layers do not fit one after the other.
+        """
+        try:
+            model = build(self.recipe)
+            _check_fit(self.tensors, model.state_dict())
+            if self.recipe.model == LAYERS:
+                output_shapes(build(self.recipe), self.recipe.input_shape)
+        except GentoolError as error:
+            raise GentoolError(f"{self.path}: {error}") from error
+        return model
+
+
+def write(path: Path, model: nn.Module, recipe: Recipe, outcome: Outcome | None) -> None:
     """Write a checkpoint, whole or not at all; GentoolError with the reason where that fails."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     about = {
         "format": FORMAT,
         "recipe": recipe.to_json(),
-        "outcome": outcome.to_json(),
+        "outcome": outcome.to_json() if outcome is not None else None,
         "versions": versions(),
     }
     metadata = {"gentool": json.dumps(about, ensure_ascii=False, allow_nan=False)}
     write_whole(path, save(tensors, metadata))
 
 
-def read(path: Path) -> Checkpoint:
-    """Read a checkpoint.
+def read(path: Path, hints: Hints = NO_HINTS) -> Checkpoint:
+    """Read a checkpoint; `hints` tell what a foreign one does not say about its architecture.
 
-    Raises GentoolError, naming the file, where it is missing, damaged, not gentool's, or of a later
-    format.
+    Raises GentoolError, naming the file, where it is missing, damaged, of a later format, or no VGG
+    and no MLP; UsageError where a hint is needed, or given for a file that describes itself.
     """
     if path.is_dir():
         raise GentoolError(f"{path} is a folder, not a checkpoint")
+    is_pytorch = is_pytorch_file(path)
+    tensors, metadata = (read_pytorch(path), {}) if is_pytorch else read_safetensors(path)
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
-    except FileNotFoundError:
-        raise GentoolError(f"{path} does not exist") from None
-    except (OSError, safetensors.SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise GentoolError(
-            f"{path} is no whole safetensors file ({reason}); copy it again"
-        ) from error
-    try:
-        about = _about(metadata)
-        recipe, outcome = Recipe.from_json(about["recipe"]), Outcome.from_json(about["outcome"])
+        if "gentool" in metadata:
+            return _own(path, tensors, metadata["gentool"], hints)
+        digest = sha256(path)
+        recipe, tensors = inferred(tensors, hints, path.name, digest, is_ordered=is_pytorch)
     except GentoolError as error:
-        raise GentoolError(f"{path}: {error}") from error
-    return Checkpoint(path, sha256(path), tensors, recipe, outcome)
+        raise type(error)(f"{path}: {error}") from error
+    kind = "pytorch" if is_pytorch else "safetensors"
+    return Checkpoint(path, digest, tensors, recipe, None, kind)
 
 
-def _about(metadata: dict[str, str]) -> Json:
-    """The JSON object under the metadata key `gentool`."""
-    if "gentool" not in metadata:
-        raise GentoolError("no gentool metadata; this checkpoint was saved by another program")
+def _own(path: Path, tensors: dict[str, Tensor], text: str, hints: Hints) -> Checkpoint:
+    """The checkpoint of a file that describes itself."""
+    if said := hints.architecture():
+        raise UsageError(f"it describes itself; {options(said)} is for foreign checkpoints")
+    about = _about(text)
     try:
-        about = json.loads(metadata["gentool"])
+        recipe = Recipe.from_json(about["recipe"])
+    except UsageError as error:  # nobody asked wrongly here: the file is wrong
+        raise GentoolError(str(error)) from error
+    is_unknown = recipe.origin is not None and about["outcome"] is None
+    outcome = None if is_unknown else Outcome.from_json(about["outcome"])
+    return Checkpoint(path, sha256(path), tensors, recipe, outcome, versions=about.get("versions"))
+
+
+def _about(text: str) -> Json:
+    """The JSON object under the metadata key `gentool`."""
+    try:
+        about = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise GentoolError("its gentool metadata is not JSON; the file is damaged") from error
     if not isinstance(about, dict) or not {"format", "recipe", "outcome"} <= set(about):

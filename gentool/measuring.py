@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,10 +13,14 @@ from gentool import __version__
 from gentool.checkpoint import Checkpoint
 from gentool.data import load
 from gentool.device import describe, versions
+from gentool.errors import UsageError
+from gentool.foreign.training_data import asked_recipe, fitted
+from gentool.hints import NO_HINTS, Hints
+from gentool.hints import options as asked_of
 from gentool.measures import MEASURES, Measured, evaluate, margins
 from gentool.measures.measured import margin_rank
 from gentool.network import Network, canonical
-from gentool.recipe import Json
+from gentool.recipe import Json, Recipe
 from gentool.training_set import Examples, TrainingSet, training_set
 
 FORMAT = 1
@@ -35,6 +39,7 @@ class MeasureOptions:
     use_data: bool = True
     epsilon: float = 0.05
     data: str | None = None
+    hints: Hints = NO_HINTS
 
     def to_json(self) -> Json:
         return {
@@ -43,6 +48,7 @@ class MeasureOptions:
             "use_data": self.use_data,
             "epsilon": self.epsilon,
             "data": self.data,
+            **self.hints.given(),
         }
 
 
@@ -61,12 +67,21 @@ def measure_checkpoint(
     checkpoint does not fit its recipe, or the data differs from what it was trained on.
     """
     began = time.perf_counter()
-    network = canonical(checkpoint.model(), checkpoint.recipe.input_shape).to(device)
-    found = None
-    if options.use_data:
-        sets = drawn_again(
-            checkpoint, device, data_dir, data=options.data, show_progress=show_progress
+    recipe, sets = checkpoint.recipe, None
+    if options.use_data and (options.data or recipe.data):
+        recipe, sets = trained_on(
+            checkpoint,
+            device,
+            data_dir,
+            data=options.data,
+            show_progress=show_progress,
+            hints=options.hints,
         )
+    elif unused := options.hints.data():
+        raise UsageError(f"{asked_of(unused)} needs the training data; name it with --data")
+    network = canonical(checkpoint.model(), recipe.input_shape).to(device)
+    found = None
+    if sets is not None:
         found = training_margins(network, sets.subset, on_batch)
     net = Measured(network, found, epsilon=options.epsilon)
     values = evaluate(net, MEASURES.select(options.only))
@@ -75,8 +90,8 @@ def measure_checkpoint(
         "gentool": __version__,
         "command": options.to_json(),
         "checkpoint": {"file": checkpoint.path.name, "sha256": checkpoint.sha256},
-        "recipe": checkpoint.recipe.to_json(),
-        "outcome": checkpoint.outcome.to_json(),
+        "recipe": recipe.to_json(),
+        "outcome": checkpoint.outcome.to_json() if checkpoint.outcome is not None else None,
         "measures": values.measures,
         "log10": values.log10,
         "layers": layer_table(network),
@@ -97,9 +112,28 @@ def drawn_again(
     show_progress: bool,
 ) -> TrainingSet:
     """The examples that a checkpoint was trained on; GentoolError where they differ."""
-    recipe = checkpoint.recipe
-    source = load(data or recipe.data, data_dir, show_progress)
-    return training_set(replace(recipe, data=data or recipe.data), source, device)[1]
+    return trained_on(checkpoint, device, data_dir, data=data, show_progress=show_progress)[1]
+
+
+def trained_on(
+    checkpoint: Checkpoint,
+    device: torch.device,
+    data_dir: Path,
+    *,
+    data: str | None,
+    show_progress: bool,
+    hints: Hints = NO_HINTS,
+) -> tuple[Recipe, TrainingSet]:
+    """The examples that a checkpoint was trained on, and its recipe with the facts about them.
+
+    `data` and `hints` say what the recipe of a foreign checkpoint does not. GentoolError where the
+    data differs from what it was trained on, UsageError where nothing says what that was.
+    """
+    recipe = asked_recipe(checkpoint.recipe, data, hints)
+    source = load(recipe.data, data_dir, show_progress)
+    if recipe.origin is not None:
+        recipe = fitted(recipe, source, hints)
+    return training_set(recipe, source, device)
 
 
 def training_margins(

@@ -8,14 +8,30 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from gentool.architecture import chain
 from gentool.errors import GentoolError, UsageError
-from gentool.recipe import Recipe
+from gentool.recipe import LAYERS, Recipe
 from gentool.registry import Registry
 
 MODELS = Registry("model")
 
 Shape = tuple[int, int, int]
 """Channels, height and width of one input."""
+
+STACKS = {
+    "vgg": [[64] * 2, [128] * 2, [256] * 2, [512] * 2],
+    # Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015, configurations A, B, D, E
+    "vgg11": [[64], [128], [256] * 2, [512] * 2, [512] * 2],
+    "vgg13": [[64] * 2, [128] * 2, [256] * 2, [512] * 2, [512] * 2],
+    "vgg16": [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3],
+    "vgg19": [[64] * 2, [128] * 2, [256] * 4, [512] * 4, [512] * 4],
+}
+"""The output channels of each VGG's convolutions; a pooling follows each stack."""
+
+
+def poolings_of(model: str) -> list[int]:
+    """The size of the pooling after each stack of a VGG: 2, and 4 at the end of the paper's."""
+    return [2, 2, 2, 4] if model == "vgg" else [2] * len(STACKS[model])
 
 
 class VGG(nn.Module):
@@ -47,8 +63,8 @@ def vgg(
     on, is on every convolution; dropout, where on, is after each stack and before the output.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
-    stacks = _scaled([[64] * 2, [128] * 2, [256] * 2, [512] * 2], width)
-    features, outputs = _features(input_shape, stacks, [2, 2, 2, 4], batch_norm, dropout)
+    stacks = _scaled(STACKS["vgg"], width)
+    features, outputs = _features(input_shape, stacks, poolings_of("vgg"), batch_norm, dropout)
     [[hidden]] = _scaled([[512]], width)
     layers = [nn.Linear(outputs, hidden), nn.ReLU(), *_dropout(dropout), nn.Linear(hidden, classes)]
     return VGG(features, nn.Sequential(*layers))
@@ -65,9 +81,8 @@ def _torchvision_vgg(name: str, stacks: list[list[int]]) -> None:
         dropout: float = 0.0,
         width: float = 1.0,
     ) -> nn.Module:
-        poolings = [2] * len(stacks)
         features, outputs = _features(
-            input_shape, _scaled(stacks, width), poolings, batch_norm, dropout
+            input_shape, _scaled(stacks, width), poolings_of(name), batch_norm, dropout
         )
         return VGG(features, nn.Sequential(*_dropout(dropout), nn.Linear(outputs, classes)))
 
@@ -75,11 +90,8 @@ def _torchvision_vgg(name: str, stacks: list[list[int]]) -> None:
     MODELS.register(vgg)
 
 
-# Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015, configurations A, B, D, E
-_torchvision_vgg("vgg11", [[64], [128], [256] * 2, [512] * 2, [512] * 2])
-_torchvision_vgg("vgg13", [[64] * 2, [128] * 2, [256] * 2, [512] * 2, [512] * 2])
-_torchvision_vgg("vgg16", [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3])
-_torchvision_vgg("vgg19", [[64] * 2, [128] * 2, [256] * 4, [512] * 4, [512] * 4])
+for _name in ("vgg11", "vgg13", "vgg16", "vgg19"):
+    _torchvision_vgg(_name, STACKS[_name])
 
 
 @MODELS.register
@@ -136,6 +148,9 @@ def build(recipe: Recipe) -> nn.Module:
     """
     if recipe.input_shape is None or recipe.classes is None:
         raise GentoolError("the recipe lacks the input shape or the number of classes")
+    if recipe.model == LAYERS:
+        with torch.device("meta"):
+            return chain(recipe.layers)
     options = {name: getattr(recipe, name) for name in options_of(recipe.model)}
     if missing := [name for name, value in options.items() if value is None]:
         raise GentoolError(f"the recipe lacks {', '.join(missing)}, which {recipe.model} needs")

@@ -14,6 +14,8 @@ from gentool.errors import GentoolError, UsageError
 from gentool.sources import describe_source
 
 Json = dict[str, Any]
+LAYERS = "layers"
+"""The model of a network that is described layer by layer, whoever trained it."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,10 @@ class Recipe:
 
     Options that a model does not have are None (`hidden` of a VGG). Raises UsageError for a value
     out of range.
+
+    A network that another program trained has the model `layers`: `layers` lists them (see
+    `gentool.architecture`), `origin` tells the file and what was inferred from it, and whatever is
+    not known of its training is None.
     """
 
     model: str = "vgg"
@@ -53,17 +59,28 @@ class Recipe:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
+    layers: tuple[Json, ...] | None = None
+    origin: Json | None = None
+
     def __post_init__(self) -> None:
-        for name in ("input_shape", "mean", "std"):
+        for name in ("input_shape", "mean", "std", "layers"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))  # as JSON has no tuples
         for name, (is_right, words) in _RANGES.items():
             value = getattr(self, name)
+            if self.model == LAYERS and value is None:
+                continue  # another program trained it, and did not say
             if not is_right(value):
                 raise UsageError(f"{name.replace('_', '-')} is {value!r}; it has to be {words}")
 
     def to_json(self) -> Json:
         return asdict(self)
+
+    @classmethod
+    def of_foreign(cls, **known: object) -> "Recipe":
+        """The recipe of a network that another program trained: None for all that is not known."""
+        unknown = dict.fromkeys(field.name for field in fields(cls))
+        return cls(**unknown | {"model": LAYERS} | known)
 
     @classmethod
     def from_json(cls, values: object) -> "Recipe":
@@ -193,4 +210,6 @@ _RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
     "fingerprint": (_or_none(_text), "a SHA-256"),
     "mean": (_or_none(_floats), "one number a channel"),
     "std": (_or_none(_floats), "one number a channel"),
+    "layers": (_or_none(lambda value: isinstance(value, tuple)), "a list of layers"),
+    "origin": (_or_none(lambda value: isinstance(value, dict)), "a JSON object"),
 }

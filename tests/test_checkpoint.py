@@ -98,7 +98,6 @@ def _folder(path):
             lambda path: rewrite(path, about='{"format": 99, "recipe": 0, "outcome": 0}'),
             "format 99",
         ),
-        (lambda path: save_file(load_file(path), path), "another program"),
     ],
 )
 def test_a_damaged_file_is_told_in_one_line(saved, damage, words):

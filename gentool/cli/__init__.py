@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from gentool import __version__
+from gentool.cli.convert import convert
+from gentool.cli.inspect import inspect
 from gentool.cli.measure import measure
 from gentool.cli.plot import plot
 from gentool.cli.train import train
@@ -16,6 +18,8 @@ from gentool.errors import GentoolError, Interrupted
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(train)
 app.command()(measure)
+app.command()(inspect)
+app.command()(convert)
 app.command()(plot)
 
 

@@ -7,9 +7,10 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.options import existing, use_device
-from gentool.cli.outputs import Job, jobs_for
+from gentool.cli.outputs import Job, jobs_for, say_inferred
 from gentool.console import print_table, progress, say
 from gentool.errors import GentoolError, UsageError
+from gentool.hints import Hints
 from gentool.sources import default_data_dir
 
 if TYPE_CHECKING:
@@ -38,6 +39,15 @@ def measure(
     ] = False,
     output: options.Output = None,
     data: options.DataOverride = None,
+    model: options.Model = None,
+    input_shape: options.InputShape = None,
+    pool: options.Pool = None,
+    order: options.Order = None,
+    labels: options.TrainedLabels = None,
+    subset: options.TrainedSubset = None,
+    seed: options.TrainedSeed = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -51,6 +61,9 @@ def measure(
     The measures of CKPT.safetensors go to CKPT.measures.json beside it, or to the file (folder, for
     several checkpoints) that -o names; -o - prints them, one JSON object a line.
 
+    Checkpoints of other programs (safetensors, .pt, .pth) are read too: what was inferred is
+    printed and recorded, and the options from --model to --std say what cannot be inferred.
+
     \b
     Example:
       gentool measure --force mlp-digits-random-500-seed0.safetensors
@@ -62,6 +75,17 @@ def measure(
         raise UsageError("name one checkpoint or more, or --list")
     if not 0 < epsilon < 1:
         raise UsageError(f"--epsilon is {epsilon}; it has to be above 0 and below 1")
+    hints = Hints.parse(
+        model=model,
+        input_shape=input_shape,
+        pool=pool,
+        order=order,
+        labels=labels,
+        subset=subset,
+        seed=seed,
+        mean=mean,
+        std=std,
+    )
     jobs = jobs_for(checkpoints, output, "measures", existing(force, skip_existing))
     from gentool.measuring import MeasureOptions
 
@@ -70,6 +94,7 @@ def measure(
         use_data=not no_data,
         epsilon=epsilon,
         data=data,
+        hints=hints,
     )
     where = use_device(device, threads)
     failures = 0
@@ -95,10 +120,13 @@ def _measure(
     from gentool import checkpoint
     from gentool.measuring import measure_checkpoint
 
+    read = checkpoint.read(job.checkpoint, asked.hints)
+    if not quiet:
+        say_inferred(read)
     with progress(quiet) as bar:
         task = bar.add_task(f"{job.checkpoint.name}: margins", total=1.0)
         record = measure_checkpoint(
-            checkpoint.read(job.checkpoint),
+            read,
             asked,
             device=device,
             data_dir=data_dir,
@@ -108,6 +136,8 @@ def _measure(
     job.write(record)
     if not quiet:
         _show(record)
+        if asked.use_data and record["recipe"]["data"] is None:
+            say("note: for margins, name what the network was trained on with --data")
 
 
 def _show(record: "Json") -> None:

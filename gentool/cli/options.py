@@ -37,6 +37,46 @@ DataOverride = Annotated[
         "--data", help="Where the training data is.", show_default="as the checkpoint says"
     ),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="What a foreign checkpoint is: vgg, vgg11, vgg13, vgg16, vgg19 or mlp.",
+        show_default="inferred",
+    ),
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option(help="Its input, as 3x32x32.", show_default="inferred"),
+]
+Pool = Annotated[
+    str | None,
+    typer.Option(help="Its poolings: max or avg.", show_default="max, for a known VGG"),
+]
+Order = Annotated[
+    str | None,
+    typer.Option(help="Its linear layers, as fc1,fc2,out.", show_default="inferred"),
+]
+TrainedLabels = Annotated[
+    str | None,
+    typer.Option("--labels", help="Labels it was trained on.", show_default="true"),
+]
+TrainedSubset = Annotated[
+    int | None,
+    typer.Option("--subset", help="Training images it was trained on.", show_default="all"),
+]
+TrainedSeed = Annotated[
+    int | None, typer.Option("--seed", help="Seed of that draw.", show_default="0")
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        help="What it takes off each channel, as 0.49,0.48,0.45.", show_default="the data's"
+    ),
+]
+Std = Annotated[
+    str | None,
+    typer.Option(help="What it divides each channel by.", show_default="the data's"),
+]
 Output = Annotated[
     str | None,
     typer.Option(

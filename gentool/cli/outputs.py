@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gentool import records
+from gentool.console import say
 from gentool.errors import GentoolError, UsageError
 from gentool.files import Existing, check_output
 from gentool.recipe import Json
+
+if TYPE_CHECKING:
+    from gentool.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -65,3 +70,9 @@ def _path(checkpoint: Path, output: str | None, kind: str, is_one_of_several: bo
     if is_one_of_several:
         raise GentoolError(f"{output} is not a folder; with several checkpoints -o names a folder")
     return folder
+
+
+def say_inferred(checkpoint: "Checkpoint") -> None:
+    """Say what was inferred of a checkpoint that another program saved; nothing for our own."""
+    if checkpoint.kind != "gentool":
+        say(f"{checkpoint.path.name}: inferred {'; '.join(checkpoint.recipe.origin['inferred'])}")

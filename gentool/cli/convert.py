@@ -1,0 +1,91 @@
+"""`gentool convert`: from a checkpoint of another program to one that describes itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gentool.cli import options
+from gentool.cli.options import existing
+from gentool.cli.outputs import say_inferred
+from gentool.errors import GentoolError, UsageError
+from gentool.files import check_output
+from gentool.hints import Hints
+from gentool.sources import default_data_dir
+
+
+def convert(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="IN", help="Checkpoint of another program.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Checkpoint to write, OUT.safetensors.")
+    ],
+    model: options.Model = None,
+    input_shape: options.InputShape = None,
+    pool: options.Pool = None,
+    order: options.Order = None,
+    data: options.DataOverride = None,
+    labels: options.TrainedLabels = None,
+    subset: options.TrainedSubset = None,
+    seed: options.TrainedSeed = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    data_dir: options.DataDir = None,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Convert a checkpoint of another program into one that describes itself.
+
+    IN is a state dict of a VGG or an MLP: safetensors, or .pt or .pth, from which no code is run.
+    The layers are inferred from names and shapes, printed, and kept in OUT with the tensors under
+    their own names. With --data, OUT also knows what the network was trained on.
+
+    \b
+    Example:
+      gentool convert vgg16.pth --input-shape 3x32x32 -o vgg16.safetensors
+    """
+    hints = Hints.parse(
+        model=model,
+        input_shape=input_shape,
+        pool=pool,
+        order=order,
+        labels=labels,
+        subset=subset,
+        seed=seed,
+        mean=mean,
+        std=std,
+    )
+    if hints.data() and data is None:
+        raise UsageError("--labels, --subset, --seed, --mean and --std need --data")
+    if output.suffix != ".safetensors":
+        raise UsageError(f"-o is {output}; the checkpoint is written as .safetensors")
+    if not check_output(output, existing(force, skip_existing)):
+        print(output)
+        return
+    _convert(checkpoint, output, hints, data, data_dir or default_data_dir(), quiet)
+    print(output)
+
+
+def _convert(
+    path: Path, output: Path, hints: Hints, data: str | None, data_dir: Path, quiet: bool
+) -> None:
+    """Read, say what was inferred, and write."""
+    import torch
+
+    from gentool import checkpoint
+    from gentool.measuring import trained_on
+
+    read = checkpoint.read(path, hints)
+    if read.kind == "gentool":
+        raise GentoolError(f"{path} describes itself already; measure it as it is")
+    if not quiet:
+        say_inferred(read)
+    recipe = read.recipe
+    if data is not None:
+        recipe, _ = trained_on(
+            read, torch.device("cpu"), data_dir, data=data, show_progress=not quiet, hints=hints
+        )
+    checkpoint.write(output, read.model(), recipe, None)

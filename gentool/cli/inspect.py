@@ -1,0 +1,114 @@
+"""`gentool inspect`: what is in a checkpoint, as a table for people or as JSON."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gentool.cli import options
+from gentool.cli.options import existing
+from gentool.cli.outputs import Job, jobs_for, say_inferred
+from gentool.console import print_table, say
+from gentool.errors import GentoolError, UsageError
+from gentool.hints import Hints
+
+if TYPE_CHECKING:
+    from gentool.recipe import Json
+
+
+def inspect(
+    checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints.")],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Also JSON: a file, a folder for several checkpoints, or - for stdout.",
+            show_default="none",
+        ),
+    ] = None,
+    model: options.Model = None,
+    input_shape: options.InputShape = None,
+    pool: options.Pool = None,
+    order: options.Order = None,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Show what checkpoints hold: layers, sizes, recipe, outcome, digest.
+
+    A table goes to stderr; with -o - the same as JSON to stdout, one object a line. Checkpoints of
+    other programs are shown as they are inferred to be. No weight is loaded into a network.
+
+    \b
+    Example:
+      gentool inspect mlp-digits-random-500-seed0.safetensors -o - | python3 -m json.tool
+    """
+    hints = Hints.parse(model=model, input_shape=input_shape, pool=pool, order=order)
+    where = "-" if output is None else output
+    jobs = jobs_for(checkpoints, where, "inspect", existing(force, skip_existing))
+    failures = 0
+    for job in jobs:
+        try:
+            if job.is_wanted:
+                _inspect(job, hints, output is not None, quiet)
+        except GentoolError as error:
+            if debug or len(jobs) == 1 or isinstance(error, UsageError):
+                raise
+            say(str(error))
+            failures += 1
+        else:
+            job.print_path()
+    if failures:
+        raise GentoolError(f"{failures} of {len(jobs)} checkpoints could not be inspected")
+
+
+def _inspect(job: Job, hints: Hints, with_json: bool, quiet: bool) -> None:
+    from gentool import checkpoint
+    from gentool.inspection import inspection
+
+    read = checkpoint.read(job.checkpoint, hints)
+    found = inspection(read)
+    if with_json:
+        job.write(found)
+    if not quiet:
+        say_inferred(read)
+        _show(found)
+
+
+def _show(found: "Json") -> None:
+    """The layers as one table, and what is known of the whole file as another."""
+    rows = [
+        [
+            layer["name"],
+            layer["type"],
+            _sizes(layer["shape"]),
+            _sizes(layer["output_shape"]),
+            f"{layer['units']:,}",
+            f"{layer['parameters']:,}",
+        ]
+        for layer in found["layers"]
+    ]
+    total = f"{found['parameters']:,}"
+    rows.append(["all", "", "", "", "", total])
+    columns = ["layer", "type", "weight", "output", "units", "parameters"]
+    print_table(found["checkpoint"]["file"], columns, rows)
+    recipe = {name: value for name, value in found["recipe"].items() if name not in _ELSEWHERE}
+    outcome = {k: v for k, v in (found["outcome"] or {}).items() if k != "history"}
+    about = {"sha256": found["checkpoint"]["sha256"], "kind": found["kind"]} | recipe | outcome
+    about |= {f"version of {name}": value for name, value in (found["versions"] or {}).items()}
+    print_table("", ["what", "value"], [[k, _text(v)] for k, v in about.items() if v is not None])
+    for name in found["not_finite"]:
+        say(f"note: {name} has values that are NaN or infinite")
+
+
+_ELSEWHERE = ("layers", "origin")
+
+
+def _sizes(shape: list[int] | None) -> str:
+    return "x".join(map(str, shape)) if shape else "-"
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,56 @@
+"""From the tensors of a foreign checkpoint to its recipe, which says what was inferred."""
+
+from typing import TYPE_CHECKING
+
+from gentool.architecture import chain, output_shapes
+from gentool.errors import GentoolError, UsageError
+from gentool.foreign.listing import state_of
+from gentool.foreign.mlp import infer_mlp
+from gentool.foreign.parts import parts_of
+from gentool.foreign.reading import checked
+from gentool.foreign.vgg import infer_vgg
+from gentool.hints import Hints
+from gentool.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def inferred(
+    tensors: "dict[str, Tensor]", hints: Hints, file: str, sha256: str, is_ordered: bool
+) -> "tuple[Recipe, dict[str, Tensor]]":
+    """The recipe and the state dict of a foreign checkpoint.
+
+    `is_ordered` tells whether the tensors come in the order in which the network was defined.
+    Raises UsageError where an option has to say what the file does not, GentoolError where it holds
+    no VGG and no MLP.
+    """
+    import torch
+
+    parts = parts_of(checked(tensors))
+    has_convolutions = any(part.kind == "conv2d" for part in parts)
+    if not has_convolutions and not any(part.kind == "linear" for part in parts):
+        raise GentoolError("it holds no convolution and no linear layer")
+    if hints.model is not None and (hints.model == "mlp") == has_convolutions:
+        kind = "has convolutions" if has_convolutions else "has linear layers only"
+        raise UsageError(f"--model is {hints.model}, but the network {kind}")
+    infer = infer_vgg if has_convolutions else infer_mlp
+    found = infer(parts, hints, is_ordered)
+    if found.classes < 2:
+        raise GentoolError("the network has one output; measures of margins need two classes")
+    with torch.device("meta"):
+        model = chain(found.layers)
+    output_shapes(model, found.input_shape)
+    recipe = Recipe.of_foreign(
+        batch_norm=any(part.kind == "norm" for part in parts),
+        input_shape=found.input_shape,
+        classes=found.classes,
+        layers=tuple(found.layers),
+        origin={
+            "file": file,
+            "sha256": sha256,
+            "said": hints.architecture(),
+            "inferred": found.words,
+        },
+    )
+    return recipe, state_of(parts)
