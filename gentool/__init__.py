@@ -1,3 +1,23 @@
-"""gentool: train VGGs and MLPs on true or random labels, and measure why they generalize."""
+"""gentool: train VGGs and MLPs on true or random labels, and measure why they generalize.
 
+import gentool
+
+gentool.measure(module, (3, 32, 32))["measures"]["l1_path_unnormalized"]
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gentool.measuring import measure
+
+__all__ = ["__version__", "measure"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """`gentool.measure`, imported when it is asked for: the command line starts without torch."""
+    if name == "measure":
+        from gentool.measuring import measure
+
+        return measure
+    raise AttributeError(f"module 'gentool' has no attribute {name!r}")

@@ -28,6 +28,11 @@ def resolve(name: str) -> torch.device:
     return torch.device(name)
 
 
+def in_double_precision(device: torch.device) -> torch.device:
+    """Where to compute in float64 when asked for a device: MPS has none, the CPU takes over."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def describe(device: torch.device) -> str:
     """A device in words, as `cpu` or `cuda (NVIDIA H100)`."""
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type

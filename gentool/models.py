@@ -1,5 +1,6 @@
 """The models: VGGs and MLPs, each one decorated function, with nothing after the output layer."""
 
+import hashlib
 import inspect
 import math
 from collections import OrderedDict
@@ -181,6 +182,15 @@ def initialised(recipe: Recipe) -> nn.Module:
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             module.reset_parameters()
     return model
+
+
+def initial_digest(recipe: Recipe) -> str:
+    """SHA-256 over the initial weights of a recipe: what proves that they were drawn again."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(initialised(recipe).state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _features(

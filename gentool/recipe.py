@@ -58,6 +58,7 @@ class Recipe:
     fingerprint: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    initial_digest: str | None = None
 
     layers: tuple[Json, ...] | None = None
     origin: Json | None = None
@@ -208,6 +209,7 @@ _RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
     "classes": (_or_none(_whole(2)), "a whole number, 2 or more"),
     "digest": (_or_none(_text), "a SHA-256"),
     "fingerprint": (_or_none(_text), "a SHA-256"),
+    "initial_digest": (_or_none(_text), "a SHA-256"),
     "mean": (_or_none(_floats), "one number a channel"),
     "std": (_or_none(_floats), "one number a channel"),
     "layers": (_or_none(lambda value: isinstance(value, tuple)), "a list of layers"),

@@ -22,7 +22,7 @@ def net(gamma=2.0, initial=False):
     before = canonical(model, (1, 1, 2))
     if initial:  # training multiplied W1 by 3/4 and left W2: differences of 1/4 and 0
         model[1].weight.data = torch.tensor(W1) * 0.75
-        return Measured(canonical(model, (1, 1, 2)), initial=before)
+        return Measured(canonical(model, (1, 1, 2)), initial=lambda: before)
     margins = torch.full((100,), gamma, dtype=torch.float64)
     return Measured(before, margins)
 

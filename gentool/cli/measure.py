@@ -34,6 +34,14 @@ def measure(
     epsilon: Annotated[
         float, typer.Option(help="Fraction of the training points with a margin below gamma.")
     ] = 0.05,
+    biases: Annotated[
+        bool,
+        typer.Option("--biases/--no-biases", help="Count the paths that begin at a bias."),
+    ] = True,
+    initial: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint of the network before training.", show_default="drawn again"),
+    ] = None,
     list_measures: Annotated[
         bool, typer.Option("--list", help="Print each measure's name, formula and source.")
     ] = False,
@@ -93,7 +101,9 @@ def measure(
         only=tuple(only.split(",")) if only is not None else None,
         use_data=not no_data,
         epsilon=epsilon,
+        biases=biases,
         data=data,
+        initial=initial,
         hints=hints,
     )
     where = use_device(device, threads)
@@ -124,14 +134,16 @@ def _measure(
     if not quiet:
         say_inferred(read)
     with progress(quiet) as bar:
-        task = bar.add_task(f"{job.checkpoint.name}: margins", total=1.0)
+        task = bar.add_task(job.checkpoint.name, total=1.0)
         record = measure_checkpoint(
             read,
             asked,
             device=device,
             data_dir=data_dir,
             show_progress=not quiet,
-            on_batch=lambda fraction: bar.update(task, completed=fraction),
+            on_progress=lambda what, fraction: bar.update(
+                task, description=f"{job.checkpoint.name}: {what}", completed=fraction
+            ),
         )
     job.write(record)
     if not quiet:

@@ -157,7 +157,7 @@ def _train(
     """Train and save, with a progress bar; the state of the run is kept beside `path` meanwhile."""
     from gentool import checkpoint
     from gentool.data import load
-    from gentool.models import with_defaults
+    from gentool.models import initial_digest, with_defaults
     from gentool.training import EpochReport, check_names, train
     from gentool.training_set import training_set
 
@@ -167,6 +167,7 @@ def _train(
     state = _state_of(path, resume, force, quiet)
     data = load(recipe.data, data_dir, show_progress=not quiet)
     recipe, sets = training_set(recipe, data, where)
+    recipe = replace(recipe, initial_digest=initial_digest(recipe))
     with progress(quiet, "loss", "error", "images_per_second") as bar:
         fields = {"loss": "-", "error": "-", "images_per_second": "-"}
         task = bar.add_task(path.stem, total=recipe.epochs, **fields)

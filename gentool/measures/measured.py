@@ -1,7 +1,7 @@
 """The measured network: the canonical network with its margins, and what several measures share."""
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import log
@@ -30,14 +30,15 @@ class Measured:
     `margins` holds the margin of each training point, shape (m,), float64; None where there is no
     data. `epsilon` is the fraction of the margins that may lie below gamma. `biases` tells whether
     path norms count them, `largest_path` whether of the paths through a max pooling the largest
-    counts alone. `initial` is the canonical network before training, None where it is not known.
+    counts alone. `initial` gives the canonical network before training, None where it is not
+    known; it is not called before a measure asks.
     """
 
     network: Network
     margins: Tensor | None = None  # (m,)
     epsilon: float = 0.05
     biases: bool = True
-    initial: Network | None = None
+    initial: Callable[[], Network | None] = lambda: None
     gamma_is_one: bool = False
     largest_path: bool = False
     path_sums: dict[Hashable, float] = field(default_factory=dict, repr=False)  # found already
@@ -71,9 +72,10 @@ class Measured:
     @property
     def initial_layers(self) -> tuple[Layer, ...]:
         """The weight layers before training. Raises Undefined where they are not known."""
-        if self.initial is None:
+        initial = self.initial()
+        if initial is None:
             raise Undefined("the initial weights are not known, or this torch draws others")
-        return self.initial.weight_layers
+        return initial.weight_layers
 
     @cached_property
     def movements(self) -> list[Tensor]:
@@ -84,22 +86,33 @@ class Measured:
     @property
     def log_frobenius(self) -> list[float]:
         """log of each layer's Frobenius norm. Raises Undefined for NaN or infinite weights."""
-        return [log_norm(layer.frobenius) for layer in self.layers]
+        return self.log_norms(layer.frobenius for layer in self.layers)
 
     @property
     def log_spectral(self) -> list[float]:
         """log of the spectral norm of each weight layer as a matrix. Raises Undefined likewise."""
-        return [log_norm(layer.spectral) for layer in self.layers]
+        return self.log_norms(layer.spectral for layer in self.layers)
 
     @property
     def log_frobenius_operator(self) -> list[float]:
         """log of each layer's Frobenius norm as a linear map. Raises Undefined likewise."""
-        return [log_norm(layer.frobenius_operator) for layer in self.layers]
+        return self.log_norms(layer.frobenius_operator for layer in self.layers)
 
     @property
     def log_spectral_operator(self) -> list[float]:
         """log of each layer's spectral norm as a linear map. Raises Undefined likewise."""
-        return [log_norm(layer.spectral_operator.lower) for layer in self.layers]
+        return self.log_norms(layer.spectral_operator.lower for layer in self.layers)
+
+    def log_norms(self, norms: Iterable[float]) -> list[float]:
+        """Logarithms of norms, one a weight layer; minus infinity for 0.
+
+        Raises Undefined, naming the layer, where one is NaN or infinite.
+        """
+        norms = list(norms)
+        for layer, norm in zip(self.layers, norms, strict=True):
+            if not math.isfinite(norm):
+                raise Undefined(f"layer {layer.name!r} has NaN or infinite weights")
+        return [log(norm) if norm > 0 else -math.inf for norm in norms]
 
     @property
     def log_nonzero_spectral(self) -> list[float]:
@@ -108,13 +121,6 @@ class Measured:
             layer = self.layers[self.log_spectral.index(-math.inf)]
             raise Undefined(f"the weights of layer {layer.name!r} are all zero")
         return self.log_spectral
-
-
-def log_norm(norm: float) -> float:
-    """log of a norm, minus infinity for 0. Raises Undefined where it is NaN or infinite."""
-    if not math.isfinite(norm):
-        raise Undefined("some weights are NaN or infinite")
-    return log(norm) if norm > 0 else -math.inf
 
 
 def log_sum(logs: Iterable[float]) -> Log:

@@ -7,7 +7,7 @@ ending in `_distance`).
 from torch import Tensor
 
 from gentool import matrices
-from gentool.measures.measured import Log, Measured, log_norm, log_sum
+from gentool.measures.measured import Log, Measured, log_sum
 from gentool.measures.registry import MEASURES
 
 
@@ -32,7 +32,7 @@ def pac_bayes_spectral_distance(net: Measured) -> Log:
     Wᵢ is layer i as a matrix, Wᵢ⁰ the same before training, γ the margin.
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
-    return _pac_bayes(net, [log_norm(matrices.frobenius(W)) for W in net.movements])
+    return _pac_bayes(net, net.log_norms(map(matrices.frobenius, net.movements)))
 
 
 @MEASURES.register_normalized
@@ -69,7 +69,7 @@ def distance_frobenius(net: Measured) -> Log:
     Wᵢ is the weight of layer i, Wᵢ⁰ the same before training.
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
-    return log_sum(2 * log_norm(matrices.frobenius(W)) for W in net.movements)
+    return log_sum(2 * F for F in net.log_norms(map(matrices.frobenius, net.movements)))
 
 
 @MEASURES.register
@@ -81,7 +81,7 @@ def distance_spectral(net: Measured) -> Log:
     Wᵢ is layer i as a matrix, Wᵢ⁰ the same before training.
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
-    return log_sum(2 * log_norm(matrices.spectral(W)) for W in net.movements)
+    return log_sum(2 * S for S in net.log_norms(map(matrices.spectral, net.movements)))
 
 
 def _pac_bayes(net: Measured, log_frobenius: list[float]) -> Log:
@@ -91,7 +91,7 @@ def _pac_bayes(net: Measured, log_frobenius: list[float]) -> Log:
 
 
 def _complexity(net: Measured, weights: list[Tensor]) -> Log:
-    row_norms = (log_norm(matrices.sum_of_row_norms(W)) for W in weights)
+    row_norms = net.log_norms(map(matrices.sum_of_row_norms, weights))
     ratios = zip(row_norms, net.log_nonzero_spectral, strict=True)
     product = 2 * sum(net.log_spectral) - 2 * net.log_gamma
     return Log(product + 3 * log_sum(2 / 3 * (R - S) for R, S in ratios))
