@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,8 +15,7 @@ from gentool.data import load
 from gentool.device import describe, versions
 from gentool.errors import UsageError
 from gentool.foreign.training_data import asked_recipe, fitted
-from gentool.hints import NO_HINTS, Hints
-from gentool.hints import options as asked_of
+from gentool.hints import NO_HINTS, Hints, as_options
 from gentool.measures import MEASURES, Measured, evaluate, margins
 from gentool.measures.measured import margin_rank
 from gentool.network import Network, canonical
@@ -78,7 +77,7 @@ def measure_checkpoint(
             hints=options.hints,
         )
     elif unused := options.hints.data():
-        raise UsageError(f"{asked_of(unused)} needs the training data; name it with --data")
+        raise UsageError(f"{as_options(unused)} needs the training data; name it with --data")
     network = canonical(checkpoint.model(), recipe.input_shape).to(device)
     found = None
     if sets is not None:
@@ -133,7 +132,8 @@ def trained_on(
     source = load(recipe.data, data_dir, show_progress)
     if recipe.origin is not None:
         recipe = fitted(recipe, source, hints)
-    return training_set(recipe, source, device)
+    drawn, sets = training_set(recipe, source, device)
+    return replace(drawn, classes=checkpoint.recipe.classes), sets
 
 
 def training_margins(
