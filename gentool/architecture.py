@@ -109,8 +109,8 @@ def output_shapes(model: nn.Module, input_shape: Shape) -> dict[str, Shape]:
 def _name(layer: object) -> str:
     """The name of a layer; GentoolError where it has none that a module can have."""
     name = layer.get("name") if isinstance(layer, dict) else None
-    if not isinstance(name, str) or "" in name.split("."):
-        raise GentoolError(f"a layer of the recipe has no name: {str(layer)[:80]}")
+    if not isinstance(name, str) or "" in name.split(".") or not name.isprintable():
+        raise GentoolError(f"a layer of the recipe has no name: {str(layer)[:80]!r}")
     return name
 
 

@@ -22,7 +22,7 @@ from gentool.errors import GentoolError, UsageError
 from gentool.files import sha256, write_whole
 from gentool.foreign.inference import inferred
 from gentool.foreign.reading import is_pytorch_file, read_pytorch, read_safetensors
-from gentool.hints import NO_HINTS, Hints, options
+from gentool.hints import NO_HINTS, Hints, as_options
 from gentool.models import build
 from gentool.recipe import LAYERS, Json, Outcome, Recipe
 
@@ -107,7 +107,7 @@ def read(path: Path, hints: Hints = NO_HINTS) -> Checkpoint:
 def _own(path: Path, tensors: dict[str, Tensor], text: str, hints: Hints) -> Checkpoint:
     """The checkpoint of a file that describes itself."""
     if said := hints.architecture():
-        raise UsageError(f"it describes itself; {options(said)} is for foreign checkpoints")
+        raise UsageError(f"it describes itself; {as_options(said)} is for foreign checkpoints")
     about = _about(text)
     try:
         recipe = Recipe.from_json(about["recipe"])

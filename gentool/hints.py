@@ -84,7 +84,7 @@ class Hints:
 NO_HINTS = Hints()
 
 
-def options(names: Iterable[str]) -> str:
+def as_options(names: Iterable[str]) -> str:
     """The options of these names as they are typed: `--input-shape, --pool`."""
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +16,7 @@ from gentool.data import load
 from gentool.device import describe, in_double_precision, versions
 from gentool.errors import GentoolError, UsageError
 from gentool.foreign.training_data import asked_recipe, fitted
-from gentool.hints import NO_HINTS, Hints
-from gentool.hints import options as asked_of
+from gentool.hints import NO_HINTS, Hints, as_options
 from gentool.measures import MEASURES, Measured, evaluate, margins
 from gentool.measures.measured import margin_rank
 from gentool.measures.registry import Measure
@@ -125,7 +124,7 @@ def measure_checkpoint(
             hints=options.hints,
         )
     elif unused := options.hints.data():
-        raise UsageError(f"{asked_of(unused)} needs the training data; name it with --data")
+        raise UsageError(f"{as_options(unused)} needs the training data; name it with --data")
     network = canonical(checkpoint.model(), recipe.input_shape).to(device)
     found = None if sets is None else training_margins(network, sets.subset, on_progress)
     initial = cache(lambda: _initial(recipe, options, network))
@@ -211,7 +210,8 @@ def trained_on(
     source = load(recipe.data, data_dir, show_progress)
     if recipe.origin is not None:
         recipe = fitted(recipe, source, hints)
-    return training_set(recipe, source, device)
+    drawn, sets = training_set(recipe, source, device)
+    return replace(drawn, classes=checkpoint.recipe.classes), sets
 
 
 def training_margins(

@@ -42,12 +42,14 @@ class TorchvisionVGG(nn.Module):
 class CifarVGG(nn.Module):
     """Public CIFAR VGGs: one linear layer (and a pooling of 1x1), or three from classifier.1 on."""
 
-    def __init__(self, model="vgg11", batch_norm=True, layers=1):
+    def __init__(self, model="vgg11", batch_norm=True, layers=1, last_pooling=True):
         super().__init__()
         self.features = features(model, batch_norm)
+        if not last_pooling:
+            self.features = self.features[:-1]
         if layers == 1:
             self.features.append(nn.AvgPool2d(kernel_size=1, stride=1))
-            self.classifier = nn.Linear(32, 10)
+            self.classifier = nn.Linear(32 if last_pooling else 32 * 4, 10)
         else:
             self.classifier = nn.Sequential(
                 nn.Dropout(),

@@ -53,6 +53,7 @@ STATES = {
     "a 3-d convolution": (mlp(c__weight=torch.ones(2, 2, 3, 3, 3)), "'c' has shape"),
     "no layer's name": ({"weight": torch.ones(3, 4)}, "no layer's name"),
     "only biases": ({"fc.bias": torch.ones(3)}, "no weight"),
+    "a name that rings": ({"a\a.weight": torch.ones(3, 4)}, "cannot be printed"),
     "a name that a module has": ({"half.weight": torch.ones(3, 4)}, "called 'half'"),
     "one output": ({"fc.weight": torch.ones(1, 4)}, "one output"),
     "negative variances": (normed(bn1__running_var=-torch.ones(8)), "negative running variance"),

@@ -69,6 +69,14 @@ def test_people_get_a_table_on_stderr_and_stdout_stays_empty(saved, capsys):
     assert list(saved.parent.iterdir()) == [saved]
 
 
+def test_names_with_brackets_are_no_markup(tmp_path, capsys):
+    torch.save({"[/b].weight": torch.ones(3, 4)}, tmp_path / "[red]net[-].pt")
+    assert run(["inspect", str(tmp_path / "[red]net[-].pt")]) == 0
+    error = capsys.readouterr().err
+    assert "[/b]" in error
+    assert "[red]net[-].pt" in error
+
+
 def test_several_checkpoints_go_to_a_folder_or_to_lines(saved, tmp_path, capsys):
     torch.save({"a.weight": torch.ones(3, 4)}, tmp_path / "net.pt")
     paths = [str(saved), str(tmp_path / "net.pt")]

@@ -1,6 +1,7 @@
 """From the tensors of a foreign checkpoint to its recipe, which says what was inferred."""
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from gentool.architecture import chain, output_shapes
 from gentool.errors import GentoolError, UsageError
@@ -12,21 +13,16 @@ from gentool.foreign.vgg import infer_vgg
 from gentool.hints import Hints
 from gentool.recipe import Recipe
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 def inferred(
-    tensors: "dict[str, Tensor]", hints: Hints, file: str, sha256: str, is_ordered: bool
-) -> "tuple[Recipe, dict[str, Tensor]]":
+    tensors: dict[str, Tensor], hints: Hints, file: str, sha256: str, is_ordered: bool
+) -> tuple[Recipe, dict[str, Tensor]]:
     """The recipe and the state dict of a foreign checkpoint.
 
     `is_ordered` tells whether the tensors come in the order in which the network was defined.
     Raises UsageError where an option has to say what the file does not, GentoolError where it holds
     no VGG and no MLP.
     """
-    import torch
-
     parts = parts_of(checked(tensors))
     has_convolutions = any(part.kind == "conv2d" for part in parts)
     if not has_convolutions and not any(part.kind == "linear" for part in parts):

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from gentool.foreign.parts import Part
 from gentool.foreign.reading import COUNTER
 from gentool.recipe import Json
@@ -70,20 +73,14 @@ class Listing:
         self.layers.append({"name": name, "type": kind, **options})
 
 
-def state_of(parts: list[Part]) -> dict[str, object]:
+def state_of(parts: list[Part]) -> dict[str, Tensor]:
     """The state dict of the parts, with the counters of batch norm that a file may leave out."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for part in parts:
         if part.kind == "norm":
-            part.tensors.setdefault(COUNTER, _zero())
+            part.tensors.setdefault(COUNTER, torch.zeros((), dtype=torch.int64))
         tensors |= {f"{part.name}.{leaf}": tensor for leaf, tensor in part.tensors.items()}
     return tensors
-
-
-def _zero() -> object:
-    import torch
-
-    return torch.zeros((), dtype=torch.int64)
 
 
 def _and_its_containers(name: str) -> list[str]:

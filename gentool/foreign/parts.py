@@ -72,6 +72,8 @@ def parts_of(tensors: dict[str, Tensor]) -> list[Part]:
                 f"tensor {name!r} is of no convolution, linear layer or batch norm; only VGGs and "
                 "MLPs are read"
             )
+        if not name.isprintable():
+            raise GentoolError(f"tensor {name[:80]!r} has a name that cannot be printed")
         if not layer:
             raise GentoolError(
                 f"tensor {name!r} has no layer's name before it; save the state dict of a network, "

@@ -7,7 +7,7 @@ import torch
 from gentool.architecture import chain, output_shapes
 from gentool.data import DataSet
 from gentool.errors import GentoolError, UsageError
-from gentool.hints import Hints, options
+from gentool.hints import Hints, as_options
 from gentool.recipe import Recipe
 
 _KNOWN_UNLESS_SAID = {"labels": "true", "seed": 0, "confusion": 0}
@@ -23,7 +23,7 @@ def asked_recipe(recipe: Recipe, data: str | None, hints: Hints) -> Recipe:
     if recipe.origin is None:
         if said:
             raise UsageError(
-                f"the checkpoint knows what it was trained on; {options(said)} is for "
+                f"the checkpoint knows what it was trained on; {as_options(said)} is for "
                 "foreign checkpoints"
             )
         return replace(recipe, data=data or recipe.data)
