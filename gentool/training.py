@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from gentool.errors import GentoolError
 from gentool.files import write_whole
-from gentool.models import initialised
+from gentool.models import build, initialised
 from gentool.recipe import Outcome, Recipe
 from gentool.registry import Registry
 from gentool.training_set import Examples, TrainingSet
@@ -30,6 +30,7 @@ SCHEDULES = Registry("schedule")
 
 SECONDS_BETWEEN_STATES = 10.0
 EVALUATION_BATCH = 1000
+SMALL_STEP = 2**24  # multiplications of a forward pass
 
 
 @OPTIMIZERS.register
@@ -178,6 +179,14 @@ def train(
                 state.write(state_path, recipe)
                 saved_at = time.monotonic()
     return model.eval(), _outcome(state, sets)
+
+
+def is_small(recipe: Recipe) -> bool:
+    """Whether a step is too small to share between threads, which then wait for each other."""
+    parameters = list(build(recipe).parameters())
+    has_convolutions = any(parameter.dim() == 4 for parameter in parameters)
+    multiplications = recipe.batch_size * sum(parameter.numel() for parameter in parameters)
+    return not has_convolutions and multiplications < SMALL_STEP
 
 
 def check_names(recipe: Recipe) -> None:

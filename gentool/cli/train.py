@@ -158,7 +158,7 @@ def _train(
     from gentool import checkpoint
     from gentool.data import load
     from gentool.models import initial_digest, with_defaults
-    from gentool.training import EpochReport, check_names, train
+    from gentool.training import EpochReport, check_names, is_small, train
     from gentool.training_set import training_set
 
     recipe = replace(asked, **with_defaults(asked.model, shape))
@@ -168,6 +168,8 @@ def _train(
     data = load(recipe.data, data_dir, show_progress=not quiet)
     recipe, sets = training_set(recipe, data, where)
     recipe = replace(recipe, initial_digest=initial_digest(recipe))
+    if threads is None and where.type == "cpu" and is_small(recipe):
+        use_device(device, threads=1)
     with progress(quiet, "loss", "error", "images_per_second") as bar:
         fields = {"loss": "-", "error": "-", "images_per_second": "-"}
         task = bar.add_task(path.stem, total=recipe.epochs, **fields)
