@@ -75,6 +75,13 @@ def test_a_converted_file_loads_into_the_original_module(vgg):
     assert isinstance(read_again.model().get_submodule("features.3"), nn.MaxPool2d)
 
 
+def test_inspecting_a_converted_file_tells_what_was_inferred(vgg, capsys):
+    assert run(["convert", str(vgg), "-o", "out.safetensors", "--quiet"]) == 0
+    assert run(["inspect", "out.safetensors"]) == 0
+    error = capsys.readouterr().err
+    assert "note: converted from vgg.pth, of which was inferred: vgg11 of 8" in error
+
+
 def test_two_conversions_have_the_same_bytes(vgg, tmp_path):
     for name in ("a", "b"):
         assert run(["convert", str(vgg), "-o", f"{name}.safetensors", "--quiet"]) == 0

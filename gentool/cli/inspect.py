@@ -99,6 +99,9 @@ def _show(found: "Json") -> None:
     about = {"sha256": found["checkpoint"]["sha256"], "kind": found["kind"]} | recipe | outcome
     about |= {f"version of {name}": value for name, value in (found["versions"] or {}).items()}
     print_table("", ["what", "value"], [[k, _text(v)] for k, v in about.items() if v is not None])
+    if (origin := found["recipe"]["origin"]) and found["kind"] == "gentool":
+        words = "; ".join(map(str, origin.get("inferred", [])))
+        say(f"note: converted from {origin.get('file')}, of which was inferred: {words}")
     for name in found["not_finite"]:
         say(f"note: {name} has values that are NaN or infinite")
 

@@ -28,7 +28,7 @@ def infer_mlp(parts: list[Part], hints: Hints, in_file_order: bool) -> Inferred:
     add_linears(listing, order, norms)
     words = [f"mlp of {len(order)} linear layers ({_sizes(order)})", "ReLU between them"]
     if len(order) > 1:
-        words.append(f"their order {how}")
+        words.append(f"in {how}")
     if norms:
         words.append(f"batch norm before ReLU on {len(norms)}, eps 1e-5")
     if hints.input_shape is None:

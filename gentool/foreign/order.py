@@ -19,12 +19,12 @@ def in_order(
     something (`in_file_order`). UsageError where several orders fit, GentoolError where none does.
     """
     if asked is not None:
-        return _asked(layers, asked), "as asked"
+        return _asked(layers, asked), "the order asked for"
     fitting = [order for order, _ in zip(_orders(layers), range(2), strict=False)]
     if len(fitting) == 1:
-        return fitting[0], "the only one that fits the sizes and the numbers in the names"
+        return fitting[0], "the only order that fits the sizes and the numbers in the names"
     if in_file_order and _is_chain(layers):
-        return layers, "that of the file"
+        return layers, "the order of the file"
     if not fitting:
         sizes = ", ".join(f"{layer.name} {layer.inputs} to {layer.outputs}" for layer in layers)
         raise GentoolError(f"the linear layers do not fit one after the other ({sizes})")
