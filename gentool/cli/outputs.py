@@ -50,6 +50,8 @@ def jobs_for(
     for checkpoint in checkpoints:
         if not checkpoint.exists():
             raise GentoolError(f"{checkpoint} does not exist")
+        if checkpoint.is_dir():
+            raise GentoolError(f"{checkpoint} is a folder, not a checkpoint")
     if output == "-":
         return [Job(checkpoint, None, True) for checkpoint in checkpoints]
     paths = [_path(checkpoint, output, kind, len(checkpoints) > 1) for checkpoint in checkpoints]
