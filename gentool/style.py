@@ -31,6 +31,16 @@ _WORDS = {
     "l1_path": "ℓ1-path norm capacity",
     "l2_path": "ℓ2-path norm capacity",
     "spectral": "spectral norm capacity",
+    "inverse_margin": "inverse squared margin γ⁻²",
+    "parameters": "number of parameters",
+    "sum_of_squares": "sum of squared weights",
+    "frobenius_sum": "sum of squared Frobenius norms",
+    "spectral_sum": "sum of squared spectral norms",
+    "frobenius_over_spectral": "sum of stable ranks",
+    "pac_bayes_spectral": "PAC-Bayes spectral capacity",
+    "spectral_complexity": "spectral-complexity capacity",
+    "distance_frobenius": "squared distance from initialisation",
+    "distance_spectral": "squared spectral distance from initialisation",
     "sharpness": "sharpness",
     "expected_sharpness": "expected sharpness",
 }
@@ -39,6 +49,7 @@ _SUFFIXES = {
     "_operator": "operator view",
     "_maxpool": "largest path at max pooling",
     "_bound": "with the bound's constants",
+    "_distance": "from initialisation",
 }
 
 
