@@ -64,7 +64,7 @@ def run(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="gentool", standalone_mode=False) or 0
         if code == Interrupted.exit_code:  # typer has caught the KeyboardInterrupt and said nothing
-            say("interrupted; nothing was written")
+            say("interrupted; no files but those named on stdout were written")
         return code
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone: nobody is there to be told
