@@ -8,6 +8,7 @@ import typer
 from gentool import __version__
 from gentool.cli.measure import measure
 from gentool.cli.plot import plot
+from gentool.cli.sharpness import sharpness
 from gentool.cli.train import train
 from gentool.console import say
 from gentool.errors import GentoolError, Interrupted
@@ -16,6 +17,7 @@ from gentool.errors import GentoolError, Interrupted
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(train)
 app.command()(measure)
+app.command()(sharpness)
 app.command()(plot)
 
 

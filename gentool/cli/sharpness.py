@@ -1,0 +1,230 @@
+"""`gentool sharpness`: from checkpoints to the largest rise of their training loss."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gentool.cli import options
+from gentool.cli.options import existing, use_device
+from gentool.cli.outputs import Job, jobs_for
+from gentool.console import print_table, progress, say
+from gentool.errors import GentoolError, Interrupted, UsageError
+from gentool.sources import default_data_dir
+
+if TYPE_CHECKING:
+    import torch
+
+    from gentool.recipe import Json
+    from gentool.sharpness.problem import Problem
+    from gentool.sharpness.record import SharpnessOptions
+
+DEFAULT_ALPHA = 5e-4
+
+
+def sharpness(
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="CKPT...", help="Checkpoints.", show_default=False),
+    ] = None,
+    alpha: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Size of the box; several are searched one after the other, and the first is "
+            "the measure `sharpness`.",
+            show_default=f"{DEFAULT_ALPHA:g}",
+        ),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="default, vertex, apgd, pga, lbfgsb, lbfgsb-subspace or random.",
+        ),
+    ] = "default",
+    restarts: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Starts of the default search.", show_default="one a class and nine"
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Iterations over the whole set for each finalist.", show_default="12"
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Seconds that each search may take.", show_default="until it has arrived"
+        ),
+    ] = None,
+    units: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            help="Cost that a search by --method may have, in passes over the training set.",
+            show_default="100",
+        ),
+    ] = None,
+    fold_batch_norm: Annotated[
+        bool,
+        typer.Option(
+            "--fold-batch-norm/--no-fold-batch-norm",
+            help="Perturb the network with batch norm folded in, or the raw parameters.",
+        ),
+    ] = True,
+    batching: Annotated[
+        str, typer.Option(help="auto, loop or vmap: candidates one by one or together.")
+    ] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    list_measures: Annotated[
+        bool, typer.Option("--list", help="Print each measure's name, formula and source.")
+    ] = False,
+    output: options.Output = None,
+    data: options.DataOverride = None,
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Search the worst perturbation of trained networks: the largest rise of the training loss.
+
+    The record of CKPT.safetensors goes to CKPT.sharpness.json beside it, or to the file (folder,
+    for several checkpoints) that -o names; -o - prints it. Each parameter w may move by
+    alpha (|w| + 1). Ctrl-C writes the best so far, marked as stopped early.
+
+    \b
+    Example:
+      gentool sharpness --force mlp-digits-random-500-seed0.safetensors
+    """
+    if list_measures:
+        _print_list()
+        return
+    if not checkpoints:
+        raise UsageError("name one checkpoint or more, or --list")
+    alphas = _alphas(alpha)
+    jobs = jobs_for(checkpoints, output, "sharpness", existing(force, skip_existing))
+    where = use_device(device, threads)
+    from gentool.sharpness.finding import SearchOptions
+    from gentool.sharpness.methods import METHODS
+    from gentool.sharpness.record import SharpnessOptions
+    from gentool.sharpness.search import DEFAULT_STEPS
+
+    METHODS[method]
+    if batching not in ("auto", "loop", "vmap"):
+        raise UsageError(f"--batching is {batching!r}; it has to be auto, loop or vmap")
+    asked = SharpnessOptions(
+        alphas=alphas,
+        search=SearchOptions(
+            method=method,
+            restarts=restarts,
+            steps=steps or DEFAULT_STEPS,
+            seconds=budget,
+            units=units if method == "default" else units or 100.0,
+            seed=seed,
+            batching=batching,
+        ),
+        fold_batch_norm=fold_batch_norm,
+        data=data,
+    )
+    each(jobs, lambda job: _search(job, asked, where, data_dir or default_data_dir(), quiet), debug)
+
+
+def each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:
+    """Do the wanted jobs, telling of those that fail; their paths go to stdout."""
+    failures = 0
+    for job in jobs:
+        try:
+            if job.is_wanted:
+                work(job)
+        except Interrupted:
+            job.print_path()
+            raise
+        except GentoolError as error:
+            if debug or len(jobs) == 1 or isinstance(error, UsageError):
+                raise
+            say(str(error))
+            failures += 1
+        else:
+            job.print_path()
+    if failures:
+        raise GentoolError(f"{failures} of {len(jobs)} checkpoints could not be searched")
+
+
+def _alphas(given: list[float] | None) -> tuple[float, ...]:
+    alphas = tuple(dict.fromkeys(given or [DEFAULT_ALPHA]))
+    for alpha in alphas:
+        if not 0 <= alpha < float("inf"):
+            raise UsageError(f"--alpha is {alpha:g}; it has to be a number, 0 or more")
+    return alphas
+
+
+def _search(
+    job: Job, asked: "SharpnessOptions", device: "torch.device", data_dir: Path, quiet: bool
+) -> None:
+    """Search one checkpoint and write its record."""
+    from gentool import checkpoint
+    from gentool.sharpness.record import load, searched
+
+    loaded = load(
+        checkpoint.read(job.checkpoint),
+        fold_batch_norm=asked.fold_batch_norm,
+        data=asked.data,
+        device=device,
+        data_dir=data_dir,
+        show_progress=not quiet,
+    )
+    with progress(quiet, "best_rise", "passes") as bar:
+        task = bar.add_task(job.checkpoint.name, total=1.0, best_rise="-", passes="-")
+
+        def show(problem: "Problem") -> None:
+            bar.update(
+                task,
+                completed=problem.fraction_done,
+                best_rise=f"{problem.rise:.6g}",
+                passes=f"{problem.units_spent:.0f}",
+            )
+
+        record, found = searched(loaded, asked, show)
+    job.write(record)
+    if not quiet:
+        _show(record)
+    if found and found[-1].stopped == "interrupted":
+        raise Interrupted("interrupted; the best so far is written, marked as stopped early")
+
+
+def _show(record: "Json") -> None:
+    """What was found at each alpha as a table, and the notes."""
+    found = record.get("sharpness")
+    if found is not None:
+        rows = [
+            [
+                f"{point['alpha']:g}",
+                f"{point['rise']:.6g}",
+                f"{point['loss']:.6g}",
+                f"{point['error']:.4f}",
+                f"{point['class']} ({point['class_fraction']:.0%})",
+                f"{point['units']:.0f}",
+                f"{point['seconds']:.1f}",
+            ]
+            for point in found["points"]
+        ]
+        columns = ["alpha", "sharpness", "loss there", "error there"]
+        print_table(
+            record["checkpoint"]["file"], [*columns, "says most", "passes", "seconds"], rows
+        )
+    for note in record["notes"]:
+        say(f"note: {note}")
+
+
+def _print_list() -> None:
+    """Print name, formula and source of every measure: a result, and so on stdout."""
+    from gentool.sharpness.table import SHARPNESS_MEASURES
+
+    for one in SHARPNESS_MEASURES:
+        print(f"{one.name}\n    {one.formula}\n    {one.summary}\n    {one.source}")

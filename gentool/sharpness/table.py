@@ -1,0 +1,42 @@
+"""The table of what `gentool sharpness` reports: name, what it is, formula, source.
+
+The measures of a trained network as it stands are functions of it, and live in a registry. These
+are outcomes of a search or a sampling with settings of its own, so here stand their definitions
+alone; the code that computes each is named beside it.
+"""
+
+from dataclasses import dataclass
+
+NEYSHABUR = "Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017."
+KESKAR = "Keskar et al., On Large-Batch Training for Deep Learning, ICLR 2017."
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One reported quantity."""
+
+    name: str
+    summary: str
+    formula: str
+    source: str
+
+
+SHARPNESS_MEASURES = (
+    Definition(
+        "sharpness",
+        "Largest rise of the training loss found in the box: a lower bound of the maximum.",
+        "max over |νᵢ| ≤ α(|wᵢ|+1) of L(f_{w+ν}) − L(f_w)",
+        NEYSHABUR,
+    ),
+    Definition(
+        "sharpness_keskar",
+        "The same rise over one plus the loss; Keskar et al. multiply it by 100.",
+        "sharpness / (1 + L(f_w))",
+        KESKAR,
+    ),
+)
+
+
+def definition(name: str) -> Definition:
+    """The definition of a name. Raises KeyError for one that is not in the table."""
+    return {one.name: one for one in SHARPNESS_MEASURES}[name]
