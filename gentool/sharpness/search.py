@@ -159,8 +159,9 @@ def _step(problem: Problem, signs: Tensor) -> tuple[Tensor, Tensor]:
 def _enter(problem: Problem, name: str, rise: float, images: int) -> None:
     """Enter a start in the table, or what is now known of it."""
     for start in problem.starts:
-        if start.name == name and start.images < images:
-            start.rise, start.images = rise, images
+        if start.name == name:
+            if images > start.images or rise > start.rise:
+                start.rise, start.images = rise, images
             return
     problem.starts.append(Start(name, rise, images))
 
