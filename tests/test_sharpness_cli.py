@@ -1,4 +1,4 @@
-"""`gentool sharpness` as a shell sees it: records, exit codes, Ctrl-C, and what plot draws of it."""
+"""`gentool sharpness` as a shell sees it: records, exit codes, Ctrl-C, and a figure of it."""
 
 import json
 import signal
@@ -38,7 +38,7 @@ def with_batch_norm(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("options", [[], ["--alpha", "0.001", "--alpha", "0"]])
+@pytest.mark.parametrize("options", [[], ["--alpha", "0.001", "--alpha", "0"], ["--compare"]])
 def test_what_it_writes_fits_the_schema(saved, options):
     schema = json.loads(resources.files("gentool").joinpath("measures.schema.json").read_text())
     Draft202012Validator(schema).validate(sharpness(saved, *options))
@@ -55,7 +55,7 @@ def test_the_record_says_what_was_found_and_what_it_cost(saved):
     assert found["images"] == 100
     whole = [start["rise"] for start in first["starts"] if start["images"] == 100]
     assert 0 <= first["rise"] - max(whole) < 0.1 * first["rise"]
-    assert len(first["starts"]) == 20
+    assert len(first["starts"]) == 41
     cost = first["forward_evaluations"] + 3 * first["gradient_evaluations"]
     assert first["units"] == pytest.approx(cost / 100, abs=1e-3)
 
@@ -178,8 +178,32 @@ def test_a_budget_of_seconds_is_kept(saved):
     assert "stopped early" in record["notes"][0]
 
 
-def test_ctrl_c_writes_the_best_so_far_and_exits_130(saved):
-    """Stopped in the middle of a search of minutes: the record is whole and marked."""
+def test_ctrl_c_writes_the_best_so_far_and_exits_130(saved, capsys, monkeypatch):
+    """Stopped in the middle of the screening: the record is whole, marked, and a true rise."""
+    from gentool.sharpness.problem import Problem
+
+    calls = iter(range(10**9))
+
+    def interrupt(self):
+        if next(calls) == 60:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Problem, "watch", interrupt)
+    assert run(["sharpness", str(saved), "--batching", "vmap", "--alpha", "0.01"]) == 130
+    captured = capsys.readouterr()
+    path = saved.with_suffix(".sharpness.json")
+    assert captured.out == f"{path}\n"
+    assert "interrupted; the best so far is written" in captured.err.splitlines()[-1]
+    record = records.read(path)
+    [point] = record["sharpness"]["points"]
+    assert point["stopped"] == "interrupted"
+    assert 0 < point["rise"] == record["measures"]["sharpness"]
+    assert "stopped early" in record["notes"][0]
+
+
+@pytest.mark.slow
+def test_ctrl_c_from_the_terminal_is_the_same(saved):
+    """A signal to a process in the middle of a search of minutes."""
     command = [sys.executable, "-m", "gentool", "sharpness", str(saved), "--restarts", "100000"]
     process = subprocess.Popen(
         [*command, "--batching", "vmap", "--threads", "1"],
@@ -187,17 +211,25 @@ def test_ctrl_c_writes_the_best_so_far_and_exits_130(saved):
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(8)
+    time.sleep(10)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    path = saved.with_suffix(".sharpness.json")
-    assert stdout == f"{path}\n"
-    assert "interrupted; the best so far is written" in stderr.splitlines()[-1]
+    assert stdout == f"{saved.with_suffix('.sharpness.json')}\n"
     assert "Traceback" not in stderr
-    record = records.read(path)
+    record = records.read(saved.with_suffix(".sharpness.json"))
     assert record["sharpness"]["points"][0]["stopped"] == "interrupted"
+
+
+def test_compare_records_every_search_at_one_cost(saved):
+    """None costs more than the default search did, and none is higher."""
+    from gentool.sharpness.methods import METHODS
+
+    [point] = sharpness(saved, "--compare", "--alpha", 0.01)["sharpness"]["points"]
+    assert [one["method"] for one in point["compared"]] == [m for m in METHODS if m != "default"]
+    assert all(one["units"] <= point["units"] for one in point["compared"])
+    assert all(0 <= one["rise"] <= point["rise"] for one in point["compared"])
 
 
 def test_one_bad_checkpoint_among_good_ones_is_told_and_the_others_searched(saved, capsys):

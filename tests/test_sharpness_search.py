@@ -24,9 +24,7 @@ def rise_by_enumeration(perturbed, data, alpha):
     x, classes = data.images.flatten(1).double(), perturbed.classes
     W = points[:, : classes * x.shape[1]].unflatten(1, (classes, -1))
     logits = torch.einsum("kci,ni->knc", W, x) + points[:, None, -classes:]
-    losses = cross_entropy(
-        logits.flatten(0, 1), data.labels.repeat(len(points)), reduction="none"
-    )
+    losses = cross_entropy(logits.flatten(0, 1), data.labels.repeat(len(points)), reduction="none")
     losses = losses.unflatten(0, (len(points), -1)).mean(dim=1)
     return float(losses.max() - losses[0])
 

@@ -45,7 +45,7 @@ def sharpness(
     restarts: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Starts of the default search.", show_default="one a class and nine"
+            min=1, help="Starts of the default search.", show_default="as many as the set is worth"
         ),
     ] = None,
     steps: Annotated[
@@ -68,6 +68,12 @@ def sharpness(
             show_default="100",
         ),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Run the other searches too, each at the cost of the default one."
+        ),
+    ] = False,
     fold_batch_norm: Annotated[
         bool,
         typer.Option(
@@ -130,6 +136,7 @@ def sharpness(
             batching=batching,
         ),
         fold_batch_norm=fold_batch_norm,
+        compare=compare,
         data=data,
     )
     each(jobs, lambda job: _search(job, asked, where, data_dir or default_data_dir(), quiet), debug)
@@ -218,8 +225,22 @@ def _show(record: "Json") -> None:
         print_table(
             record["checkpoint"]["file"], [*columns, "says most", "passes", "seconds"], rows
         )
+        _show_comparison(found["points"])
     for note in record["notes"]:
         say(f"note: {note}")
+
+
+def _show_comparison(points: "list[Json]") -> None:
+    """The searches at one cost: a column an alpha."""
+    if not any(point["compared"] for point in points):
+        return
+    every = [[point, *point["compared"]] for point in points]
+    rows = [
+        [same[0]["method"], *(f"{one['rise']:.6g}" for one in same)]
+        for same in zip(*every, strict=False)
+    ]
+    columns = [f"alpha {point['alpha']:g}: {point['units']:.0f} passes" for point in points]
+    print_table("sharpness found at equal cost", ["search", *columns], rows)
 
 
 def _print_list() -> None:

@@ -5,6 +5,7 @@ that was checked to be in the box and evaluated over the whole set in float64, s
 lower bound of ζ however the search went. It is never negative, for ν = 0 is in the box.
 """
 
+import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from gentool.errors import GentoolError
 from gentool.sharpness.batching import Batching, choose
 from gentool.sharpness.box import Box, box
 from gentool.sharpness.evaluation import Evaluation, evaluate
-from gentool.sharpness.methods import run
+from gentool.sharpness.methods import METHODS, run
 from gentool.sharpness.objective import CPU_MEMORY, Objective, Spent
 from gentool.sharpness.problem import OutOfTimeError, Problem, Start
 from gentool.sharpness.search import DEFAULT_STEPS, multi_start
@@ -30,7 +31,10 @@ FINEST_FLOAT32 = 1e-5  # α below which the box has too few points in float32
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How to search. `restarts` None: one a class and nine; `seconds`, `units` None: no limit."""
+    """How to search.
+
+    `restarts` None: as many as the set is worth; `seconds` and `units` None: no limit.
+    """
 
     method: str = "default"
     restarts: int | None = None
@@ -50,6 +54,7 @@ class Found:
     """
 
     alpha: float
+    method: str
     before: Evaluation
     after: Evaluation
     point: Tensor  # (P,), w + ν
@@ -91,6 +96,19 @@ class Finder:
         self.examples, self.options, self.show = examples, options, show
         self.before = evaluate(self.subject, examples, self.subject.weights)
         self._prepared: dict[torch.dtype, tuple[Objective, Batching]] = {}
+
+    def compare(self, alpha: float, units: float) -> Iterator[Found]:
+        """What each of the other searches finds at one α, at a cost of so many units at most."""
+        for name in METHODS:
+            if name != "default":
+                options = replace(self.options, method=name, units=units, seconds=None)
+                yield self.with_options(options).find(alpha)
+
+    def with_options(self, options: SearchOptions) -> "Finder":
+        """The same network and examples, searched otherwise."""
+        other = copy.copy(self)
+        other.options = options
+        return other
 
     def find(self, alpha: float) -> Found:
         """The worst point at one α."""
@@ -147,6 +165,7 @@ class Finder:
         point, after = self._judge(problem)
         return Found(
             alpha=alpha,
+            method=self.options.method,
             before=self.before,
             after=after,
             point=point,

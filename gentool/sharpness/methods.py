@@ -137,7 +137,12 @@ def _restarted_lbfgsb(problem: Problem, dimensions: int | None) -> None:
 
 
 def lbfgsb_run(problem: Problem, dimensions: int | None) -> None:
-    """One run of ten iterations, from a random point a tenth of the way to the faces."""
+    """One run of ten iterations, from a random point a tenth of the way to the faces.
+
+    The unknowns are scaled so that the box is about as wide as the solver's first step, which has
+    length one at most, and the loss so that this step is taken in full: with the plain loss, the
+    tiny gradient at zero training error makes a tiny step.
+    """
     from scipy.optimize import minimize
 
     reach = _reach(problem).double()
@@ -145,28 +150,30 @@ def lbfgsb_run(problem: Problem, dimensions: int | None) -> None:
     rng = numpy.random.default_rng(seed)
     unknowns = dimensions or len(reach)
     basis = _basis(rng, len(reach), dimensions, reach.device)
+    width = unknowns**-0.5
+    scale: list[float] = []
 
-    def to_point(u: numpy.ndarray) -> Tensor:
-        vector = torch.from_numpy(u).to(reach.device)
-        inside = vector if basis is None else (basis @ vector).clamp(-1, 1)
-        return problem.box.project((problem.box.center + reach * inside).to(problem.box.low.dtype))
-
-    def lowered(u: numpy.ndarray) -> tuple[float, numpy.ndarray]:
+    def lowered(v: numpy.ndarray) -> tuple[float, numpy.ndarray]:
         if not problem.affords_gradient:
             raise _SpentError
-        losses, gradients = problem.gradients(to_point(u)[None])
-        gradient = gradients[0].double() * reach
+        vector = torch.from_numpy(v / width).to(reach.device)
+        inside = vector if basis is None else basis @ vector
+        point = problem.box.center + reach * inside.clamp(-1, 1)
+        losses, gradients = problem.gradients(
+            problem.box.project(point.to(problem.box.low.dtype))[None]
+        )
+        gradient = gradients[0].double() * reach / width
         if basis is not None:
-            is_inside = (basis @ torch.from_numpy(u).to(reach.device)).abs() < 1
-            gradient = basis.T @ (gradient * is_inside)
-        return -float(losses[0]), -gradient.cpu().numpy()
+            gradient = basis.T @ (gradient * (inside.abs() < 1))
+        scale.append(1 / max(float(gradient.norm()), 1e-300))
+        return -scale[0] * float(losses[0]), -scale[0] * gradient.cpu().numpy()
 
     minimize(
         lowered,
-        0.1 * rng.uniform(-1, 1, unknowns),
+        0.1 * width * rng.uniform(-1, 1, unknowns),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(-1.0, 1.0)] * unknowns,
+        bounds=[(-width, width)] * unknowns,
         options={"maxiter": KESKAR_ITERATIONS, "ftol": 0.0, "gtol": 0.0},
     )
 

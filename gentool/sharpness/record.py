@@ -30,6 +30,7 @@ class SharpnessOptions:
     alphas: tuple[float, ...] = (5e-4,)
     search: SearchOptions = field(default_factory=SearchOptions)
     fold_batch_norm: bool = True
+    compare: bool = False
     data: str | None = None
 
     def to_json(self) -> Json:
@@ -38,6 +39,7 @@ class SharpnessOptions:
             "alpha": list(self.alphas),
             "fold_batch_norm": self.fold_batch_norm,
             **asdict(self.search),
+            "compare": self.compare,
             "data": self.data,
         }
 
@@ -84,10 +86,16 @@ def searched(
         values = {"sharpness": None, "sharpness_keskar": None}
         notes = [f"{name}: {reason}" for name in values]
         return assemble(loaded, options.to_json(), values, notes, began), []
-    found = []
+    found, others = [], []
     for alpha in options.alphas:
         found.append(finder.find(alpha))
-        if found[-1].stopped == "interrupted":
+        others.append([])
+        if options.compare and found[-1].stopped != "interrupted":
+            for other in finder.compare(alpha, found[-1].units):
+                others[-1].append(other)
+                if other.stopped == "interrupted":
+                    break
+        if "interrupted" in [one.stopped for one in (found[-1], *others[-1])]:
             break
     record = assemble(
         loaded,
@@ -103,7 +111,7 @@ def searched(
         "loss": finder.before.loss,
         "error": finder.before.error,
         "batching": found[0].batching.to_json(),
-        "points": [_row(one) for one in found],
+        "points": [_row(one, rest) for one, rest in zip(found, others, strict=True)],
     }
     return record, found
 
@@ -132,12 +140,13 @@ def assemble(loaded: Loaded, command: Json, values: Values, notes: list[str], be
     }
 
 
-def _row(found: Found) -> Json:
-    """What was found at one α."""
+def _row(found: Found, others: list[Found]) -> Json:
+    """What was found at one α, by the search asked for and by those compared with it."""
     best = [start.rise for start in found.starts if math.isfinite(start.rise)]
     images = found.spent.forward + found.spent.gradient
     return {
         "alpha": found.alpha,
+        "method": found.method,
         "rise": found.rise,
         "keskar": found.keskar,
         "loss": found.after.loss,
@@ -156,6 +165,15 @@ def _row(found: Found) -> Json:
         "seconds": round(found.spent.seconds, 3),
         "precision": found.precision,
         "stopped": found.stopped,
+        "compared": [
+            {
+                "method": other.method,
+                "rise": other.rise,
+                "units": round(other.units, 3),
+                "seconds": round(other.spent.seconds, 3),
+            }
+            for other in others
+        ],
     }
 
 

@@ -3,7 +3,7 @@
 The step is vertex iteration, ν ← r·sign(∇L(w + ν)): the maximum of a smooth rise over a box lies
 near a corner that follows the gradient's signs. Restarts decide the quality, not the step rule, so
 most candidates are dropped early, on few images; the best go on over the whole set, and the very
-best is polished by momentum steps that shrink, for where the signs alternate.
+best is shaken and polished.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from gentool.sharpness.flips import MOST_PARAMETERS, flip
 from gentool.sharpness.objective import Objective
+from gentool.sharpness.polish import polish, shake
 from gentool.sharpness.problem import Problem, Start
-from gentool.sharpness.starts import corner_of_gradient, default_restarts, starts
+from gentool.sharpness.starts import CHEAP, corner_of_gradient, default_restarts, starts
 
 SCREENED = 512  # images that the first screening takes, at least; 1/16 of the set where more
 SCREEN_STEPS = 3
@@ -46,7 +47,7 @@ def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFA
     those that get so far.
     """
     whole = len(problem.objective)
-    restarts = restarts or default_restarts(problem.objective.subject.classes)
+    restarts = restarts or default_restarts(problem.objective.subject.classes, whole)
     problem.expected_units = _expected(restarts, steps, min(1.0, max(SCREENED / whole, 1 / 16)))
     small = problem.sample(max(SCREENED, whole // 16))
     names, signs = starts(problem, small, restarts)
@@ -55,8 +56,10 @@ def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFA
     if len(small) < whole // 4:
         larger = problem.sample(whole // 4)
         screened = _screen(problem, larger, screened.best(max(2 * FINALISTS, restarts // 3)))
-    finalists = _with_plain(problem, screened.best(FINALISTS))
+    finalists = _with_plain(problem, screened.best(2 * FINALISTS if whole <= CHEAP else FINALISTS))
     finished = _finish(problem, finalists, steps)
+    if whole <= CHEAP:
+        shake(problem)
     polish(problem, problem.best_point, min(steps, POLISH_STEPS))
     if len(problem.box.center) <= MOST_PARAMETERS:
         flip(problem, finished.signs)
@@ -164,26 +167,3 @@ def _enter(problem: Problem, name: str, rise: float, images: int) -> None:
                 start.rise, start.images = rise, images
             return
     problem.starts.append(Start(name, rise, images))
-
-
-def polish(problem: Problem, point: Tensor | None, steps: int) -> None:
-    """Momentum steps along the gradient's signs from a point, halved whenever one gains nothing.
-
-    The rule of Auto-PGD (Croce and Hein, ICML 2020), with the step in units of each coordinate's
-    own radius, checked at every step since there are few.
-    """
-    if point is None:
-        return
-    size, reach = 2.0, (problem.box.high - problem.box.low) / 2
-    best, anchor, gradient_there = -torch.inf, point, None
-    previous = point
-    for _ in range(steps):
-        losses, gradients = problem.gradients(point[None])
-        if losses[0] > best:
-            best, anchor, gradient_there = losses[0], point, gradients[0]
-        else:
-            size, point, previous = size / 2, anchor, anchor
-        step = problem.box.project(point + size * reach * gradient_there.sign())
-        ahead = problem.box.project(point + 0.75 * (step - point) + 0.25 * (point - previous))
-        previous, point = point, ahead
-    problem.losses(point[None])

@@ -19,18 +19,24 @@ SOFT = 10.0  # temperature of the softened loss
 MINIBATCH = 64
 WIDER = (2.0, 4.0, 8.0)  # how many times as wide the boxes are in which the continued starts begin
 WIDER_STEPS = 3
+CHEAP = 4096  # images up to which a pass is cheap: more starts, more finalists, shaking
+ASCENT_STEP = 0.25  # of each radius
+ASCENT_STEPS = 8
 
 
-def default_restarts(classes: int) -> int:
-    """How many starts there are unless told: a class-targeted one a class, ten at most, and 9."""
-    return min(classes, 10) + 9
+def default_restarts(classes: int, images: int) -> int:
+    """How many starts there are unless told: one a class (ten at most), ten others.
+
+    Twenty random corners more where the set is so small that passes over it are cheap.
+    """
+    return min(classes, 10) + 10 + (20 if images <= CHEAP else 0)
 
 
 def starts(problem: Problem, part: Objective, restarts: int) -> tuple[list[str], Tensor]:
     """Names and signs, bool of shape (restarts, P), of the corners to begin with.
 
-    The softened one comes first, then those continued from wider boxes, those of the classes, and
-    those of minibatches; random corners fill up.
+    The softened one and the ascent come first, then those continued from wider boxes, those of the
+    classes, and those of minibatches; random corners fill up.
     """
     names, signs = [], []
     for name, corner in _all(problem, part):
@@ -54,6 +60,7 @@ def _all(problem: Problem, part: Objective) -> Iterator[tuple[str, Tensor]]:
     _, gradient = part.gradients(w[None], training_loss, soft)
     softened = corner_of_gradient(gradient[0], anywhere)
     yield "softened", softened
+    yield "ascent", _ascended(problem, part, anywhere)
     for factor in WIDER:
         yield f"wider {factor:g}", _continued(problem, part, softened, factor)
     directions = torch.eye(part.subject.classes, dtype=part.dtype, device=w.device)
@@ -66,6 +73,18 @@ def _all(problem: Problem, part: Objective) -> Iterator[tuple[str, Tensor]]:
         yield f"minibatch {i}", corner_of_gradient(gradient[0], anywhere)
     for i in count(1):
         yield f"random {i}", problem.random_signs(1)[0]
+
+
+def _ascended(problem: Problem, part: Objective, otherwise: Tensor) -> Tensor:
+    """The corner on whose side some short steps of gradient ascent from w end."""
+    w = point = problem.middle
+    step = ASCENT_STEP * (problem.box.high - problem.box.low) / 2
+    for _ in range(ASCENT_STEPS):
+        loss, gradient = part.gradients(point[None])
+        if not bool(loss.isfinite().all()):
+            break
+        point = problem.box.project(point + step * gradient[0].sign())
+    return corner_of_gradient(point - w, otherwise)
 
 
 def _continued(problem: Problem, part: Objective, signs: Tensor, factor: float) -> Tensor:
