@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from gentool.recipe import Json
+    from gentool.sharpness.expected import ExpectedOptions
     from gentool.sharpness.problem import Problem
     from gentool.sharpness.record import SharpnessOptions
 
@@ -84,7 +85,24 @@ def sharpness(
     batching: Annotated[
         str, typer.Option(help="auto, loop or vmap: candidates one by one or together.")
     ] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    expected: Annotated[
+        bool,
+        typer.Option(
+            "--expected",
+            help="Sample Gaussian noise instead: the expected rise against the KL term, over a "
+            "grid of alpha, or at the one --alpha. Writes CKPT.expected.json.",
+        ),
+    ] = False,
+    precision: Annotated[
+        float, typer.Option(help="Standard error over the value at which --expected stops.")
+    ] = 0.05,
+    draws: Annotated[
+        int, typer.Option(min=2, help="Draws at each alpha that --expected takes at most.")
+    ] = 20_000,
+    delta: Annotated[
+        float, typer.Option(help="Probability with which the PAC-Bayes bound may fail.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search and of the noise.")] = 0,
     list_measures: Annotated[
         bool, typer.Option("--list", help="Print each measure's name, formula and source.")
     ] = False,
@@ -114,16 +132,23 @@ def sharpness(
     if not checkpoints:
         raise UsageError("name one checkpoint or more, or --list")
     alphas = _alphas(alpha)
-    jobs = jobs_for(checkpoints, output, "sharpness", existing(force, skip_existing))
+    if batching not in ("auto", "loop", "vmap"):
+        raise UsageError(f"--batching is {batching!r}; it has to be auto, loop or vmap")
+    kind = "expected" if expected else "sharpness"
+    jobs = jobs_for(checkpoints, output, kind, existing(force, skip_existing))
     where = use_device(device, threads)
+    folder = data_dir or default_data_dir()
+    if expected:
+        noise = _expected_options(alpha, precision, draws, delta, seed)
+        sampling = (noise, fold_batch_norm, batching, data)
+        each(jobs, lambda job: _sample(job, sampling, where, folder, quiet), debug)
+        return
     from gentool.sharpness.finding import SearchOptions
     from gentool.sharpness.methods import METHODS
     from gentool.sharpness.record import SharpnessOptions
     from gentool.sharpness.search import DEFAULT_STEPS
 
     METHODS[method]
-    if batching not in ("auto", "loop", "vmap"):
-        raise UsageError(f"--batching is {batching!r}; it has to be auto, loop or vmap")
     asked = SharpnessOptions(
         alphas=alphas,
         search=SearchOptions(
@@ -139,7 +164,7 @@ def sharpness(
         compare=compare,
         data=data,
     )
-    each(jobs, lambda job: _search(job, asked, where, data_dir or default_data_dir(), quiet), debug)
+    each(jobs, lambda job: _search(job, asked, where, folder, quiet), debug)
 
 
 def each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:
@@ -169,6 +194,66 @@ def _alphas(given: list[float] | None) -> tuple[float, ...]:
         if not 0 <= alpha < float("inf"):
             raise UsageError(f"--alpha is {alpha:g}; it has to be a number, 0 or more")
     return alphas
+
+
+def _expected_options(
+    alpha: list[float] | None, precision: float, draws: int, delta: float, seed: int
+) -> "ExpectedOptions":
+    """What --expected was asked for."""
+    if alpha is not None and len(alpha) > 1:
+        raise UsageError("--expected takes one --alpha, or none for the whole curve")
+    if not precision > 0:
+        raise UsageError(f"--precision is {precision:g}; it has to be above 0")
+    if not 0 < delta < 1:
+        raise UsageError(f"--delta is {delta:g}; it has to be above 0 and below 1")
+    from gentool.sharpness.expected import ExpectedOptions
+
+    return ExpectedOptions(alpha[0] if alpha else None, precision, draws, delta, seed)
+
+
+def _sample(
+    job: Job,
+    asked: "tuple[ExpectedOptions, bool, str, str | None]",
+    device: "torch.device",
+    data_dir: Path,
+    quiet: bool,
+) -> None:
+    """Sample the expected sharpness of one checkpoint and write its record."""
+    from gentool import checkpoint
+    from gentool.sharpness.record import ExpectedSharpnessOptions, load, sampled
+
+    options = ExpectedSharpnessOptions(*asked)
+    loaded = load(
+        checkpoint.read(job.checkpoint),
+        fold_batch_norm=options.fold_batch_norm,
+        data=options.data,
+        device=device,
+        data_dir=data_dir,
+        show_progress=not quiet,
+    )
+    with progress(quiet, "precise") as bar:
+        task = bar.add_task(f"{job.checkpoint.name}: expected", total=1.0, precise="-")
+
+        def show(done: int, points: int) -> None:
+            bar.update(task, completed=done / points, precise=f"{done} of {points}")
+
+        record, curve = sampled(loaded, options, show)
+    job.write(record)
+    if not quiet:
+        _show_expected(record)
+    if curve.stopped == "interrupted":
+        raise Interrupted("interrupted; what was sampled is written, marked as stopped early")
+
+
+def _show_expected(record: "Json") -> None:
+    """The measures of a record, and its notes."""
+    rows = [
+        [name, "-" if value is None else f"{value:.6g}"]
+        for name, value in record["measures"].items()
+    ]
+    print_table(record["checkpoint"]["file"], ["measure", "value"], rows)
+    for note in record["notes"]:
+        say(f"note: {note}")
 
 
 def _search(

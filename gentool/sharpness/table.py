@@ -34,6 +34,36 @@ SHARPNESS_MEASURES = (
         "sharpness / (1 + L(f_w))",
         KESKAR,
     ),
+    Definition(
+        "expected_sharpness",
+        "Expected rise of the training loss under Gaussian noise, at one α.",
+        "E_ν[L(f_{w+ν})] − L(f_w),  νᵢ ~ N(0, σᵢ²),  σᵢ = α(10|wᵢ|+1)",
+        NEYSHABUR,
+    ),
+    Definition(
+        "expected_sharpness_stderr",
+        "Standard error of the expected sharpness.",
+        "s / √n over n independent draws, antithetic pairs counted as one",
+        NEYSHABUR,
+    ),
+    Definition(
+        "expected_sharpness_alpha",
+        "Size of the noise at which the expected sharpness is 0.05, with _stderr.",
+        "α with E_ν[L(f_{w+ν})] − L(f_w) = 0.05",
+        NEYSHABUR,
+    ),
+    Definition(
+        "expected_sharpness_kl",
+        "KL term where the expected sharpness is 0.05 (or at --alpha), with _stderr.",
+        "Σ wᵢ² / (2σᵢ²)",
+        NEYSHABUR,
+    ),
+    Definition(
+        "pac_bayes_bound",
+        "PAC-Bayes bound of equation (5), the least over the grid, with a union bound over it.",
+        "min over α of L(f_w) + expected sharpness + 4 √((KL + ln(2m n/δ)) / m),  n points",
+        NEYSHABUR,
+    ),
 )
 
 
