@@ -11,6 +11,7 @@ from gentool.cli.options import existing, use_device
 from gentool.cli.outputs import Job, jobs_for
 from gentool.console import print_table, progress, say
 from gentool.errors import GentoolError, Interrupted, UsageError
+from gentool.files import Existing, check_output
 from gentool.sources import default_data_dir
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
     from gentool.recipe import Json
     from gentool.sharpness.expected import ExpectedOptions
+    from gentool.sharpness.finding import Found
     from gentool.sharpness.problem import Problem
-    from gentool.sharpness.record import SharpnessOptions
+    from gentool.sharpness.record import Loaded, SharpnessOptions
 
 DEFAULT_ALPHA = 5e-4
 
@@ -85,6 +87,14 @@ def sharpness(
     batching: Annotated[
         str, typer.Option(help="auto, loop or vmap: candidates one by one or together.")
     ] = "auto",
+    save_perturbation: Annotated[
+        Path | None,
+        typer.Option(
+            help="Checkpoint to write the worst network to, for the first alpha; a small witness, "
+            "which `gentool sharpness verify` checks, goes beside it.",
+            show_default=False,
+        ),
+    ] = None,
     expected: Annotated[
         bool,
         typer.Option(
@@ -136,6 +146,7 @@ def sharpness(
         raise UsageError(f"--batching is {batching!r}; it has to be auto, loop or vmap")
     kind = "expected" if expected else "sharpness"
     jobs = jobs_for(checkpoints, output, kind, existing(force, skip_existing))
+    _check_perturbation(save_perturbation, len(jobs), existing(force, skip_existing), expected)
     where = use_device(device, threads)
     folder = data_dir or default_data_dir()
     if expected:
@@ -164,7 +175,7 @@ def sharpness(
         compare=compare,
         data=data,
     )
-    each(jobs, lambda job: _search(job, asked, where, folder, quiet), debug)
+    each(jobs, lambda job: _search(job, asked, where, folder, quiet, save_perturbation), debug)
 
 
 def each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:
@@ -256,8 +267,27 @@ def _show_expected(record: "Json") -> None:
         say(f"note: {note}")
 
 
+def _check_perturbation(
+    path: Path | None, checkpoints: int, existing: Existing, expected: bool
+) -> None:
+    """Raise an error, before any work is done, where the worst network cannot be written."""
+    if path is None:
+        return
+    if expected or checkpoints > 1:
+        raise UsageError("--save-perturbation is for one search, of one checkpoint")
+    if path.suffix != ".safetensors":
+        raise UsageError(f"--save-perturbation is {path}; its name has to end in .safetensors")
+    for one in (path, path.with_suffix(".witness")):
+        check_output(one, existing)
+
+
 def _search(
-    job: Job, asked: "SharpnessOptions", device: "torch.device", data_dir: Path, quiet: bool
+    job: Job,
+    asked: "SharpnessOptions",
+    device: "torch.device",
+    data_dir: Path,
+    quiet: bool,
+    perturbation: Path | None,
 ) -> None:
     """Search one checkpoint and write its record."""
     from gentool import checkpoint
@@ -283,11 +313,33 @@ def _search(
             )
 
         record, found = searched(loaded, asked, show)
+    if perturbation is not None and found:
+        _save(perturbation, loaded, found[0])
     job.write(record)
     if not quiet:
         _show(record)
     if found and found[-1].stopped == "interrupted":
         raise Interrupted("interrupted; the best so far is written, marked as stopped early")
+
+
+def _save(path: Path, loaded: "Loaded", found: "Found") -> None:
+    """Write the worst network and its witness, and print their paths."""
+    from gentool.sharpness import witness
+
+    claim = witness.Claim(
+        checkpoint=loaded.checkpoint.sha256,
+        alpha=found.alpha,
+        folded=loaded.subject.is_folded,
+        precision=str(found.point.dtype).removeprefix("torch."),
+        parameters=len(found.point),
+        loss_before=found.before.loss,
+        rise=found.rise,
+    )
+    witness.write_perturbed(path, loaded.checkpoint, loaded.subject, loaded.sets, found.point)
+    print(path, flush=True)
+    beside = path.with_suffix(".witness")
+    witness.write(beside, witness.witness(claim, loaded.subject, found.point))
+    print(beside, flush=True)
 
 
 def _show(record: "Json") -> None:
