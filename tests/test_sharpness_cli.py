@@ -115,7 +115,7 @@ def test_a_network_with_nan_is_reported_as_such(saved):
     read.tensors["hidden1.weight"][0, 0] = torch.nan
     checkpoint.write(saved, read.model(), read.recipe, read.outcome)
     record = sharpness(saved)
-    assert record["measures"] == {"sharpness": None, "sharpness_keskar": None}
+    assert set(record["measures"].values()) == {None}
     assert "the training loss is nan" in record["notes"][0]
 
 

@@ -83,7 +83,7 @@ def test_it_agrees_with_draws_over_the_whole_set(alpha):
     assert abs(found.value - brute) < 4 * math.hypot(found.stderr, error)
 
 
-@pytest.mark.parametrize("alpha", [0.003, 0.1])
+@pytest.mark.parametrize("alpha", [pytest.param(0.003, marks=pytest.mark.slow), 0.1])
 def test_the_standard_error_is_honest(alpha):
     """Of 200 seeds, about 95 % come within 1.96 standard errors of the truth (binomial: ±4 %)."""
     case = mlp_case(hidden=6, images=40)

@@ -77,6 +77,12 @@ def sharpness(
             "--compare", help="Run the other searches too, each at the cost of the default one."
         ),
     ] = False,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", help="Try all corners too: for linear models of 24 parameters at most."
+        ),
+    ] = False,
     fold_batch_norm: Annotated[
         bool,
         typer.Option(
@@ -173,6 +179,7 @@ def sharpness(
         ),
         fold_batch_norm=fold_batch_norm,
         compare=compare,
+        exact=exact,
         data=data,
     )
     each(jobs, lambda job: _search(job, asked, where, folder, quiet, save_perturbation), debug)
@@ -350,6 +357,8 @@ def _show(record: "Json") -> None:
             [
                 f"{point['alpha']:g}",
                 f"{point['rise']:.6g}",
+                _or_dash(point["first_order"]),
+                _or_dash(point["interval_bound"] if point["exact"] is None else point["exact"]),
                 f"{point['loss']:.6g}",
                 f"{point['error']:.4f}",
                 f"{point['class']} ({point['class_fraction']:.0%})",
@@ -358,13 +367,18 @@ def _show(record: "Json") -> None:
             ]
             for point in found["points"]
         ]
-        columns = ["alpha", "sharpness", "loss there", "error there"]
+        columns = ["alpha", "sharpness", "linear", "at most", "loss there", "error there"]
         print_table(
             record["checkpoint"]["file"], [*columns, "says most", "passes", "seconds"], rows
         )
         _show_comparison(found["points"])
     for note in record["notes"]:
-        say(f"note: {note}")
+        if not note.startswith(("sharpness_exact: not asked", "sharpness_interval_bound: known")):
+            say(f"note: {note}")
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
 
 
 def _show_comparison(points: "list[Json]") -> None:

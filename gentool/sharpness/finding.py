@@ -16,6 +16,12 @@ from torch import Tensor
 
 from gentool.errors import GentoolError
 from gentool.sharpness.batching import Batching, choose
+from gentool.sharpness.bounds import (
+    check_enumerable,
+    enumerate_corners,
+    first_order,
+    interval_bound,
+)
 from gentool.sharpness.box import Box, box
 from gentool.sharpness.evaluation import Evaluation, evaluate
 from gentool.sharpness.methods import METHODS, run
@@ -26,6 +32,7 @@ from gentool.sharpness.subject import Subject
 from gentool.training_set import Examples
 
 FEW_PARAMETERS = 1024  # with which float64 costs nothing
+EXACT = "exact"
 FINEST_FLOAT32 = 1e-5  # α below which the box has too few points in float32
 
 
@@ -95,6 +102,8 @@ class Finder:
         self.subject = subject.to(device)
         self.examples, self.options, self.show = examples, options, show
         self.before = evaluate(self.subject, examples, self.subject.weights)
+        self._is_small = len(self.subject.weights) <= FEW_PARAMETERS
+        self._gradient: Tensor | None = None
         self._prepared: dict[torch.dtype, tuple[Objective, Batching]] = {}
 
     def compare(self, alpha: float, units: float) -> Iterator[Found]:
@@ -104,6 +113,23 @@ class Finder:
                 options = replace(self.options, method=name, units=units, seconds=None)
                 yield self.with_options(options).find(alpha)
 
+    def exact(self, alpha: float) -> Found:
+        """The highest corner, by trying them all; GentoolError for a network that is not linear."""
+        check_enumerable(self.subject)
+        return self.with_options(replace(self.options, method=EXACT))._find(alpha, torch.float64)
+
+    def first_order(self, alpha: float) -> float:
+        """Σ rᵢ |gᵢ|, the rise of the linearised loss."""
+        if self._gradient is None:
+            dtype = torch.float64 if self._is_small else torch.float32
+            objective, _ = self.objective(dtype)
+            self._gradient = objective.gradients(objective.subject.weights[None])[1][0]
+        return first_order(self._gradient, self.subject.weights, alpha)
+
+    def interval_bound(self, alpha: float) -> float | None:
+        """A bound of the rise from above, for MLPs."""
+        return interval_bound(self.subject, self.examples, alpha, self.before.loss)
+
     def with_options(self, options: SearchOptions) -> "Finder":
         """The same network and examples, searched otherwise."""
         other = copy.copy(self)
@@ -112,8 +138,7 @@ class Finder:
 
     def find(self, alpha: float) -> Found:
         """The worst point at one α."""
-        few = len(self.subject.weights) <= FEW_PARAMETERS
-        dtype = torch.float64 if few or alpha < FINEST_FLOAT32 else torch.float32
+        dtype = torch.float64 if self._is_small or alpha < FINEST_FLOAT32 else torch.float32
         found = self._find(alpha, dtype)
         if found.overflowed and dtype is torch.float32 and found.stopped is None:
             return self._find(alpha, torch.float64)
@@ -181,6 +206,8 @@ class Finder:
     def _search(self, problem: Problem) -> None:
         if self.options.method == "default":
             multi_start(problem, self.options.restarts, self.options.steps)
+        elif self.options.method == EXACT:
+            enumerate_corners(problem)
         else:
             run(self.options.method, problem)
 

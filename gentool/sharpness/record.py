@@ -14,6 +14,7 @@ from gentool.device import describe, versions
 from gentool.measuring import drawn_again, layer_table
 from gentool.network import canonical
 from gentool.recipe import Json
+from gentool.sharpness.bounds import check_enumerable
 from gentool.sharpness.expected import (
     LEVEL,
     Curve,
@@ -30,6 +31,13 @@ from gentool.sharpness.subject import Subject, subject
 from gentool.training_set import TrainingSet
 
 FORMAT = 1
+MEASURES = (
+    "sharpness",
+    "sharpness_keskar",
+    "sharpness_first_order",
+    "sharpness_interval_bound",
+    "sharpness_exact",
+)
 Values = dict[str, float | None]
 
 
@@ -41,6 +49,7 @@ class SharpnessOptions:
     search: SearchOptions = field(default_factory=SearchOptions)
     fold_batch_norm: bool = True
     compare: bool = False
+    exact: bool = False
     data: str | None = None
 
     def to_json(self) -> Json:
@@ -50,6 +59,7 @@ class SharpnessOptions:
             "fold_batch_norm": self.fold_batch_norm,
             **asdict(self.search),
             "compare": self.compare,
+            "exact": self.exact,
             "data": self.data,
         }
 
@@ -93,13 +103,16 @@ def searched(
     finder = Finder(loaded.subject, loaded.sets.all, options.search, show)
     if not math.isfinite(finder.before.loss):
         reason = f"the training loss is {finder.before.loss}, which nothing can rise from"
-        values = {"sharpness": None, "sharpness_keskar": None}
+        values = dict.fromkeys(MEASURES)
         notes = [f"{name}: {reason}" for name in values]
         return assemble(loaded, options.to_json(), values, notes, began), []
-    found, others = [], []
+    if options.exact:
+        check_enumerable(finder.subject)
+    found, others, bounds = [], [], []
     for alpha in options.alphas:
         found.append(finder.find(alpha))
         others.append([])
+        bounds.append(_bounds(finder, alpha, options.exact and found[-1].stopped is None))
         if options.compare and found[-1].stopped != "interrupted":
             for other in finder.compare(alpha, found[-1].units):
                 others[-1].append(other)
@@ -110,8 +123,9 @@ def searched(
     record = assemble(
         loaded,
         options.to_json(),
-        {"sharpness": found[0].rise, "sharpness_keskar": found[0].keskar},
-        [note for one in found for note in _notes(one)],
+        {"sharpness": found[0].rise, "sharpness_keskar": found[0].keskar}
+        | {f"sharpness_{name}": value for name, value in bounds[0].items()},
+        [note for one in found for note in _notes(one)] + _missing(bounds[0], options.exact),
         began,
     )
     record["sharpness"] = {
@@ -121,7 +135,10 @@ def searched(
         "loss": finder.before.loss,
         "error": finder.before.error,
         "batching": found[0].batching.to_json(),
-        "points": [_row(one, rest) for one, rest in zip(found, others, strict=True)],
+        "points": [
+            _row(one, rest) | limits
+            for one, rest, limits in zip(found, others, bounds, strict=True)
+        ],
     }
     return record, found
 
@@ -305,6 +322,30 @@ def _row(found: Found, others: list[Found]) -> Json:
             for other in others
         ],
     }
+
+
+def _bounds(finder: Finder, alpha: float, exact: bool) -> Values:
+    """What the rise at an α is compared with."""
+    bounds: Values = {
+        "first_order": finder.first_order(alpha),
+        "interval_bound": finder.interval_bound(alpha),
+        "exact": None,
+    }
+    if exact:
+        enumerated = finder.exact(alpha)
+        bounds["exact"] = enumerated.rise if enumerated.stopped is None else None
+    return {name: value if value is None else _finite(value) for name, value in bounds.items()}
+
+
+def _missing(bounds: Values, exact: bool) -> list[str]:
+    """Why bounds are null."""
+    notes = []
+    if bounds["interval_bound"] is None:
+        notes.append("sharpness_interval_bound: known for MLPs, where it is finite")
+    if bounds["exact"] is None:
+        because = "the enumeration was stopped" if exact else "not asked for with --exact"
+        notes.append(f"sharpness_exact: {because}")
+    return notes
 
 
 def _notes(found: Found) -> list[str]:

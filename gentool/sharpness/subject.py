@@ -43,7 +43,8 @@ class Subject:
     @cached_property
     def weights(self) -> Tensor:
         """w: all parameters as one vector, shape (P,), float64."""
-        return torch.cat([p.detach().flatten() for p in self.module.parameters()])
+        with torch.inference_mode(False):  # whoever asks first must not decide what it is good for
+            return torch.cat([p.detach().flatten() for p in self.module.parameters()])
 
     @cached_property
     def activations(self) -> int:

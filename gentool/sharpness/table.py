@@ -35,6 +35,24 @@ SHARPNESS_MEASURES = (
         KESKAR,
     ),
     Definition(
+        "sharpness_first_order",
+        "Rise of the linearised loss over the box; no bound, but near the rise for small α.",
+        "Σ rᵢ |gᵢ|,  rᵢ = α(|wᵢ|+1),  g = ∇L(f_w)",
+        KESKAR,
+    ),
+    Definition(
+        "sharpness_interval_bound",
+        "Upper bound of the rise by interval propagation, for MLPs; loose.",
+        "mean over x of max log(1 + Σ_{j≠y} exp(f_j − f_y)) over intervals, − L(f_w)",
+        "Gowal et al., On the Effectiveness of Interval Bound Propagation, 2018.",
+    ),
+    Definition(
+        "sharpness_exact",
+        "The maximum itself, of a linear model of 24 parameters at most, by enumeration.",
+        "max over νᵢ ∈ {−rᵢ, rᵢ} of L(f_{w+ν}) − L(f_w)",
+        NEYSHABUR,
+    ),
+    Definition(
         "expected_sharpness",
         "Expected rise of the training loss under Gaussian noise, at one α.",
         "E_ν[L(f_{w+ν})] − L(f_w),  νᵢ ~ N(0, σᵢ²),  σᵢ = α(10|wᵢ|+1)",
