@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gentool import records
 from gentool.console import say
-from gentool.errors import GentoolError, UsageError
+from gentool.errors import GentoolError, Interrupted, UsageError
 from gentool.files import Existing, check_output
 from gentool.recipe import Json
 
@@ -74,6 +74,9 @@ def for_each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:
         try:
             if job.is_wanted:
                 work(job)
+        except Interrupted:
+            job.print_path()  # what was found until then is written
+            raise
         except GentoolError as error:
             if debug or len(jobs) == 1 or isinstance(error, UsageError):
                 raise
