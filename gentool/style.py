@@ -32,6 +32,10 @@ _WORDS = {
     "l2_path": "ℓ2-path norm capacity",
     "spectral": "spectral norm capacity",
     "sharpness": "sharpness",
+    "sharpness_keskar": "sharpness over 1 + loss",
+    "expected_sharpness_alpha": "noise α at expected sharpness 0.05",
+    "expected_sharpness_kl": "KL at expected sharpness 0.05",
+    "pac_bayes_bound": "PAC-Bayes bound",
     "expected_sharpness": "expected sharpness",
 }
 _SUFFIXES = {
