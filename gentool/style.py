@@ -42,6 +42,10 @@ _WORDS = {
     "distance_frobenius": "squared distance from initialisation",
     "distance_spectral": "squared spectral distance from initialisation",
     "sharpness": "sharpness",
+    "sharpness_keskar": "sharpness over 1 + loss",
+    "expected_sharpness_alpha": "noise α at expected sharpness 0.05",
+    "expected_sharpness_kl": "KL at expected sharpness 0.05",
+    "pac_bayes_bound": "PAC-Bayes bound",
     "expected_sharpness": "expected sharpness",
 }
 _SUFFIXES = {
