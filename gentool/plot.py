@@ -168,8 +168,8 @@ def _by_order(label: str) -> tuple[int, float, str]:
 
 
 def draw(prepared: Chart) -> Figure:
-    """The figure of a chart: a panel a y, two side by side."""
-    columns = min(2, len(prepared.panels))
+    """The figure of a chart: a panel a y, up to three side by side, more in two columns."""
+    columns = len(prepared.panels) if len(prepared.panels) <= 3 else 2
     rows = math.ceil(len(prepared.panels) / columns)
     figure = Figure(figsize=(4.2 * columns + 0.4, 3.2 * rows + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
