@@ -83,6 +83,13 @@ def sharpness(
             "--exact", help="Try all corners too: for linear models of 24 parameters at most."
         ),
     ] = False,
+    flatness: Annotated[
+        bool,
+        typer.Option(
+            "--flatness",
+            help="Compute the Hessian's top eigenvalue and trace and PAC-Bayes sigma too.",
+        ),
+    ] = False,
     fold_batch_norm: Annotated[
         bool,
         typer.Option(
@@ -180,6 +187,7 @@ def sharpness(
         fold_batch_norm=fold_batch_norm,
         compare=compare,
         exact=exact,
+        flatness=flatness,
         data=data,
     )
     each(jobs, lambda job: _search(job, asked, where, folder, quiet, save_perturbation), debug)
