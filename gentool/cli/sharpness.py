@@ -45,6 +45,13 @@ def sharpness(
             help="default, vertex, apgd, pga, lbfgsb, lbfgsb-subspace or random.",
         ),
     ] = "default",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="keskar2017, m-sharpness or random: as the literature did it.",
+            show_default=False,
+        ),
+    ] = None,
     restarts: Annotated[
         int | None,
         typer.Option(
@@ -173,6 +180,8 @@ def sharpness(
     from gentool.sharpness.search import DEFAULT_STEPS
 
     METHODS[method]
+    if protocol is not None:
+        method = _method_of(protocol, method)
     asked = SharpnessOptions(
         alphas=alphas,
         search=SearchOptions(
@@ -188,6 +197,7 @@ def sharpness(
         compare=compare,
         exact=exact,
         flatness=flatness,
+        protocol=protocol,
         data=data,
     )
     each(jobs, lambda job: _search(job, asked, where, folder, quiet, save_perturbation), debug)
@@ -220,6 +230,16 @@ def _alphas(given: list[float] | None) -> tuple[float, ...]:
         if not 0 <= alpha < float("inf"):
             raise UsageError(f"--alpha is {alpha:g}; it has to be a number, 0 or more")
     return alphas
+
+
+def _method_of(protocol: str, method: str) -> str:
+    """The search that a protocol asks for."""
+    from gentool.sharpness.protocols import check
+
+    check(protocol)
+    if method != "default":
+        raise UsageError("--protocol names the search; leave out --method")
+    return {"keskar2017": "keskar2017", "random": "random"}.get(protocol, "default")
 
 
 def _expected_options(

@@ -52,6 +52,7 @@ class SharpnessOptions:
     compare: bool = False
     exact: bool = False
     flatness: bool = False
+    protocol: str | None = None
     data: str | None = None
 
     def to_json(self) -> Json:
@@ -63,6 +64,7 @@ class SharpnessOptions:
             "compare": self.compare,
             "exact": self.exact,
             "flatness": self.flatness,
+            "protocol": self.protocol,
             "data": self.data,
         }
 
@@ -126,6 +128,10 @@ def searched(
     values = {"sharpness": found[0].rise, "sharpness_keskar": found[0].keskar}
     values |= {f"sharpness_{name}": value for name, value in bounds[0].items()}
     notes = [note for one in found for note in _notes(one)] + _missing(bounds[0], options.exact)
+    if options.protocol == "keskar2017":
+        values["sharpness_keskar2017"] = 100 * found[0].keskar
+    if options.protocol == "m-sharpness" and found[-1].stopped != "interrupted":
+        values["sharpness_m"] = finder.m_sharpness(options.alphas[0])
     if options.flatness and found[-1].stopped != "interrupted":
         flat = flatness(finder.objective(torch.float32)[0], options.search.seed)
         values |= _flatness_values(flat)

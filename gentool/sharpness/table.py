@@ -55,6 +55,18 @@ SHARPNESS_MEASURES = (
         NEYSHABUR,
     ),
     Definition(
+        "sharpness_keskar2017",
+        "Keskar et al.'s protocol: ten iterations of L-BFGS-B, as a percentage.",
+        "100 · rise / (1 + L(f_w))",
+        KESKAR,
+    ),
+    Definition(
+        "sharpness_m",
+        "Largest rise of each mini-batch of 128 in a box of its own, averaged.",
+        "mean over B of max over |νᵢ| ≤ α(|wᵢ|+1) of L_B(f_{w+ν}) − L_B(f_w)",
+        "Foret et al., Sharpness-Aware Minimization, ICLR 2021.",
+    ),
+    Definition(
         "expected_sharpness",
         "Expected rise of the training loss under Gaussian noise, at one α.",
         "E_ν[L(f_{w+ν})] − L(f_w),  νᵢ ~ N(0, σᵢ²),  σᵢ = α(10|wᵢ|+1)",
