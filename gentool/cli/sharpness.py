@@ -44,6 +44,13 @@ def sharpness(
             help="default, vertex, apgd, pga, lbfgsb, lbfgsb-subspace or random.",
         ),
     ] = "default",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="keskar2017, m-sharpness or random: as the literature did it.",
+            show_default=False,
+        ),
+    ] = None,
     restarts: Annotated[
         int | None,
         typer.Option(
@@ -80,6 +87,13 @@ def sharpness(
         bool,
         typer.Option(
             "--exact", help="Try all corners too: for linear models of 24 parameters at most."
+        ),
+    ] = False,
+    flatness: Annotated[
+        bool,
+        typer.Option(
+            "--flatness",
+            help="Compute the Hessian's top eigenvalue and trace and PAC-Bayes sigma too.",
         ),
     ] = False,
     fold_batch_norm: Annotated[
@@ -165,6 +179,8 @@ def sharpness(
     from gentool.sharpness.search import DEFAULT_STEPS
 
     METHODS[method]
+    if protocol is not None:
+        method = _method_of(protocol, method)
     asked = SharpnessOptions(
         alphas=alphas,
         search=SearchOptions(
@@ -179,6 +195,8 @@ def sharpness(
         fold_batch_norm=fold_batch_norm,
         compare=compare,
         exact=exact,
+        flatness=flatness,
+        protocol=protocol,
         data=data,
     )
     for_each(jobs, lambda job: _search(job, asked, where, folder, quiet, save_perturbation), debug)
@@ -190,6 +208,16 @@ def _alphas(given: list[float] | None) -> tuple[float, ...]:
         if not 0 <= alpha < float("inf"):
             raise UsageError(f"--alpha is {alpha:g}; it has to be a number, 0 or more")
     return alphas
+
+
+def _method_of(protocol: str, method: str) -> str:
+    """The search that a protocol asks for."""
+    from gentool.sharpness.protocols import check
+
+    check(protocol)
+    if method != "default":
+        raise UsageError("--protocol names the search; leave out --method")
+    return {"keskar2017": "keskar2017", "random": "random"}.get(protocol, "default")
 
 
 def _expected_options(

@@ -24,15 +24,17 @@ from gentool.sharpness.bounds import (
 )
 from gentool.sharpness.box import Box, box
 from gentool.sharpness.evaluation import Evaluation, evaluate
-from gentool.sharpness.methods import METHODS, run
+from gentool.sharpness.methods import METHODS, lbfgsb_run, run
 from gentool.sharpness.objective import CPU_MEMORY, Objective, Spent
 from gentool.sharpness.problem import OutOfTimeError, Problem, Start
+from gentool.sharpness.protocols import m_sharpness
 from gentool.sharpness.search import DEFAULT_STEPS, multi_start
 from gentool.sharpness.subject import Subject
 from gentool.training_set import Examples
 
 FEW_PARAMETERS = 1024  # with which float64 costs nothing
 EXACT = "exact"
+KESKAR2017 = "keskar2017"
 FINEST_FLOAT32 = 1e-5  # α below which the box has too few points in float32
 
 
@@ -126,6 +128,12 @@ class Finder:
             self._gradient = objective.gradients(objective.subject.weights[None])[1][0]
         return first_order(self._gradient, self.subject.weights, alpha)
 
+    def m_sharpness(self, alpha: float) -> float:
+        """The maximum of each mini-batch, averaged."""
+        dtype = torch.float64 if self._is_small else torch.float32
+        within = box(self.subject.weights, alpha, dtype)
+        return m_sharpness(self.objective(dtype)[0], within, self.options.seed)
+
     def interval_bound(self, alpha: float) -> float | None:
         """A bound of the rise from above, for MLPs."""
         return interval_bound(self.subject, self.examples, alpha, self.before.loss)
@@ -206,6 +214,8 @@ class Finder:
     def _search(self, problem: Problem) -> None:
         if self.options.method == "default":
             multi_start(problem, self.options.restarts, self.options.steps)
+        elif self.options.method == KESKAR2017:
+            lbfgsb_run(problem, None)
         elif self.options.method == EXACT:
             enumerate_corners(problem)
         else:

@@ -26,6 +26,7 @@ from gentool.sharpness.expected import (
     pac_bayes_bound,
 )
 from gentool.sharpness.finding import Finder, Found, SearchOptions
+from gentool.sharpness.flatness import Flatness, flatness
 from gentool.sharpness.problem import Problem
 from gentool.sharpness.subject import Subject, subject
 from gentool.training_set import TrainingSet
@@ -50,6 +51,8 @@ class SharpnessOptions:
     fold_batch_norm: bool = True
     compare: bool = False
     exact: bool = False
+    flatness: bool = False
+    protocol: str | None = None
     data: str | None = None
 
     def to_json(self) -> Json:
@@ -60,6 +63,8 @@ class SharpnessOptions:
             **asdict(self.search),
             "compare": self.compare,
             "exact": self.exact,
+            "flatness": self.flatness,
+            "protocol": self.protocol,
             "data": self.data,
         }
 
@@ -122,12 +127,26 @@ def searched(
                     break
         if "interrupted" in [one.stopped for one in (found[-1], *others[-1])]:
             break
+    values = {"sharpness": found[0].rise, "sharpness_keskar": found[0].keskar}
+    values |= {f"sharpness_{name}": value for name, value in bounds[0].items()}
+    notes = [note for one in found for note in _notes(one)] + _missing(bounds[0], options.exact)
+    if options.protocol == "keskar2017":
+        values["sharpness_keskar2017"] = 100 * found[0].keskar
+    if options.protocol == "m-sharpness" and found[-1].stopped != "interrupted":
+        values["sharpness_m"] = finder.m_sharpness(options.alphas[0])
+    if options.flatness and found[-1].stopped != "interrupted":
+        flat = flatness(finder.objective(torch.float32)[0], options.search.seed)
+        values |= _flatness_values(flat)
+        notes += [
+            f"{name}: no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
+            for name, value in _flatness_values(flat).items()
+            if value is None
+        ]
     record = assemble(
         loaded,
         options.to_json(),
-        {"sharpness": found[0].rise, "sharpness_keskar": found[0].keskar}
-        | {f"sharpness_{name}": value for name, value in bounds[0].items()},
-        [note for one in found for note in _notes(one)] + _missing(bounds[0], options.exact),
+        values,
+        notes,
         began,
     )
     record["sharpness"] = {
@@ -323,6 +342,16 @@ def _row(found: Found, others: list[Found]) -> Json:
             }
             for other in others
         ],
+    }
+
+
+def _flatness_values(flat: Flatness) -> Values:
+    return {
+        "hessian_top_eigenvalue": flat.top_eigenvalue,
+        "hessian_trace": flat.trace,
+        "hessian_trace_stderr": flat.trace_stderr,
+        "pac_bayes_sigma": flat.sigma,
+        "pac_bayes_sigma_magnitude": flat.sigma_magnitude,
     }
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 NEYSHABUR = "Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017."
 KESKAR = "Keskar et al., On Large-Batch Training for Deep Learning, ICLR 2017."
 
+JIANG = "Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020."
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -53,6 +55,18 @@ SHARPNESS_MEASURES = (
         NEYSHABUR,
     ),
     Definition(
+        "sharpness_keskar2017",
+        "Keskar et al.'s protocol: ten iterations of L-BFGS-B, as a percentage.",
+        "100 · rise / (1 + L(f_w))",
+        KESKAR,
+    ),
+    Definition(
+        "sharpness_m",
+        "Largest rise of each mini-batch of 128 in a box of its own, averaged.",
+        "mean over B of max over |νᵢ| ≤ α(|wᵢ|+1) of L_B(f_{w+ν}) − L_B(f_w)",
+        "Foret et al., Sharpness-Aware Minimization, ICLR 2021.",
+    ),
+    Definition(
         "expected_sharpness",
         "Expected rise of the training loss under Gaussian noise, at one α.",
         "E_ν[L(f_{w+ν})] − L(f_w),  νᵢ ~ N(0, σᵢ²),  σᵢ = α(10|wᵢ|+1)",
@@ -81,6 +95,30 @@ SHARPNESS_MEASURES = (
         "PAC-Bayes bound of equation (5), the least over the grid, with a union bound over it.",
         "min over α of L(f_w) + expected sharpness + 4 √((KL + ln(2m n/δ)) / m),  n points",
         NEYSHABUR,
+    ),
+    Definition(
+        "hessian_top_eigenvalue",
+        "Largest eigenvalue of the Hessian of the training loss at w.",
+        "λ_max(∇²L(f_w)), from below, by 24 Lanczos steps",
+        "Ghorbani et al., An Investigation into Neural Net Optimization, ICML 2019.",
+    ),
+    Definition(
+        "hessian_trace",
+        "Trace of that Hessian, with _stderr.",
+        "E[vᵀ ∇²L v], v random signs, 32 of them",
+        "Hutchinson, A Stochastic Estimator of the Trace, 1990.",
+    ),
+    Definition(
+        "pac_bayes_sigma",
+        "Standard deviation of the noise that costs 0.1 of the training accuracy.",
+        "σ with E_ν[error(f_{w+ν})] − error(f_w) = 0.1,  νᵢ ~ N(0, σ²)",
+        JIANG,
+    ),
+    Definition(
+        "pac_bayes_sigma_magnitude",
+        "The same with noise in proportion to each weight.",
+        "νᵢ ~ N(0, σ² wᵢ² + ε²),  ε = 0.001",
+        JIANG,
     ),
 )
 
