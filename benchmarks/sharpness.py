@@ -80,7 +80,7 @@ def doubling(options: argparse.Namespace) -> None:
     print("| network | alpha | default | doubled | change |\n|---|---|---|---|---|")
     for path in options.checkpoints:
         one = finder(path, options)
-        restarts = 2 * default_restarts(one.subject.classes, len(one.examples))
+        restarts = 2 * default_restarts(one.objective(torch.float32)[0])
         two = finder(path, options, restarts=restarts, steps=2 * DEFAULT_STEPS)
         for alpha in ALPHAS:
             before, after = one.find(alpha).rise, two.find(alpha).rise

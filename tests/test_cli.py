@@ -263,7 +263,7 @@ def test_a_killed_run_leaves_no_checkpoint_and_resumes(tmp_path):
 def test_help_examples_run(tmp_path):
     """The example at the end of each help text, in the order in which they build on each other."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for command in ("train", "measure", "plot"):
+    for command in ("train", "measure", "sharpness", "plot"):
         help_text = gentool(command, "--help", cwd=tmp_path).stdout
         example = re.search(r"Example:\n\s+(gentool .*)", help_text).group(1)
         done = subprocess.run(
@@ -274,7 +274,8 @@ def test_help_examples_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["plot", "--help"], ["--version"]]
+    "arguments",
+    [["--help"], ["train", "--help"], ["sharpness", "--help"], ["plot", "--help"], ["--version"]],
 )
 def test_help_needs_no_torch(arguments):
     """Asking for help must not wait for torch, nor for matplotlib."""

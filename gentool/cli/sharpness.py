@@ -371,18 +371,14 @@ def _show(record: "Json") -> None:
                 f"{point['rise']:.6g}",
                 _or_dash(point["first_order"]),
                 _or_dash(point["interval_bound"] if point["exact"] is None else point["exact"]),
-                f"{point['loss']:.6g}",
                 f"{point['error']:.4f}",
                 f"{point['class']} ({point['class_fraction']:.0%})",
                 f"{point['units']:.0f}",
-                f"{point['seconds']:.1f}",
             ]
             for point in found["points"]
         ]
-        columns = ["alpha", "sharpness", "linear", "at most", "loss there", "error there"]
-        print_table(
-            record["checkpoint"]["file"], [*columns, "says most", "passes", "seconds"], rows
-        )
+        columns = ["alpha", "sharpness", "linear", "at most", "error", "says", "passes"]
+        print_table(record["checkpoint"]["file"], columns, rows)
         _show_comparison(found["points"])
     for note in record["notes"]:
         if not note.startswith(("sharpness_exact: not asked", "sharpness_interval_bound: known")):

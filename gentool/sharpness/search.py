@@ -15,7 +15,7 @@ from gentool.sharpness.flips import MOST_PARAMETERS, flip
 from gentool.sharpness.objective import Objective
 from gentool.sharpness.polish import polish, shake
 from gentool.sharpness.problem import Problem, Start
-from gentool.sharpness.starts import CHEAP, corner_of_gradient, default_restarts, starts
+from gentool.sharpness.starts import corner_of_gradient, default_restarts, is_cheap, starts
 
 SCREENED = 512  # images that the first screening takes, at least; 1/16 of the set where more
 SCREEN_STEPS = 3
@@ -46,8 +46,8 @@ def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFA
     `restarts` is the number of starts, `steps` of vertex iterations over the whole set for each of
     those that get so far.
     """
-    whole = len(problem.objective)
-    restarts = restarts or default_restarts(problem.objective.subject.classes, whole)
+    whole, cheap = len(problem.objective), is_cheap(problem.objective)
+    restarts = restarts or default_restarts(problem.objective)
     problem.expected_units = _expected(restarts, steps, min(1.0, max(SCREENED / whole, 1 / 16)))
     small = problem.sample(max(SCREENED, whole // 16))
     names, signs = starts(problem, small, restarts)
@@ -56,9 +56,9 @@ def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFA
     if len(small) < whole // 4:
         larger = problem.sample(whole // 4)
         screened = _screen(problem, larger, screened.best(max(2 * FINALISTS, restarts // 3)))
-    finalists = _with_plain(problem, screened.best(2 * FINALISTS if whole <= CHEAP else FINALISTS))
+    finalists = _with_plain(problem, screened.best(2 * FINALISTS if cheap else FINALISTS))
     finished = _finish(problem, finalists, steps)
-    if whole <= CHEAP:
+    if cheap:
         shake(problem)
     polish(problem, problem.best_point, min(steps, POLISH_STEPS))
     if len(problem.box.center) <= MOST_PARAMETERS:

@@ -19,17 +19,22 @@ SOFT = 10.0  # temperature of the softened loss
 MINIBATCH = 64
 WIDER = (2.0, 4.0, 8.0)  # how many times as wide the boxes are in which the continued starts begin
 WIDER_STEPS = 3
-CHEAP = 4096  # images up to which a pass is cheap: more starts, more finalists, shaking
+CHEAP = 2**24  # numbers that all layers put out in a pass: more starts and finalists, shaking
 ASCENT_STEP = 0.25  # of each radius
 ASCENT_STEPS = 8
 
 
-def default_restarts(classes: int, images: int) -> int:
+def is_cheap(objective: Objective) -> bool:
+    """Whether a pass over the whole set costs so little that the search takes more of them."""
+    return len(objective) * objective.subject.activations <= CHEAP
+
+
+def default_restarts(objective: Objective) -> int:
     """How many starts there are unless told: one a class (ten at most), ten others.
 
-    Twenty random corners more where the set is so small that passes over it are cheap.
+    Twenty random corners more where a pass over the set is cheap.
     """
-    return min(classes, 10) + 10 + (20 if images <= CHEAP else 0)
+    return min(objective.subject.classes, 10) + 10 + (20 if is_cheap(objective) else 0)
 
 
 def starts(problem: Problem, part: Objective, restarts: int) -> tuple[list[str], Tensor]:
