@@ -104,13 +104,6 @@ class Network:
     def device(self) -> torch.device:
         return self.weight_layers[0].module.weight.device
 
-    def module(self) -> nn.Sequential:
-        """A fresh copy as one torch module, in float64, whose parameters a caller may change."""
-        modules = {
-            layer.name.replace(".", "_"): copy.deepcopy(layer.module) for layer in self.layers
-        }
-        return nn.Sequential(modules)
-
     def __call__(self, images: Tensor) -> Tensor:
         """Logits of images of shape (n, *input_shape), both in the layers' precision."""
         with torch.inference_mode():

@@ -1,11 +1,15 @@
 """The Hessian's measures against a dense Hessian, PAC-Bayes sigma against its definition."""
 
+import math
+
 import pytest
 import torch
-from sharpness_helpers import mlp_case
+from sharpness_helpers import examples, find, mlp_case
+from torch import nn
 
 from gentool import records
 from gentool.cli import run
+from gentool.sharpness.box import box
 from gentool.sharpness.finding import Finder, SearchOptions
 from gentool.sharpness.flatness import hessian_product, hessian_top, hessian_trace, pac_bayes_sigma
 from gentool.sharpness.noise import Noise
@@ -57,12 +61,31 @@ def test_sigma_costs_a_tenth_of_the_accuracy(objective):
         assert (rise >= 0.1) == is_enough
 
 
+def test_in_proportion_to_its_magnitude_a_parameter_of_zero_does_not_move():
+    faces = box(torch.tensor([0.0, 2.0, -3.0]).double(), 0.1, torch.float64, offset=0.0)
+    assert faces.low.tolist() == pytest.approx([0.0, 1.8, -3.3])
+    assert faces.high.tolist() == pytest.approx([0.0, 2.2, -2.7])
+
+
+def test_one_example_has_a_closed_form_in_the_magnitude_aware_box():
+    """Two classes: the margin falls by α Σ |w||x| over both rows and α |b| for both biases."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    model[1].weight.data = torch.tensor([[1.0, -2.0], [0.5, 0.0]])
+    model[1].bias.data = torch.tensor([0.5, -1.0])
+    data = examples(torch.tensor([2.0, -1.0]).reshape(1, 1, 1, 2), torch.tensor([0]))
+    margin = (1 * 2 + -2 * -1 + 0.5) - (0.5 * 2 - 1)
+    fall = 0.1 * ((1 + 0.5) * 2 + (2 + 0) * 1 + 0.5 + 1)
+    rise = math.log1p(math.exp(fall - margin)) - math.log1p(math.exp(-margin))
+    assert find((model, data), 0.1, offset=0.0).rise == pytest.approx(rise, rel=1e-9)
+
+
 def test_they_stand_in_the_record(saved):
     assert run(["sharpness", str(saved), "--flatness", "--quiet", "--batching", "vmap"]) == 0
     measures = records.read(saved.with_suffix(".sharpness.json"))["measures"]
     assert measures["hessian_trace"] > measures["hessian_top_eigenvalue"] > 0
     assert measures["pac_bayes_sigma"] > 0
     assert measures["pac_bayes_sigma_magnitude"] > 0
+    assert measures["sharpness_magnitude"] > 0
 
 
 def test_every_measure_that_is_reported_is_defined(saved):

@@ -93,7 +93,8 @@ def sharpness(
         bool,
         typer.Option(
             "--flatness",
-            help="Compute the Hessian's top eigenvalue and trace and PAC-Bayes sigma too.",
+            help="Compute the Hessian's top eigenvalue and trace, PAC-Bayes sigma and the "
+            "magnitude-aware sharpness too.",
         ),
     ] = False,
     fold_batch_norm: Annotated[

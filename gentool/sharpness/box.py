@@ -13,21 +13,23 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Box:
-    """All points w + ν with |νᵢ| ≤ α(|wᵢ| + 1).
+    """All points w + ν with |νᵢ| ≤ α(|wᵢ| + offset).
 
     `center` is w, in float64; `low` and `high` are the outermost points in the box, in the
-    precision of the search. All have shape (P,).
+    precision of the search. All have shape (P,). The offset is 1, or 0 where each parameter may
+    move in proportion to its magnitude alone.
     """
 
     center: Tensor
     alpha: float
     low: Tensor
     high: Tensor
+    offset: float = 1.0
 
     @property
     def radius(self) -> Tensor:
         """r, shape (P,), float64."""
-        return radius(self.center, self.alpha)
+        return radius(self.center, self.alpha, self.offset)
 
     def corner(self, signs: Tensor) -> Tensor:
         """The points at corners: `signs`, bool of shape (..., P), is True where νᵢ = +rᵢ."""
@@ -42,22 +44,24 @@ class Box:
         return bool(((point.double() - self.center).abs() <= self.radius).all())
 
 
-def radius(weights: Tensor, alpha: float) -> Tensor:
-    """rᵢ = α(|wᵢ| + 1)."""
-    return alpha * (weights.abs() + 1)
+def radius(weights: Tensor, alpha: float, offset: float = 1.0) -> Tensor:
+    """rᵢ = α(|wᵢ| + offset)."""
+    return alpha * (weights.abs() + offset)
 
 
-def box(weights: Tensor, alpha: float, dtype: torch.dtype = torch.float32) -> Box:
+def box(
+    weights: Tensor, alpha: float, dtype: torch.dtype = torch.float32, offset: float = 1.0
+) -> Box:
     """The box around `weights`, shape (P,) in float64, with its faces in `dtype`.
 
     Raises ValueError where alpha is negative, or too small for `dtype` to have points in the box.
     """
     if not alpha >= 0:
         raise ValueError(f"alpha is {alpha}; it has to be 0 or more")
-    reach = radius(weights, alpha)
+    reach = radius(weights, alpha, offset)
     low = _inward((weights - reach).to(dtype), weights, reach)
     high = _inward((weights + reach).to(dtype), weights, reach)
-    return Box(weights, alpha, low, high)
+    return Box(weights, alpha, low, high, offset)
 
 
 def _inward(face: Tensor, weights: Tensor, reach: Tensor) -> Tensor:

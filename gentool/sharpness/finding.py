@@ -52,6 +52,7 @@ class SearchOptions:
     units: float | None = None
     seed: int = 0
     batching: str = "auto"
+    offset: float = 1.0  # of the box, |νᵢ| ≤ α(|wᵢ| + offset)
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Finder:
     def m_sharpness(self, alpha: float) -> float:
         """The maximum of each mini-batch, averaged."""
         dtype = torch.float64 if self._is_small else torch.float32
-        within = box(self.subject.weights, alpha, dtype)
+        within = box(self.subject.weights, alpha, dtype, self.options.offset)
         return m_sharpness(self.objective(dtype)[0], within, self.options.seed)
 
     def interval_bound(self, alpha: float) -> float | None:
@@ -175,7 +176,7 @@ class Finder:
         units = float("inf") if options.units is None else options.units
         return Problem(
             objective,
-            box(self.subject.weights, alpha, dtype),
+            box(self.subject.weights, alpha, dtype, self.options.offset),
             self.before.loss,
             generator,
             units=units,

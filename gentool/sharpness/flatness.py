@@ -1,7 +1,7 @@
 """Other measures of flatness that share this machinery: the Hessian's, and PAC-Bayes sigma.
 
 Hessian products are plain double backward passes of PyTorch, in chunks of images: no library is
-needed for a product and a Lanczos iteration of a dozen lines, and none would bound memory.
+needed for a product, and none would bound memory.
 """
 
 import math
@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from gentool.lanczos import top_eigenvector
 from gentool.sharpness.noise import Noise
 from gentool.sharpness.objective import Objective
 
-LANCZOS_STEPS = 24
+TOLERANCE = 1e-5  # relative, of the top eigenvalue
 PROBES = 32
 DROP = 0.1  # of accuracy, at which PAC-Bayes sigma is taken
 FLOOR = 1e-3  # ε of the magnitude-aware noise
@@ -65,28 +66,12 @@ def hessian_product(objective: Objective, vector: Tensor) -> Tensor:
 
 
 def hessian_top(objective: Objective, generator: torch.Generator) -> float:
-    """Largest eigenvalue of the Hessian, from below, by Lanczos with full reorthogonalisation."""
+    """Largest eigenvalue of the Hessian, from below, to a relative TOLERANCE."""
     w = objective.subject.weights
-    q = torch.randn(len(w), generator=generator, dtype=w.dtype).to(w.device)
-    basis = [q / q.norm()]
-    diagonal: list[float] = []
-    beside: list[float] = []
-    for _ in range(min(LANCZOS_STEPS, len(w))):
-        ahead = hessian_product(objective, basis[-1])
-        diagonal.append(float(ahead @ basis[-1]))
-        for _ in range(2):
-            for known in basis:
-                ahead = ahead - (ahead @ known) * known
-        size = float(ahead.norm())
-        if size <= 1e-10 * max(map(abs, diagonal)):
-            break
-        beside.append(size)
-        basis.append(ahead / size)
-    size = len(diagonal)
-    T = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
-    for i, value in enumerate(beside[: size - 1]):
-        T[i, i + 1] = T[i + 1, i] = value
-    return float(torch.linalg.eigvalsh(T)[-1])
+    start = torch.randn(len(w), generator=generator, dtype=w.dtype).to(w.device)
+    v = top_eigenvector(lambda q: hessian_product(objective, q), start, TOLERANCE)
+    v = v / v.norm()
+    return float(v @ hessian_product(objective, v))
 
 
 def hessian_trace(objective: Objective, generator: torch.Generator) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -137,6 +137,8 @@ def searched(
     if options.flatness and found[-1].stopped != "interrupted":
         flat = flatness(finder.objective(torch.float32)[0], options.search.seed)
         values |= _flatness_values(flat)
+        by_magnitude = finder.with_options(replace(options.search, offset=0.0))
+        values["sharpness_magnitude"] = by_magnitude.find(options.alphas[0]).rise
         notes += [
             f"{name}: no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
             for name, value in _flatness_values(flat).items()

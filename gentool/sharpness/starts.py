@@ -94,7 +94,8 @@ def _ascended(problem: Problem, part: Objective, otherwise: Tensor) -> Tensor:
 
 def _continued(problem: Problem, part: Objective, signs: Tensor, factor: float) -> Tensor:
     """Where vertex iteration in a box `factor` times as wide ends: its basin, seen from afar."""
-    wide = box(problem.box.center, factor * problem.box.alpha, part.dtype)
+    within = problem.box
+    wide = box(within.center, factor * within.alpha, part.dtype, within.offset)
     for _ in range(WIDER_STEPS):
         loss, gradient = part.gradients(wide.corner(signs)[None])
         if not bool(loss.isfinite().all()):

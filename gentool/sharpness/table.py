@@ -120,6 +120,12 @@ SHARPNESS_MEASURES = (
         "νᵢ ~ N(0, σ² wᵢ² + ε²),  ε = 0.001",
         JIANG,
     ),
+    Definition(
+        "sharpness_magnitude",
+        "Largest rise found where each parameter may move by a fraction of itself alone.",
+        "max over |νᵢ| ≤ α|wᵢ| of L(f_{w+ν}) − L(f_w)",
+        JIANG,
+    ),
 )
 
 
