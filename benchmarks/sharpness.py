@@ -23,9 +23,9 @@ from gentool import checkpoint
 from gentool.recipe import Json
 from gentool.sharpness.batching import choose
 from gentool.sharpness.finding import Finder, SearchOptions
+from gentool.sharpness.loading import load
 from gentool.sharpness.methods import METHODS
 from gentool.sharpness.objective import Objective
-from gentool.sharpness.record import load
 from gentool.sharpness.search import DEFAULT_STEPS
 from gentool.sharpness.starts import default_restarts
 from gentool.sharpness.subject import subject

@@ -8,7 +8,8 @@ import typer
 from gentool.cli import options
 from gentool.cli.options import existing, use_device
 from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
-from gentool.console import print_table, progress, say
+from gentool.cli.sharpness_tables import print_list, show_expected, show_found
+from gentool.console import progress
 from gentool.errors import Interrupted, UsageError
 from gentool.files import Existing, check_output
 from gentool.sources import default_data_dir
@@ -16,11 +17,11 @@ from gentool.sources import default_data_dir
 if TYPE_CHECKING:
     import torch
 
-    from gentool.recipe import Json
     from gentool.sharpness.expected import ExpectedOptions
     from gentool.sharpness.finding import Found
+    from gentool.sharpness.loading import Loaded
     from gentool.sharpness.problem import Problem
-    from gentool.sharpness.record import Loaded, SharpnessOptions
+    from gentool.sharpness.record import SharpnessOptions
 
 DEFAULT_ALPHA = 5e-4
 
@@ -157,7 +158,7 @@ def sharpness(
       gentool sharpness --force mlp-digits-random-500-seed0.safetensors
     """
     if list_measures:
-        _print_list()
+        print_list()
         return
     if not checkpoints:
         raise UsageError("name one checkpoint or more, or --list")
@@ -245,7 +246,8 @@ def _sample(
 ) -> None:
     """Sample the expected sharpness of one checkpoint and write its record."""
     from gentool import checkpoint
-    from gentool.sharpness.record import ExpectedSharpnessOptions, load, sampled
+    from gentool.sharpness.expected_record import ExpectedSharpnessOptions, sampled
+    from gentool.sharpness.loading import load
 
     options = ExpectedSharpnessOptions(*asked)
     read = checkpoint.read(job.checkpoint)
@@ -268,20 +270,9 @@ def _sample(
         record, curve = sampled(loaded, options, show)
     job.write(record)
     if not quiet:
-        _show_expected(record)
+        show_expected(record)
     if curve.stopped == "interrupted":
         raise Interrupted("interrupted; what was sampled is written, marked as stopped early")
-
-
-def _show_expected(record: "Json") -> None:
-    """The measures of a record, and its notes."""
-    rows = [
-        [name, "-" if value is None else f"{value:.6g}"]
-        for name, value in record["measures"].items()
-    ]
-    print_table(record["checkpoint"]["file"], ["measure", "value"], rows)
-    for note in record["notes"]:
-        say(f"note: {note}")
 
 
 def _check_perturbation(
@@ -308,7 +299,8 @@ def _search(
 ) -> None:
     """Search one checkpoint and write its record."""
     from gentool import checkpoint
-    from gentool.sharpness.record import load, searched
+    from gentool.sharpness.loading import load
+    from gentool.sharpness.record import searched
 
     read = checkpoint.read(job.checkpoint)
     if not quiet:
@@ -337,7 +329,7 @@ def _search(
         _save(perturbation, loaded, found[0])
     job.write(record)
     if not quiet:
-        _show(record)
+        show_found(record)
     if found and found[-1].stopped == "interrupted":
         raise Interrupted("interrupted; the best so far is written, marked as stopped early")
 
@@ -360,52 +352,3 @@ def _save(path: Path, loaded: "Loaded", found: "Found") -> None:
     beside = path.with_suffix(".witness")
     witness.write(beside, witness.witness(claim, loaded.subject, found.point))
     print(beside, flush=True)
-
-
-def _show(record: "Json") -> None:
-    """What was found at each alpha as a table, and the notes."""
-    found = record.get("sharpness")
-    if found is not None:
-        rows = [
-            [
-                f"{point['alpha']:g}",
-                f"{point['rise']:.6g}",
-                _or_dash(point["first_order"]),
-                _or_dash(point["interval_bound"] if point["exact"] is None else point["exact"]),
-                f"{point['error']:.4f}",
-                f"{point['class']} ({point['class_fraction']:.0%})",
-                f"{point['units']:.0f}",
-            ]
-            for point in found["points"]
-        ]
-        columns = ["alpha", "sharpness", "linear", "at most", "error", "says", "passes"]
-        print_table(record["checkpoint"]["file"], columns, rows)
-        _show_comparison(found["points"])
-    for note in record["notes"]:
-        if not note.startswith(("sharpness_exact: not asked", "sharpness_interval_bound: known")):
-            say(f"note: {note}")
-
-
-def _or_dash(value: float | None) -> str:
-    return "-" if value is None else f"{value:.6g}"
-
-
-def _show_comparison(points: "list[Json]") -> None:
-    """The searches at one cost: a column an alpha."""
-    if not any(point["compared"] for point in points):
-        return
-    every = [[point, *point["compared"]] for point in points]
-    rows = [
-        [same[0]["method"], *(f"{one['rise']:.6g}" for one in same)]
-        for same in zip(*every, strict=False)
-    ]
-    columns = [f"alpha {point['alpha']:g}: {point['units']:.0f} passes" for point in points]
-    print_table("sharpness found at equal cost", ["search", *columns], rows)
-
-
-def _print_list() -> None:
-    """Print name, formula and source of every measure: a result, and so on stdout."""
-    from gentool.sharpness.table import SHARPNESS_MEASURES
-
-    for one in SHARPNESS_MEASURES:
-        print(f"{one.name}\n    {one.formula}\n    {one.summary}\n    {one.source}")

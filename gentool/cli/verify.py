@@ -33,7 +33,7 @@ def verify(
     """
     where = use_device(device, threads)
     from gentool import checkpoint as checkpoints
-    from gentool.sharpness.record import load
+    from gentool.sharpness.loading import load
     from gentool.sharpness.witness import read
     from gentool.sharpness.witness import verify as judge
 

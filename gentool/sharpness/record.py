@@ -4,34 +4,16 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 
 import torch
 
-from gentool import __version__
-from gentool.checkpoint import Checkpoint
-from gentool.device import describe, versions
-from gentool.measuring import layer_table, trained_on
-from gentool.network import canonical
-from gentool.recipe import Json, Recipe
+from gentool.recipe import Json
 from gentool.sharpness.bounds import check_enumerable
-from gentool.sharpness.expected import (
-    LEVEL,
-    Curve,
-    ExpectedOptions,
-    Point,
-    at_level,
-    expected_curve,
-    kl,
-    pac_bayes_bound,
-)
 from gentool.sharpness.finding import Finder, Found, SearchOptions
 from gentool.sharpness.flatness import Flatness, flatness
+from gentool.sharpness.loading import Loaded, Values, assemble, finite
 from gentool.sharpness.problem import Problem
-from gentool.sharpness.subject import Subject, subject
-from gentool.training_set import TrainingSet
 
-FORMAT = 1
 MEASURES = (
     "sharpness",
     "sharpness_keskar",
@@ -39,7 +21,6 @@ MEASURES = (
     "sharpness_interval_bound",
     "sharpness_exact",
 )
-Values = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -67,34 +48,6 @@ class SharpnessOptions:
             "protocol": self.protocol,
             "data": self.data,
         }
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A checkpoint made ready: what is perturbed, and the examples that it was trained on.
-
-    `recipe` is the checkpoint's, with the facts of the draw where another program trained it.
-    """
-
-    checkpoint: Checkpoint
-    recipe: Recipe
-    subject: Subject
-    sets: TrainingSet
-
-
-def load(
-    checkpoint: Checkpoint,
-    *,
-    fold_batch_norm: bool,
-    data: str | None,
-    device: torch.device,
-    data_dir: Path,
-    show_progress: bool = False,
-) -> Loaded:
-    """Make a checkpoint ready; GentoolError where it or the data do not fit its recipe."""
-    recipe, sets = trained_on(checkpoint, device, data_dir, data=data, show_progress=show_progress)
-    perturbed = subject(checkpoint.model(), recipe.input_shape, fold_batch_norm=fold_batch_norm)
-    return Loaded(checkpoint, recipe, perturbed, sets)
 
 
 def searched(
@@ -166,150 +119,6 @@ def searched(
     return record, found
 
 
-@dataclass(frozen=True)
-class ExpectedSharpnessOptions:
-    """What `gentool sharpness --expected` was asked for."""
-
-    sampling: ExpectedOptions = field(default_factory=ExpectedOptions)
-    fold_batch_norm: bool = True
-    batching: str = "auto"
-    data: str | None = None
-
-    def to_json(self) -> Json:
-        return {
-            "name": "sharpness",
-            "expected": True,
-            "fold_batch_norm": self.fold_batch_norm,
-            **asdict(self.sampling),
-            "batching": self.batching,
-            "data": self.data,
-        }
-
-
-def sampled(
-    loaded: Loaded,
-    options: ExpectedSharpnessOptions,
-    show: Callable[[int, int], None] = lambda done, all: None,
-) -> tuple[Json, Curve]:
-    """The record of the expected sharpness, one point or the whole curve, and the curve."""
-    began = time.perf_counter()
-    search = SearchOptions(batching=options.batching)
-    finder = Finder(loaded.subject, loaded.sets.all, search)
-    single = options.sampling.alpha is not None
-    names = (
-        ("expected_sharpness", "expected_sharpness_stderr", "expected_sharpness_kl")
-        if single
-        else (
-            "expected_sharpness_alpha",
-            "expected_sharpness_alpha_stderr",
-            "expected_sharpness_kl",
-            "expected_sharpness_kl_stderr",
-            "pac_bayes_bound",
-        )
-    )
-    values: Values = dict.fromkeys(names)
-    loss, images = finder.before.loss, len(loaded.sets.all)
-    if not math.isfinite(loss):
-        notes = [f"{name}: the training loss is {loss}" for name in names]
-        return assemble(loaded, options.to_json(), values, notes, began), Curve([])
-    objective, batching = finder.objective(torch.float32)
-    curve = expected_curve(objective, options.sampling, show)
-    weights, delta = finder.subject.weights, options.sampling.delta
-    rows = [_expected_row(point, weights, loss, images, delta) for point in curve.points]
-    notes = [*curve.notes]
-    if curve.stopped is not None:
-        because = {"draws": "at the most draws allowed", "interrupted": "by an interruption"}
-        notes.append(
-            f"expected_sharpness: stopped early, {because[curve.stopped]}; see the standard errors"
-        )
-    level = None
-    if single and rows:
-        values |= {
-            "expected_sharpness": rows[0]["value"],
-            "expected_sharpness_stderr": rows[0]["stderr"],
-            "expected_sharpness_kl": rows[0]["kl"],
-        }
-        if rows[0]["value"] is None:
-            notes.append("expected_sharpness: the loss overflows at some of the draws")
-    elif rows:
-        level = at_level(curve, weights)
-        if level is not None:
-            values |= {
-                "expected_sharpness_alpha": level.alpha,
-                "expected_sharpness_alpha_stderr": level.alpha_stderr,
-                "expected_sharpness_kl": level.kl,
-                "expected_sharpness_kl_stderr": level.kl_stderr,
-            }
-        else:
-            notes.append(f"expected_sharpness_kl: the curve does not cross {LEVEL}")
-        # one bound a point: each may fail with probability delta / points, all with delta at most
-        values["pac_bayes_bound"] = min(
-            pac_bayes_bound(loss, point.value, kl(weights, point.alpha), images, delta / len(rows))
-            for point in curve.points
-        )
-    record = assemble(loaded, options.to_json(), values, notes, began)
-    record["expected_sharpness"] = {
-        "folded": loaded.subject.is_folded,
-        "parameters": len(weights),
-        "images": images,
-        "loss": loss,
-        "delta": delta,
-        "level": LEVEL,
-        "batching": batching.to_json(),
-        "stopped": curve.stopped,
-        "forward_evaluations": objective.spent.forward,
-        "curve": rows,
-    }
-    return record, curve
-
-
-def _expected_row(
-    point: Point, weights: torch.Tensor, loss: float, images: int, delta: float
-) -> Json:
-    """One point of the curve; null for what overflowed."""
-    found = kl(weights, point.alpha) if point.alpha > 0 else math.inf
-    bound = pac_bayes_bound(loss, point.value, found, images, delta)
-    return {
-        "alpha": point.alpha,
-        "value": _finite(point.value),
-        "stderr": _finite(point.stderr),
-        "draws": point.draws,
-        "paired": point.paired,
-        "error_rise": point.error_rise,
-        "kl": _finite(found),
-        "kl_without_half": _finite(2 * found),
-        "bound": _finite(bound),
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def assemble(loaded: Loaded, command: Json, values: Values, notes: list[str], began: float) -> Json:
-    """The parts that every measure file has."""
-    recipe, outcome = loaded.recipe, loaded.checkpoint.outcome
-    return {
-        "format": FORMAT,
-        "gentool": __version__,
-        "command": command,
-        "checkpoint": {
-            "file": loaded.checkpoint.path.name,
-            "sha256": loaded.checkpoint.sha256,
-        },
-        "recipe": recipe.to_json(),
-        "outcome": outcome.to_json() if outcome is not None else None,
-        "measures": values,
-        "log10": {name: _log10(value) for name, value in values.items()},
-        "layers": layer_table(canonical(loaded.checkpoint.model(), recipe.input_shape)),
-        "margin": None,
-        "notes": notes,
-        "seconds": round(time.perf_counter() - began, 3),
-        "device": describe(loaded.sets.subset.labels.device),
-        "versions": versions(),
-    }
-
-
 def _row(found: Found, others: list[Found]) -> Json:
     """What was found at one α, by the search asked for and by those compared with it."""
     best = [start.rise for start in found.starts if math.isfinite(start.rise)]
@@ -367,7 +176,7 @@ def _bounds(finder: Finder, alpha: float, exact: bool) -> Values:
     if exact:
         enumerated = finder.exact(alpha)
         bounds["exact"] = enumerated.rise if enumerated.stopped is None else None
-    return {name: value if value is None else _finite(value) for name, value in bounds.items()}
+    return {name: value if value is None else finite(value) for name, value in bounds.items()}
 
 
 def _missing(bounds: Values, exact: bool) -> list[str]:
@@ -395,7 +204,3 @@ def _notes(found: Found) -> list[str]:
             "the value is the best of the others, and the maximum is larger"
         )
     return notes
-
-
-def _log10(value: float | None) -> float | None:
-    return math.log10(value) if value is not None and value > 0 else None
