@@ -8,8 +8,9 @@ import torch
 from gentool import training
 from gentool.errors import GentoolError, UsageError
 from gentool.models import with_defaults
+from gentool.optimizers import SCHEDULES, check_names
 from gentool.recipe import Recipe
-from gentool.training import SCHEDULES, evaluate, train
+from gentool.training import evaluate, train
 from gentool.training_set import Examples, TrainingSet
 
 CPU = torch.device("cpu")
@@ -175,9 +176,9 @@ def test_schedules_pass_through_their_values(name, values):
 
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(UsageError, match=r"unknown schedule 'cosin' \(did you mean 'cosine'\?\)"):
-        training.check_names(recipe(schedule="cosin"))
+        check_names(recipe(schedule="cosin"))
     with pytest.raises(UsageError, match=r"unknown optimizer 'sdg' \(did you mean 'sgd'\?\)"):
-        training.check_names(recipe(optimizer="sdg"))
+        check_names(recipe(optimizer="sdg"))
 
 
 def test_stored_images_are_normalised_alike_at_once_and_by_batch(monkeypatch):

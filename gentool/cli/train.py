@@ -1,20 +1,25 @@
 """`gentool train`: from options to a checkpoint."""
 
+import glob
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gentool.cli import options
 from gentool.cli.options import existing, use_device
 from gentool.console import progress, say
-from gentool.errors import GentoolError, Interrupted, UsageError
-from gentool.files import check_output
+from gentool.errors import GentoolError, Interrupted
+from gentool.files import Existing, check_output
+from gentool.presets import training_options
 from gentool.recipe import Outcome, Recipe, default_stem, parse_labels
 from gentool.sources import default_data_dir
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def train(
@@ -52,6 +57,47 @@ def train(
     ] = None,
     confusion: Annotated[int, typer.Option(help="Further images, with random labels.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="fast, or paper (plain SGD): what the options from --lr to --patience are "
+            "unless given."
+        ),
+    ] = "fast",
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate, the highest of a schedule.",
+            show_default="0.05, paper 0.01, adam 0.001",
+        ),
+    ] = None,
+    momentum: Annotated[
+        float | None, typer.Option(help="Momentum of sgd.", show_default="0.9")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images a step.", show_default="64")
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="constant, on-stall (halved when the loss stalls), cosine, one-cycle or "
+            "exponential.",
+            show_default="on-stall, paper constant",
+        ),
+    ] = None,
+    warmup: Annotated[
+        float | None,
+        typer.Option(
+            help="Epochs over which the learning rate rises from 0.", show_default="1, paper 0"
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Give up after so many epochs without a loss 1 % better; 0 for never.",
+            show_default="30, paper 0",
+        ),
+    ] = None,
     epochs: Annotated[
         int, typer.Option(help="Epochs at most, and the length of a schedule.")
     ] = 500,
@@ -62,15 +108,21 @@ def train(
         ),
     ] = 0.01,
     optimizer: Annotated[str, typer.Option(help="sgd or adam.")] = "sgd",
-    lr: Annotated[float, typer.Option(help="Learning rate, the highest of a schedule.")] = 0.01,
-    momentum: Annotated[
-        float | None, typer.Option(help="Momentum of sgd.", show_default="0.9")
-    ] = None,
     weight_decay: Annotated[float, typer.Option(help="Weight decay, decoupled in adam.")] = 0.0,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 64,
-    schedule: Annotated[
-        str, typer.Option(help="constant, cosine, one-cycle or exponential.")
-    ] = "constant",
+    keep_initial: Annotated[
+        bool,
+        typer.Option(
+            "--keep-initial", help="Save the network before training as STEM.initial.safetensors."
+        ),
+    ] = False,
+    save_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Save the network as STEM.epoch0010.safetensors and so on, every so many epochs.",
+            show_default="at the end",
+        ),
+    ] = None,
     must_fit: Annotated[
         bool, typer.Option("--must-fit", help="Exit 1 if the stop rule was not met.")
     ] = False,
@@ -91,7 +143,8 @@ def train(
 ) -> None:
     """Train a network until it fits its training set, and save it as a checkpoint.
 
-    The defaults are the paper's. The state is kept beside the output while training, for --resume.
+    It gives up, and says so, where the loss no longer falls. The state is kept beside the output
+    while training, for --resume.
 
     \b
     Example:
@@ -104,14 +157,21 @@ def train(
         subset=subset,
         confusion=confusion,
         seed=seed,
-        optimizer=optimizer,
-        lr=lr,
-        momentum=_momentum(optimizer, momentum),
         weight_decay=weight_decay,
-        batch_size=batch_size,
-        schedule=schedule,
         epochs=epochs,
         stop_loss=stop_loss,
+        **training_options(
+            recipe,
+            {
+                "optimizer": optimizer,
+                "lr": lr,
+                "momentum": momentum,
+                "batch_size": batch_size,
+                "schedule": schedule,
+                "warmup": warmup,
+                "patience": patience,
+            },
+        ),
     )
     shape = {
         "batch_norm": batch_norm,
@@ -121,32 +181,25 @@ def train(
         "hidden": hidden,
     }
     path = output or Path(f"{default_stem(asked, shape)}.safetensors")
-    if not check_output(path, existing(force, skip_existing)):
-        print(path)
+    files = Files(path, keep_initial, save_every)
+    if not files.check(existing(force, skip_existing), resume):
+        files.print_existing()
         return
     outcome = _train(
-        asked, shape, path, device, threads, data_dir or default_data_dir(), resume, force, quiet
+        asked, shape, files, device, threads, data_dir or default_data_dir(), resume, force, quiet
     )
     print(path)
     if must_fit and not outcome.stop_rule_met:
         raise GentoolError(
-            f"{path}: the stop rule was not met in {outcome.epochs} epochs; raise --epochs or --lr"
+            f"{path}: the stop rule was not met in {outcome.epochs} epochs; raise --epochs or "
+            "--patience, or change --lr"
         )
-
-
-def _momentum(optimizer: str, asked: float | None) -> float | None:
-    """The momentum of the recipe: sgd's is 0.9 unless told, others have none to set."""
-    if optimizer == "sgd":
-        return 0.9 if asked is None else asked
-    if asked is not None:
-        raise UsageError(f"--momentum is an option of sgd; {optimizer} has none")
-    return None
 
 
 def _train(
     asked: Recipe,
     shape: dict[str, object],
-    path: Path,
+    files: "Files",
     device: str,
     threads: int | None,
     data_dir: Path,
@@ -154,25 +207,32 @@ def _train(
     force: bool,
     quiet: bool,
 ) -> Outcome:
-    """Train and save, with a progress bar; the state of the run is kept beside `path` meanwhile."""
+    """Train and save, with a progress bar; the state of the run is kept beside its file."""
     from gentool import checkpoint
     from gentool.data import load
     from gentool.models import initial_digest, with_defaults
-    from gentool.training import EpochReport, check_names, is_small, train
+    from gentool.optimizers import check_names
+    from gentool.training import EpochReport, is_small, train
     from gentool.training_set import training_set
 
     recipe = replace(asked, **with_defaults(asked.model, shape))
     check_names(recipe)
     where = use_device(device, threads)
-    state = _state_of(path, resume, force, quiet)
+    state = _state_of(files.path, resume, force, quiet)
     data = load(recipe.data, data_dir, show_progress=not quiet)
     recipe, sets = training_set(recipe, data, where)
     recipe = replace(recipe, initial_digest=initial_digest(recipe))
     if threads is None and where.type == "cpu" and is_small(recipe):
         use_device(device, threads=1)
+
+    def save(model: "nn.Module", outcome: Outcome) -> None:
+        if (path := files.at(outcome.epochs)) is not None:
+            checkpoint.write(path, model, recipe, outcome)
+            print(path, flush=True)
+
     with progress(quiet, "loss", "error", "images_per_second") as bar:
         fields = {"loss": "-", "error": "-", "images_per_second": "-"}
-        task = bar.add_task(path.stem, total=recipe.epochs, **fields)
+        task = bar.add_task(files.path.stem, total=recipe.epochs, **fields)
 
         def show(report: EpochReport) -> None:
             bar.update(
@@ -185,15 +245,69 @@ def _train(
 
         try:
             model, outcome = train(
-                recipe, sets, where, state_path=state, resume=resume, on_epoch=show
+                recipe,
+                sets,
+                where,
+                state_path=state,
+                resume=resume,
+                save_every=files.save_every,
+                on_epoch=show,
+                on_checkpoint=save if files.are_several else None,
             )
         except KeyboardInterrupt:
             raise Interrupted(_how_to_resume(state)) from None
-    checkpoint.write(path, model, recipe, outcome)
+    checkpoint.write(files.path, model, recipe, outcome)
     state.unlink(missing_ok=True)
     if not quiet:
         say(_in_words(recipe, outcome))
     return outcome
+
+
+@dataclass(frozen=True)
+class Files:
+    """The checkpoints of a run: the last, and those along the way that were asked for."""
+
+    path: Path
+    keep_initial: bool = False
+    save_every: int | None = None
+
+    @property
+    def are_several(self) -> bool:
+        """Whether there are any along the way."""
+        return self.keep_initial or self.save_every is not None
+
+    def at(self, epoch: int) -> Path | None:
+        """The checkpoint after an epoch, 0 being the initial one; None where none is wanted."""
+        if epoch == 0:
+            return self._named("initial") if self.keep_initial else None
+        is_wanted = self.save_every is not None and epoch % self.save_every == 0
+        return self._named(f"epoch{epoch:04}") if is_wanted else None
+
+    def _named(self, moment: str) -> Path:
+        stem = self.path.name.removesuffix(".safetensors")
+        return self.path.with_name(f"{stem}.{moment}.safetensors")
+
+    def on_the_way(self) -> list[Path]:
+        """Those along the way that exist."""
+        initial = [self._named("initial")] if self.keep_initial else []
+        stem = glob.escape(self.path.name.removesuffix(".safetensors"))
+        later = self.path.parent.glob(f"{stem}.epoch*.safetensors") if self.save_every else []
+        return [path for path in [*initial, *sorted(later)] if path.exists()]
+
+    def check(self, existing: Existing, resume: bool) -> bool:
+        """Whether there is anything to do; GentoolError where a file must not be written."""
+        is_wanted = check_output(self.path, existing)
+        if is_wanted and existing is not Existing.FORCE and not resume:
+            for path in self.on_the_way():
+                raise GentoolError(
+                    f"{path} exists; replace it with --force, or go on with --resume"
+                )
+        return is_wanted
+
+    def print_existing(self) -> None:
+        """Print the paths of a run that is done, for the next command in a pipe."""
+        for path in [*self.on_the_way(), self.path]:
+            print(path)
 
 
 def _state_of(path: Path, resume: bool, force: bool, quiet: bool) -> Path:
@@ -221,6 +335,8 @@ def _how_to_resume(state: Path) -> str:
 def _in_words(recipe: Recipe, outcome: Outcome) -> str:
     """The outcome in one line."""
     rule = "stop rule met" if outcome.stop_rule_met else "stop rule NOT met"
+    if outcome.gave_up:
+        rule += f", gave up (no loss 1 % better in {recipe.patience} epochs)"
     confusion = ""
     if outcome.confusion_error is not None:
         confusion = f", {outcome.confusion_error:.4f} on {recipe.confusion} confusion images"
