@@ -1,11 +1,12 @@
 """The state of a run between two epochs, and the file that a resumed run goes on from."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gentool.errors import GentoolError
 from gentool.files import write_whole
@@ -37,11 +38,13 @@ class State:
     def write(self, path: Path, recipe: Recipe) -> None:
         """Write the state, whole or not at all."""
         content = io.BytesIO()
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {i: _alone(found) for i, found in optimizer["state"].items()}
         torch.save(
             {
                 "recipe": recipe.to_json(),
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "model": _alone(self.model.state_dict()),
+                "optimizer": optimizer,
                 "epoch": self.epoch,
                 "history": self.history,
                 "stopped": self.stopped,
@@ -66,3 +69,11 @@ class State:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.epoch, self.history, self.stopped = saved["epoch"], saved["history"], saved["stopped"]
+
+
+def _alone(tensors: Mapping[str, object]) -> dict[str, object]:
+    """Tensors in memory of their own: torch.save writes all that a view is of, a whole stack."""
+    return {
+        name: value.clone() if isinstance(value, Tensor) else value
+        for name, value in tensors.items()
+    }

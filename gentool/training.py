@@ -8,7 +8,7 @@ uninterrupted one does, bit for bit on a CPU.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from gentool.evaluation import evaluate, wrong
 from gentool.models import build
 from gentool.optimizers import has_given_up, learning_rates
 from gentool.recipe import Outcome, Recipe
+from gentool.stack import Stack, release, stack_key
 from gentool.state import State
 from gentool.training_set import TrainingSet
 
@@ -185,33 +186,57 @@ def train(
     """
     keeping = Keeping(state_path, resume, save_every, on_epoch, on_checkpoint)
     run = Run(recipe, sets, device, keeping)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        while not run.is_over:
-            began = time.perf_counter()
-            loss, error = train_epoch(run)
-            run.after_epoch(loss, error, time.perf_counter() - began)
+    train_together([run])
     return run.state.model.eval(), run.outcome()
+
+
+def train_together(runs: Sequence[Run], on_end: Callable[[Run], None] = lambda run: None) -> None:
+    """Train runs until each is over: several, or one plain MLP, in a stack.
+
+    Several runs have one `stack_key`, which is not None. A run is told to `on_end` as soon as it is
+    over, while the others go on.
+    """
+    device = runs[0].examples.labels.device
+    [key] = {stack_key(run.recipe, len(run.examples)) for run in runs}
+    in_stack = key is not None
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        while runs := _still_going(runs, on_end):
+            stack = Stack(runs) if in_stack else None
+            while not any(run.is_over for run in runs):
+                began = time.perf_counter()
+                results = stack.train_epoch() if stack else [train_epoch(run) for run in runs]
+                seconds = (time.perf_counter() - began) / len(runs)
+                for run, (loss, error) in zip(runs, results, strict=True):
+                    run.after_epoch(loss, error, seconds)
+
+
+def _still_going(runs: Sequence[Run], on_end: Callable[[Run], None]) -> list[Run]:
+    """The runs that are not over; the others are told to `on_end`."""
+    for run in runs:
+        if run.is_over:
+            release(run)
+            on_end(run)
+    return [run for run in runs if not run.is_over]
 
 
 def train_epoch(run: Run) -> tuple[float, float]:
     """One pass over the examples in a new order; the running loss and error in training mode."""
     examples, model, optimizer = run.examples, run.state.model, run.state.optimizer
-    batches = in_batches(run.order().to(examples.labels.device), run.recipe.batch_size)
-    losses = torch.zeros((), dtype=torch.float64, device=examples.labels.device)
-    errors = torch.zeros((), dtype=torch.int64, device=examples.labels.device)
+    order = run.order().to(examples.labels.device)
+    batches = in_batches(order, run.recipe.batch_size)
+    found = []  # the logits of each batch: one reading of losses an epoch, no waiting in between
     model.train()
     for indices, rate in zip(batches, run.learning_rates(len(batches)), strict=True):
         for group in optimizer.param_groups:
             group["lr"] = rate
         images, labels = examples.batch(indices)
         logits = model(images)
-        loss = cross_entropy(logits, labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        cross_entropy(logits, labels).backward()
         optimizer.step()
-        losses += loss.detach() * len(labels)
-        errors += wrong(logits, labels)
-    return losses.item() / len(examples), errors.item() / len(examples)
+        found.append(logits.detach())
+    logits, labels = torch.cat(found), examples.labels[order]
+    return cross_entropy(logits.double(), labels).item(), wrong(logits, labels).item() / len(order)
 
 
 def in_batches(order: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:
