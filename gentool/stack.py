@@ -7,14 +7,15 @@ arithmetic is that of autograd and torch.optim.SGD, the draws and orders are eac
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from gentool.evaluation import wrong
 from gentool.recipe import Recipe
+from gentool.training_set import Examples
 
 if TYPE_CHECKING:
     from gentool.training import Run
@@ -46,8 +47,7 @@ class Stack:
         self.gradients_of_layers = _layers(self.gradients, shapes)
         for k, run in enumerate(runs):
             self._take_over(run, k)
-        self.images = [run.examples.images for run in runs]
-        self.is_stored = self.images[0].dtype == torch.uint8
+        self.examples = _joined([run.examples for run in runs])
 
     def _take_over(self, run: "Run", k: int) -> None:
         """Make a run's parameters and momenta views of the buffers."""
@@ -65,49 +65,42 @@ class Stack:
         """One pass of each network over its examples; running losses and errors in training."""
         from gentool.training import in_batches
 
-        device = self.weights.device
+        recipe, device = self.runs[0].recipe, self.weights.device
         order = torch.stack([run.order() for run in self.runs]).to(device)  # (K, n)
         labels = torch.stack([run.examples.labels for run in self.runs]).gather(1, order)
-        targets = one_hot(labels, self.runs[0].recipe.classes).to(self.weights.dtype)
-        batches = in_batches(order, self.runs[0].recipe.batch_size)
+        targets = one_hot(labels, recipe.classes).to(self.weights.dtype).mT.contiguous()
+        first = torch.arange(len(self.runs), device=device).unsqueeze(1) * order.shape[1]
+        batches = in_batches(order + first, recipe.batch_size)
         rates = torch.tensor([run.learning_rates(len(batches)) for run in self.runs])
-        rates = rates.T.unsqueeze(-1).to(device).unbind()  # (K, 1) for each step
+        rates = rates.T.unsqueeze(2).to(device).unbind()  # (K, 1) for each step
         logits, start = torch.empty_like(targets), 0
         with torch.no_grad():
             for indices, rate in zip(batches, rates, strict=True):
                 part = slice(start, start := start + indices.shape[1])
-                logits[:, part] = self._step(self._gather(indices), targets[:, part], rate)
-        return [
-            (
-                cross_entropy(of_one.double(), given).item(),
-                wrong(of_one, given).item() / len(given),
-            )
-            for of_one, given in zip(logits, labels, strict=True)
-        ]
-
-    def _gather(self, indices: Tensor) -> Tensor:
-        """The images of a batch of each network, shape (K, b, d)."""
-        if self.is_stored:
-            batches = [run.examples.batch(i)[0] for run, i in zip(self.runs, indices, strict=True)]
-        else:
-            batches = [x.index_select(0, i) for x, i in zip(self.images, indices, strict=True)]
-        images = batches[0].unsqueeze(0) if len(batches) == 1 else torch.stack(batches)
-        return images.flatten(2)
+                images, _ = self.examples.batch(indices.flatten())
+                images = images.reshape(*indices.shape, -1)  # (K, b, d)
+                logits[:, :, part] = self._step(images, targets[:, :, part], rate)
+        losses = cross_entropy(logits.double(), labels, reduction="none").mean(dim=1)
+        errors = (logits.argmax(dim=1) != labels).double().mean(dim=1)
+        return list(zip(losses.tolist(), errors.tolist(), strict=True))
 
     def _step(self, images: Tensor, targets: Tensor, rate: Tensor) -> Tensor:
-        """One step of gradient descent of each network; the logits before it, shape (K, b, C)."""
+        """One step of gradient descent of each network; the logits before it, shape (K, C, b).
+
+        Classes come before examples: a softmax over few numbers that lie together is slow.
+        """
         inputs = [images]  # of each layer
         for W, b in self.layers[:-1]:
             inputs.append(torch.baddbmm(b, inputs[-1], W.mT).relu_())
         W, b = self.layers[-1]
-        logits = torch.baddbmm(b, inputs[-1], W.mT)
-        gradient = logits.softmax(dim=2).sub_(targets).div_(targets.shape[1])  # of the logits
+        logits = torch.baddbmm(b.mT, W, inputs[-1].mT)
+        gradient = logits.softmax(dim=1).sub_(targets).div_(targets.shape[2]).mT  # of the logits
         for i in range(len(self.layers) - 1, -1, -1):
             of_weight, of_bias = self.gradients_of_layers[i]
             torch.bmm(gradient.mT, inputs[i], out=of_weight)
             torch.sum(gradient, dim=1, keepdim=True, out=of_bias)
-            if i:
-                gradient = torch.bmm(gradient, self.layers[i][0]).mul_(inputs[i] > 0)
+            if i:  # the sign of a ReLU's output is its slope
+                gradient = torch.bmm(gradient, self.layers[i][0]).mul_(inputs[i].sign())
         self._update(rate)
         return logits
 
@@ -127,6 +120,14 @@ def release(run: "Run") -> None:
         state = run.state.optimizer.state[parameter]
         if state.get("momentum_buffer") is not None:
             state["momentum_buffer"] = state["momentum_buffer"].clone()
+
+
+def _joined(examples: Sequence[Examples]) -> Examples:
+    """The examples of all networks one after the other; those of one network are not copied."""
+    if len(examples) == 1:
+        return examples[0]
+    images = torch.cat([part.images for part in examples])
+    return replace(examples[0], images=images, labels=torch.cat([p.labels for p in examples]))
 
 
 def _flat(parameters: list[list[nn.Parameter]]) -> Tensor:

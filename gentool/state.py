@@ -31,8 +31,11 @@ class State:
     def initial(cls, recipe: Recipe, device: torch.device) -> "State":
         """The state before the first epoch."""
         model = initialised(recipe).to(device)
-        if any(isinstance(module, nn.Conv2d) for module in model.modules()):
+        if is_convolutional(model):
             model = model.to(memory_format=torch.channels_last)
+        for module in model.modules():
+            if isinstance(module, nn.ReLU):
+                module.inplace = True  # nothing else reads what a weight layer or norm puts out
         return cls(model, OPTIMIZERS[recipe.optimizer](list(model.parameters()), recipe))
 
     def write(self, path: Path, recipe: Recipe) -> None:
@@ -69,6 +72,11 @@ class State:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.epoch, self.history, self.stopped = saved["epoch"], saved["history"], saved["stopped"]
+
+
+def is_convolutional(model: nn.Module) -> bool:
+    """Whether a network has convolutions, which like their channels last in memory."""
+    return any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 
 def _alone(tensors: Mapping[str, object]) -> dict[str, object]:

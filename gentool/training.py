@@ -23,7 +23,7 @@ from gentool.models import build
 from gentool.optimizers import has_given_up, learning_rates
 from gentool.recipe import Outcome, Recipe
 from gentool.stack import Stack, release, stack_key
-from gentool.state import State
+from gentool.state import State, is_convolutional
 from gentool.training_set import TrainingSet
 
 SECONDS_BETWEEN_STATES = 10.0
@@ -64,8 +64,10 @@ class Run:
         self, recipe: Recipe, sets: TrainingSet, device: torch.device, keeping: Keeping
     ) -> None:
         self.recipe, self.sets, self.keeping = recipe, sets, keeping
-        self.examples = sets.all.normalised()
         self.state = State.initial(recipe, device)
+        examples = sets.all.normalised()
+        has_channels = is_convolutional(self.state.model)
+        self.examples = examples.channels_last() if has_channels else examples
         self.saved_at = -math.inf
         if keeping.resume and keeping.state_path is not None and keeping.state_path.exists():
             self.state.load(keeping.state_path, recipe)
@@ -197,17 +199,24 @@ def train_together(runs: Sequence[Run], on_end: Callable[[Run], None] = lambda r
     over, while the others go on.
     """
     device = runs[0].examples.labels.device
-    [key] = {stack_key(run.recipe, len(run.examples)) for run in runs}
-    in_stack = key is not None
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         while runs := _still_going(runs, on_end):
-            stack = Stack(runs) if in_stack else None
+            next_epoch = epochs_of(runs)
             while not any(run.is_over for run in runs):
                 began = time.perf_counter()
-                results = stack.train_epoch() if stack else [train_epoch(run) for run in runs]
+                results = next_epoch()
                 seconds = (time.perf_counter() - began) / len(runs)
                 for run, (loss, error) in zip(runs, results, strict=True):
                     run.after_epoch(loss, error, seconds)
+
+
+def epochs_of(runs: Sequence[Run]) -> Callable[[], list[tuple[float, float]]]:
+    """What trains an epoch of each run and returns its running loss and error."""
+    [key] = {stack_key(run.recipe, len(run.examples)) for run in runs}
+    if key is not None:
+        return Stack(runs).train_epoch
+    [run] = runs
+    return lambda: [train_epoch(run)]
 
 
 def _still_going(runs: Sequence[Run], on_end: Callable[[Run], None]) -> list[Run]:
