@@ -17,7 +17,7 @@ OPTIMIZERS = Registry("optimizer")
 SCHEDULES = Registry("schedule")
 
 BETTER = 0.99  # a loss below this times the best before has improved
-STALL = 5  # epochs without improvement that make a stall
+STALL = 10  # epochs without improvement that make a stall
 UNDER_WAY = 0.9  # random labels wait long at their first loss, which is no stall
 
 
@@ -94,7 +94,7 @@ def learning_rates(recipe: Recipe, losses: Sequence[float], steps: int) -> list[
 
 
 def count_stalls(losses: Sequence[float]) -> int:
-    """How often a loss has gone five epochs without improving by 1 %.
+    """How often a loss has gone ten epochs without improving by 1 %.
 
     Counted from where it is a tenth below that of the first epoch.
     """

@@ -115,12 +115,12 @@ def test_patience_counts_epochs_without_a_loss_one_percent_better():
     assert not has_given_up([1.0] * 100, None)
 
 
-def test_a_stall_is_five_epochs_without_improvement_once_training_is_under_way():
+def test_a_stall_is_ten_epochs_without_improvement_once_training_is_under_way():
     """The long first plateau of random labels is none."""
     assert count_stalls([2.3] * 40) == 0
-    assert count_stalls([2.3, 2.0, *[2.0] * 4]) == 0
-    assert count_stalls([2.3, 2.0, *[2.0] * 5]) == 1
-    assert count_stalls([2.3, 2.0, *[2.0] * 5, 1.0, *[1.0] * 10]) == 3
+    assert count_stalls([2.3, 2.0, *[2.0] * 9]) == 0
+    assert count_stalls([2.3, 2.0, *[2.0] * 10]) == 1
+    assert count_stalls([2.3, 2.0, *[2.0] * 10, 1.0, *[1.0] * 20]) == 3
 
 
 def test_the_learning_rate_warms_up_and_is_halved_when_the_loss_stalls():
@@ -128,7 +128,7 @@ def test_the_learning_rate_warms_up_and_is_halved_when_the_loss_stalls():
     asked = Recipe(lr=0.8, warmup=2.0, schedule="on-stall")
     assert learning_rates(asked, [], 4) == pytest.approx([0.1, 0.2, 0.3, 0.4])
     assert learning_rates(asked, [2.3], 4) == pytest.approx([0.5, 0.6, 0.7, 0.8])
-    assert learning_rates(asked, [2.3, 1.0, *[1.0] * 5], 2) == pytest.approx([0.4, 0.4])
+    assert learning_rates(asked, [2.3, 1.0, *[1.0] * 10], 2) == pytest.approx([0.4, 0.4])
 
 
 def test_the_papers_recipe_is_plain_sgd_and_fast_is_the_default(tmp_path):
