@@ -192,22 +192,34 @@ def train(
     return run.state.model.eval(), run.outcome()
 
 
-def train_together(runs: Sequence[Run], on_end: Callable[[Run], None] = lambda run: None) -> None:
+def train_together(
+    runs: Sequence[Run],
+    on_end: Callable[[Run], None] = lambda run: None,
+    on_error: Callable[[Run, GentoolError], None] | None = None,
+) -> None:
     """Train runs until each is over: several, or one plain MLP, in a stack.
 
     Several runs have one `stack_key`, which is not None. A run is told to `on_end` as soon as it is
-    over, while the others go on.
+    over, while the others go on; so is one that fails to `on_error`, without which the error is
+    raised.
     """
     device = runs[0].examples.labels.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         while runs := _still_going(runs, on_end):
-            next_epoch = epochs_of(runs)
-            while not any(run.is_over for run in runs):
+            next_epoch, failed = epochs_of(runs), []
+            while not failed and not any(run.is_over for run in runs):
                 began = time.perf_counter()
                 results = next_epoch()
                 seconds = (time.perf_counter() - began) / len(runs)
                 for run, (loss, error) in zip(runs, results, strict=True):
-                    run.after_epoch(loss, error, seconds)
+                    try:
+                        run.after_epoch(loss, error, seconds)
+                    except GentoolError as reason:
+                        if on_error is None:
+                            raise
+                        on_error(run, reason)
+                        failed.append(run)
+            runs = [run for run in runs if run not in failed]
 
 
 def epochs_of(runs: Sequence[Run]) -> Callable[[], list[tuple[float, float]]]:
