@@ -4,22 +4,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from gentool.team import ALONE, Team
 from gentool.training_set import Examples
 
 EVALUATION_BATCH = 1000
 
 
-def evaluate(model: nn.Module, examples: Examples) -> tuple[float, float]:
-    """Mean cross-entropy and error, as a fraction, of a network in evaluation mode."""
+def evaluate(model: nn.Module, examples: Examples, team: Team = ALONE) -> tuple[float, float]:
+    """Mean cross-entropy and error, as a fraction, of a network in evaluation mode.
+
+    The processes of a team take a part of the examples each.
+    """
     losses = torch.zeros((), dtype=torch.float64, device=examples.labels.device)
     errors = torch.zeros((), dtype=torch.int64, device=examples.labels.device)
     model.eval()
     with torch.inference_mode():
-        for images, labels in examples.batches(EVALUATION_BATCH):
+        for images, labels in team.part(examples).batches(EVALUATION_BATCH):
             logits = model(images)
             losses += cross_entropy(logits, labels, reduction="none").double().sum()
             errors += wrong(logits, labels)
-    return losses.item() / len(examples), errors.item() / len(examples)
+    loss, error = team.totals(losses, errors)
+    return loss / len(examples), error / len(examples)
 
 
 def wrong(logits: Tensor, labels: Tensor) -> Tensor:

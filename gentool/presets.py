@@ -18,7 +18,7 @@ _PAPER = {
     "warmup": 0.0,
     "patience": None,
 }
-_FAST = _PAPER | {"lr": 0.05, "schedule": "on-stall", "warmup": 1.0, "patience": 30}
+_FAST = _PAPER | {"lr": 0.03, "schedule": "on-stall", "warmup": 1.0, "patience": 30}
 PRESETS: dict[str, Json] = {"paper": _PAPER, "fast": _FAST}
 ADAM_LR = 0.001
 

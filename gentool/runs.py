@@ -27,6 +27,7 @@ from gentool.models import initial_digest, with_defaults
 from gentool.optimizers import check_names
 from gentool.recipe import Outcome, Recipe
 from gentool.stack import stack_key
+from gentool.team import ALONE, Team
 from gentool.training import EpochReport, Keeping, Run, is_small, train_together
 from gentool.training_set import training_set
 
@@ -44,6 +45,7 @@ class Settings:
     data_dir: Path
     show_progress: bool
     resume: bool
+    team: Team = ALONE
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def _run(one: Wanted, settings: Settings, device: torch.device, listener: Listen
         torch.set_num_threads(1)
 
     def save(model: nn.Module, outcome: Outcome) -> None:
-        if (path := one.path_at(outcome.epochs)) is not None:
+        path = one.path_at(outcome.epochs)
+        if path is not None and settings.team.is_first:
             checkpoint.write(path, model, recipe, outcome)
             listener.on_file(path)
 
@@ -138,7 +141,7 @@ def _run(one: Wanted, settings: Settings, device: torch.device, listener: Listen
         on_epoch=lambda report: listener.on_epoch(one, report),
         on_checkpoint=save if one.has_several_files else None,
     )
-    return Run(recipe, sets, device, keeping)
+    return Run(recipe, sets, device, keeping, settings.team)
 
 
 @lru_cache(maxsize=1)
@@ -149,6 +152,8 @@ def _loaded(source: str, data_dir: Path, show_progress: bool) -> DataSet:
 def _written(one: Wanted, run: Run, listener: Listener) -> Ended:
     """What became of a network that was trained to its end, its checkpoint written."""
     outcome = run.outcome()
+    if not run.team.is_first:
+        return Ended(one, run.recipe, outcome)
     try:
         checkpoint.write(one.path, run.state.model, run.recipe, outcome)
     except GentoolError as error:

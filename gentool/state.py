@@ -56,10 +56,14 @@ class State:
         )
         write_whole(path, content.getvalue())
 
-    def load(self, path: Path, recipe: Recipe) -> None:
-        """Go on from a written state; GentoolError where it is damaged or of another recipe."""
+    def load(self, path: Path, recipe: Recipe, content: bytes | None = None) -> None:
+        """Go on from a written state; GentoolError where it is damaged or of another recipe.
+
+        `content` is that of the file where another process has read it.
+        """
         try:
-            saved = torch.load(path, weights_only=True, map_location="cpu")
+            file = path if content is None else io.BytesIO(content)
+            saved = torch.load(file, weights_only=True, map_location="cpu")
             other = Recipe.from_json(saved["recipe"]).to_json()
         except Exception as error:  # torch.load raises anything on a damaged file
             raise GentoolError(f"{path} is no state of a run; start over with --force") from error

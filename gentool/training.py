@@ -24,6 +24,7 @@ from gentool.optimizers import has_given_up, learning_rates
 from gentool.recipe import Outcome, Recipe
 from gentool.stack import Stack, release, stack_key
 from gentool.state import State, is_convolutional
+from gentool.team import ALONE, Team
 from gentool.training_set import TrainingSet
 
 SECONDS_BETWEEN_STATES = 10.0
@@ -61,17 +62,25 @@ class Run:
     """A network in training: its state, what it learns from, and when it is over."""
 
     def __init__(
-        self, recipe: Recipe, sets: TrainingSet, device: torch.device, keeping: Keeping
+        self,
+        recipe: Recipe,
+        sets: TrainingSet,
+        device: torch.device,
+        keeping: Keeping,
+        team: Team = ALONE,
     ) -> None:
-        self.recipe, self.sets, self.keeping = recipe, sets, keeping
+        if team.size > 1 and recipe.dropout:
+            raise GentoolError(
+                "dropout would differ with the number of processes; train without it, or in one"
+            )
+        self.recipe, self.sets, self.keeping, self.team = recipe, sets, keeping, team
         self.state = State.initial(recipe, device)
         examples = sets.all.normalised()
         has_channels = is_convolutional(self.state.model)
         self.examples = examples.channels_last() if has_channels else examples
+        self.module = team.parallel(self.state.model)  # what is called in training
         self.saved_at = -math.inf
-        if keeping.resume and keeping.state_path is not None and keeping.state_path.exists():
-            self.state.load(keeping.state_path, recipe)
-        elif keeping.on_checkpoint is not None:
+        if not self._has_resumed() and keeping.on_checkpoint is not None:
             self._checkpoint()
 
     @property
@@ -124,11 +133,13 @@ class Run:
     def outcome(self) -> Outcome:
         """What the network has reached so far, in evaluation mode."""
         state, sets = self.state, self.sets
-        train_loss, train_error = evaluate(state.model, sets.subset)
+        train_loss, train_error = evaluate(state.model, sets.subset, self.team)
         confusion_loss, confusion_error = (
-            evaluate(state.model, sets.confusion) if len(sets.confusion) else (None, None)
+            evaluate(state.model, sets.confusion, self.team)
+            if len(sets.confusion)
+            else (None, None)
         )
-        test_loss, test_error = evaluate(state.model, sets.test)
+        test_loss, test_error = evaluate(state.model, sets.test, self.team)
         return Outcome(
             epochs=state.epoch,
             stop_rule_met=state.stopped,
@@ -142,6 +153,15 @@ class Run:
             history={name: list(values) for name, values in state.history.items()},
         )
 
+    def _has_resumed(self) -> bool:
+        """Go on from the state that the first process finds, if there is one."""
+        path = self.keeping.state_path
+        is_there = self.keeping.resume and path is not None and path.exists()
+        content = self.team.from_first(path.read_bytes() if is_there else None)
+        if content is not None:
+            self.state.load(path, self.recipe, content)
+        return content is not None
+
     def _is_worth_checking(self) -> bool:
         """Whether to judge the stop rule after this epoch, a third of an epoch's work.
 
@@ -153,14 +173,14 @@ class Run:
         return near or epoch % 5 == 0 or epoch == self.recipe.epochs or self.has_given_up
 
     def _meets_stop_rule(self) -> bool:
-        loss, error = evaluate(self.state.model, self.examples)
+        loss, error = evaluate(self.state.model, self.examples, self.team)
         return error == 0 and loss < self.recipe.stop_loss
 
     def _checkpoint(self) -> None:
         self.keeping.on_checkpoint(self.state.model.eval(), self.outcome())
 
     def _write_state(self) -> None:
-        path = self.keeping.state_path
+        path = self.keeping.state_path if self.team.is_first else None
         if path is not None and time.monotonic() - self.saved_at > SECONDS_BETWEEN_STATES:
             self.state.write(path, self.recipe)
             self.saved_at = time.monotonic()
@@ -225,7 +245,7 @@ def train_together(
 def epochs_of(runs: Sequence[Run]) -> Callable[[], list[tuple[float, float]]]:
     """What trains an epoch of each run and returns its running loss and error."""
     [key] = {stack_key(run.recipe, len(run.examples)) for run in runs}
-    if key is not None:
+    if key is not None and runs[0].team.size == 1:
         return Stack(runs).train_epoch
     [run] = runs
     return lambda: [train_epoch(run)]
@@ -242,22 +262,26 @@ def _still_going(runs: Sequence[Run], on_end: Callable[[Run], None]) -> list[Run
 
 def train_epoch(run: Run) -> tuple[float, float]:
     """One pass over the examples in a new order; the running loss and error in training mode."""
-    examples, model, optimizer = run.examples, run.state.model, run.state.optimizer
+    examples, module, optimizer = run.examples, run.module, run.state.optimizer
     order = run.order().to(examples.labels.device)
     batches = in_batches(order, run.recipe.batch_size)
+    shares = [run.team.share(batch) for batch in batches]
     found = []  # the logits of each batch: one reading of losses an epoch, no waiting in between
-    model.train()
-    for indices, rate in zip(batches, run.learning_rates(len(batches)), strict=True):
+    run.state.model.train()
+    for batch, mine, rate in zip(batches, shares, run.learning_rates(len(batches)), strict=True):
         for group in optimizer.param_groups:
             group["lr"] = rate
-        images, labels = examples.batch(indices)
-        logits = model(images)
+        images, labels = examples.batch(mine)
+        logits = module(images)
         optimizer.zero_grad(set_to_none=True)
-        cross_entropy(logits, labels).backward()
+        loss = cross_entropy(logits, labels, reduction="sum") / len(batch)
+        (loss * run.team.size).backward()  # DDP takes the mean over the processes
         optimizer.step()
         found.append(logits.detach())
-    logits, labels = torch.cat(found), examples.labels[order]
-    return cross_entropy(logits.double(), labels).item(), wrong(logits, labels).item() / len(order)
+    logits, labels = torch.cat(found), examples.labels[torch.cat(shares)]
+    losses = cross_entropy(logits.double(), labels, reduction="sum")
+    loss, error = run.team.totals(losses, wrong(logits, labels))
+    return loss / len(order), error / len(order)
 
 
 def in_batches(order: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:

@@ -1,5 +1,6 @@
 """`gentool train`: from options to a checkpoint, or to a grid of them."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.options import existing
-from gentool.cli.training import Training, train_grid, train_one
+from gentool.cli.training import Training, train_grid, train_in_team, train_one
 from gentool.errors import UsageError
 from gentool.grid import Wanted, grid, in_folder
 from gentool.presets import training_options
@@ -71,7 +72,7 @@ def train(
         float | None,
         typer.Option(
             help="Learning rate, the highest of a schedule.",
-            show_default="0.05, paper 0.01, adam 0.001",
+            show_default="0.03, paper 0.01, adam 0.001",
         ),
     ] = None,
     momentum: Annotated[
@@ -207,7 +208,10 @@ def train(
         must_fit=must_fit,
         jobs=jobs,
     )
+    is_team = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
     is_grid = len(networks) > 1
+    if is_grid and is_team:
+        raise UsageError("torchrun trains one network at a time; start a grid without it")
     if is_grid or (output is not None and output.is_dir()):
         if force and skip_existing:
             existing(force, skip_existing)
@@ -216,7 +220,8 @@ def train(
     [(asked, shape)] = networks
     path = output or Path(f"{default_stem(asked, shape)}.safetensors")
     wanted = Wanted(asked, shape, path, **along_the_way)
-    train_one(wanted, settings, existing(force, skip_existing), resume)
+    train_alone_or_not = train_in_team if is_team else train_one
+    train_alone_or_not(wanted, settings, existing(force, skip_existing), resume)
 
 
 def numbers(

@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from gentool.recipe import Outcome, Recipe
 
 if TYPE_CHECKING:
     from gentool.runs import Ended, Listener, Settings
+    from gentool.team import Team
     from gentool.training import EpochReport
 
 
@@ -31,28 +32,54 @@ class Training:
     must_fit: bool
     jobs: int
 
-    def settings(self, resume: bool) -> "Settings":
+    def settings(self, resume: bool, team: "Team | None" = None) -> "Settings":
         """What the trainer is told of them."""
         from gentool.runs import Settings
+        from gentool.team import ALONE
 
-        return Settings(self.device, self.threads, self.data_dir, not self.quiet, resume)
+        is_shown = not self.quiet
+        return Settings(self.device, self.threads, self.data_dir, is_shown, resume, team or ALONE)
 
 
-def train_one(wanted: Wanted, training: Training, existing: Existing, resume: bool) -> None:
+def train_in_team(wanted: Wanted, training: Training, existing: Existing, resume: bool) -> None:
+    """Train a network as one of the processes that torchrun started; the first alone talks."""
+    from gentool.team import begin, end
+
+    team, device = begin(training.device)
+    try:
+        training = replace(training, device=device, quiet=training.quiet or not team.is_first)
+        train_one(wanted, training, existing, resume, team)
+    finally:
+        end()
+
+
+def train_one(
+    wanted: Wanted,
+    training: Training,
+    existing: Existing,
+    resume: bool,
+    team: "Team | None" = None,
+) -> None:
     """Train a network and print the path of each of its files."""
-    if not wanted.is_missing(existing, resume):
-        print_existing(wanted)
+    is_first = team is None or team.is_first
+    is_missing = wanted.is_missing(existing, resume) if is_first else False
+    if team is not None:
+        is_missing = team.from_first(is_missing)
+    if not is_missing:
+        if is_first:
+            print_existing(wanted)
         return
     from gentool.runs import Listener, check, train_unit
 
     check([wanted])
     use_device(training.device, training.threads)
-    _look_after_state(wanted, resume, existing is Existing.FORCE, training.quiet)
+    if is_first:
+        _look_after_state(wanted, resume, existing is Existing.FORCE, training.quiet)
     with _epochs_shown(wanted, training.quiet) as show:
         ended: list[Ended] = []
         listener = Listener(on_epoch=show, on_file=print_path, on_end=ended.append)
         try:
-            train_unit([wanted], training.settings(resume), listener)
+            train_unit([wanted], training.settings(resume, team), listener)
         except KeyboardInterrupt:
             raise Interrupted(_how_to_resume(wanted.state_path)) from None
     if ended[0].error is not None:
