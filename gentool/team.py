@@ -90,9 +90,14 @@ def begin(device: str) -> tuple[Team, str]:
     return Team(distributed.get_rank(), distributed.get_world_size()), device
 
 
-def end() -> None:
-    """Leave the team, if there is one."""
+def end(wait: bool = True) -> None:
+    """Leave the team, if there is one; unless an error ends this process, when all are done.
+
+    A process that left early would break the connections that another still listens to.
+    """
     if distributed.is_initialized():
+        if wait:
+            distributed.barrier()
         distributed.destroy_process_group()
 
 

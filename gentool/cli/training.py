@@ -46,11 +46,13 @@ def train_in_team(wanted: Wanted, training: Training, existing: Existing, resume
     from gentool.team import begin, end
 
     team, device = begin(training.device)
+    is_done = False
     try:
         training = replace(training, device=device, quiet=training.quiet or not team.is_first)
         train_one(wanted, training, existing, resume, team)
+        is_done = True
     finally:
-        end()
+        end(wait=is_done)
 
 
 def train_one(
