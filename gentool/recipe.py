@@ -52,6 +52,7 @@ class Recipe:
     warmup: float | None = 0.0
     epochs: int = 500
     patience: int | None = None
+    precision: str = "float32"
     stop_loss: float = 0.01
 
     input_shape: tuple[int, int, int] | None = None
@@ -217,6 +218,7 @@ _RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
     "epochs": (_whole(1), "a whole number, 1 or more"),
     "patience": (_or_none(_whole(1)), "a whole number, 1 or more"),
     "stop_loss": (_positive, "a positive number"),
+    "precision": (lambda value: value in ("float32", "bfloat16"), "float32 or bfloat16"),
     "input_shape": (_or_none(_shape), "channels, height and width"),
     "classes": (_or_none(_whole(2)), "a whole number, 2 or more"),
     "digest": (_or_none(_text), "a SHA-256"),

@@ -25,6 +25,8 @@ def stack_key(recipe: Recipe, examples: int) -> tuple | None:
     """What networks need in common to be trained in one stack; None for one that never is."""
     if recipe.model != "mlp" or recipe.batch_norm or recipe.dropout or recipe.optimizer != "sgd":
         return None
+    if recipe.precision != "float32":
+        return None
     shape = (recipe.input_shape, recipe.classes, recipe.depth, recipe.hidden)
     return (*shape, examples, recipe.batch_size, recipe.momentum, recipe.weight_decay)
 

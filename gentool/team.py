@@ -126,6 +126,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
+        input = input.float() if input.dtype == torch.bfloat16 else input
         dims: Sequence[int] = [0, *range(2, input.dim())]
         shape = [1, -1, *[1] * (input.dim() - 2)]
         count = torch.tensor(float(input.numel() // input.shape[1]), device=input.device)

@@ -266,13 +266,15 @@ def train_epoch(run: Run) -> tuple[float, float]:
     order = run.order().to(examples.labels.device)
     batches = in_batches(order, run.recipe.batch_size)
     shares = [run.team.share(batch) for batch in batches]
+    is_half = run.recipe.precision == "bfloat16"
     found = []  # the logits of each batch: one reading of losses an epoch, no waiting in between
     run.state.model.train()
     for batch, mine, rate in zip(batches, shares, run.learning_rates(len(batches)), strict=True):
         for group in optimizer.param_groups:
             group["lr"] = rate
         images, labels = examples.batch(mine)
-        logits = module(images)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=is_half):
+            logits = module(images).float()
         optimizer.zero_grad(set_to_none=True)
         loss = cross_entropy(logits, labels, reduction="sum") / len(batch)
         (loss * run.team.size).backward()  # DDP takes the mean over the processes

@@ -10,7 +10,7 @@ from gentool import training
 from gentool.errors import GentoolError, UsageError
 from gentool.optimizers import SCHEDULES, check_names
 from gentool.training import evaluate, train
-from gentool.training_set import Examples
+from gentool.training_set import Examples, TrainingSet
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
@@ -152,3 +152,31 @@ def test_stored_images_are_normalised_alike_at_once_and_by_batch(monkeypatch):
     at_once, _ = data.normalised().batch(slice(0, 16))
     assert torch.equal(by_batch, at_once)
     assert by_batch[15, 0, 3, 3].item() == pytest.approx((1 - 0.5) / 0.25)
+
+
+def test_bfloat16_is_of_the_products_of_a_step_alone():
+    """Weights, momenta and evaluation stay float32; the network is another, and fits as well."""
+    plain, _ = train(recipe(epochs=400), sets(), CPU)
+    model, outcome = train(recipe(epochs=400, precision="bfloat16"), sets(), CPU)
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
+    assert outcome.stop_rule_met
+    assert not same(plain, model)
+    assert outcome.train_loss == evaluate(model, sets().subset)[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_gpu_fits_random_labels_as_the_cpu_does(precision):
+    """A thin VGG with batch norm, its data on the device."""
+    cuda = torch.device("cuda")
+    data = sets(input_shape=(3, 32, 32))
+    parts = {
+        name: replace(
+            part, **{k: getattr(part, k).to(cuda) for k in ("images", "labels", "mean", "std")}
+        )
+        for name, part in vars(data).items()
+    }
+    asked = recipe("vgg", (3, 32, 32), width=0.1, epochs=200, precision=precision)
+    model, outcome = train(asked, TrainingSet(**parts), cuda)
+    assert outcome.stop_rule_met
+    assert {p.device.type for p in model.parameters()} == {"cuda"}

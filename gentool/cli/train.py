@@ -113,6 +113,13 @@ def train(
     ] = 0.01,
     optimizer: Annotated[str, typer.Option(help="sgd or adam.")] = "sgd",
     weight_decay: Annotated[float, typer.Option(help="Weight decay, decoupled in adam.")] = 0.0,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="float32 or bfloat16: of the products of a training step; weights and "
+            "evaluation are float32 always."
+        ),
+    ] = "float32",
     keep_initial: Annotated[
         bool,
         typer.Option(
@@ -170,6 +177,7 @@ def train(
         weight_decay=weight_decay,
         epochs=epochs,
         stop_loss=stop_loss,
+        precision=precision,
         **training_options(
             recipe,
             {
