@@ -8,11 +8,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import torch
@@ -34,6 +34,7 @@ from gentool.training_set import training_set
 # Measured: ten MLPs of 64 units take a half of the time on 64 inputs, nine tenths on 784.
 STACKED_STEP = 2**22  # multiplications of a forward pass of one network
 STACKED_IMAGES = 2**30  # bytes
+THREADED_STACK = 4
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def train_unit(unit: Sequence[Wanted], settings: Settings, listener: Listener) -
         runs |= _drawn(waiting[1 : 1 + beside], settings, listener)
         del waiting[: 1 + beside]
         if runs:
+            if settings.threads is None:
+                _use_threads(runs)
             _train(runs, listener)
 
 
@@ -111,6 +114,19 @@ def _room_beside(run: Run) -> int:
     return max(1, min(LARGEST_STACK, room)) - 1
 
 
+def _use_threads(runs: Collection[Run]) -> None:
+    """One thread where a step is too small to share, all for a larger one or a larger stack."""
+    threads = _all_threads()
+    are_few = len(runs) < THREADED_STACK and is_small(next(iter(runs)).recipe)
+    torch.set_num_threads(1 if are_few else threads)
+
+
+@cache
+def _all_threads() -> int:
+    """The threads that this process began with."""
+    return torch.get_num_threads()
+
+
 def _train(runs: dict[Run, Wanted], listener: Listener) -> None:
     train_together(
         list(runs),
@@ -125,8 +141,6 @@ def _run(one: Wanted, settings: Settings, device: torch.device, listener: Listen
     data = _loaded(recipe.data, settings.data_dir, settings.show_progress)
     recipe, sets = training_set(recipe, data, device)
     recipe = replace(recipe, initial_digest=initial_digest(recipe))
-    if settings.threads is None and device.type == "cpu" and is_small(recipe):
-        torch.set_num_threads(1)
 
     def save(model: nn.Module, outcome: Outcome) -> None:
         path = one.path_at(outcome.epochs)
