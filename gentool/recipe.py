@@ -49,7 +49,10 @@ class Recipe:
     weight_decay: float = 0.0
     batch_size: int = 64
     schedule: str = "constant"
+    warmup: float | None = 0.0
     epochs: int = 500
+    patience: int | None = None
+    precision: str = "float32"
     stop_loss: float = 0.01
 
     input_shape: tuple[int, int, int] | None = None
@@ -100,12 +103,14 @@ class Outcome:
     """How training ended.
 
     Losses are mean cross-entropies, errors are fractions, both in evaluation mode.
+    `gave_up` tells that training ended because its loss no longer fell.
     `history` holds, for each epoch, the running loss and error in training mode: `epoch`, `loss`,
     `error`.
     """
 
     epochs: int
     stop_rule_met: bool
+    gave_up: bool
     train_loss: float
     train_error: float
     confusion_loss: float | None
@@ -120,7 +125,10 @@ class Outcome:
     @classmethod
     def from_json(cls, values: object) -> "Outcome":
         """The outcome of a JSON object. Raises GentoolError where it is none."""
-        if not isinstance(values, dict) or set(values) != {field.name for field in fields(cls)}:
+        if not isinstance(values, dict):
+            raise GentoolError("the outcome is not one that gentool wrote")
+        values = {"gave_up": False} | values  # the first checkpoints knew no giving up
+        if set(values) != {field.name for field in fields(cls)}:
             raise GentoolError("the outcome is not one that gentool wrote")
         return cls(**values)
 
@@ -203,8 +211,14 @@ _RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
     "weight_decay": (_number(lambda value: 0 <= value < float("inf")), "a number, 0 or more"),
     "batch_size": (_whole(1), "a whole number, 1 or more"),
     "schedule": (_text, "a name"),
+    "warmup": (
+        lambda value: value is None or _number(lambda epochs: 0 <= epochs < 1e9)(value),
+        "a number of epochs, 0 or more",
+    ),
     "epochs": (_whole(1), "a whole number, 1 or more"),
+    "patience": (_or_none(_whole(1)), "a whole number, 1 or more"),
     "stop_loss": (_positive, "a positive number"),
+    "precision": (lambda value: value in ("float32", "bfloat16"), "float32 or bfloat16"),
     "input_shape": (_or_none(_shape), "channels, height and width"),
     "classes": (_or_none(_whole(2)), "a whole number, 2 or more"),
     "digest": (_or_none(_text), "a SHA-256"),

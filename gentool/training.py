@@ -6,118 +6,29 @@ the number of that epoch, so that a resumed run needs no state of any generator 
 uninterrupted one does, bit for bit on a CPU.
 """
 
-import io
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from gentool.errors import GentoolError
-from gentool.files import write_whole
-from gentool.models import build, initialised
+from gentool.evaluation import evaluate, wrong
+from gentool.models import build
+from gentool.optimizers import has_given_up, learning_rates
 from gentool.recipe import Outcome, Recipe
-from gentool.registry import Registry
-from gentool.training_set import Examples, TrainingSet
-
-OPTIMIZERS = Registry("optimizer")
-SCHEDULES = Registry("schedule")
+from gentool.stack import Stack, release, stack_key
+from gentool.state import State, is_convolutional
+from gentool.team import ALONE, Team
+from gentool.training_set import TrainingSet
 
 SECONDS_BETWEEN_STATES = 10.0
-EVALUATION_BATCH = 1000
 SMALL_STEP = 2**24  # multiplications of a forward pass
-
-
-@OPTIMIZERS.register
-def sgd(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with momentum."""
-    return torch.optim.SGD(
-        parameters, lr=recipe.lr, momentum=recipe.momentum or 0.0, weight_decay=recipe.weight_decay
-    )
-
-
-@OPTIMIZERS.register
-def adam(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam with PyTorch's betas; weight decay is decoupled (AdamW)."""
-    return torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
-
-
-@SCHEDULES.register
-def constant(epoch: float, epochs: int) -> float:
-    """The learning rate stays as it is."""
-    return 1.0
-
-
-@SCHEDULES.register
-def cosine(epoch: float, epochs: int) -> float:
-    """Half a cosine from the learning rate to 0 at the last epoch."""
-    return (1 + math.cos(math.pi * epoch / epochs)) / 2
-
-
-@SCHEDULES.register
-def one_cycle(epoch: float, epochs: int) -> float:
-    """Up from 1/25 for a quarter of the epochs, then half a cosine down (Smith, 2018)."""
-    rise = 0.25 * epochs
-    if epoch < rise:
-        return 1 / 25 + (1 - 1 / 25) * epoch / rise
-    return (1 + math.cos(math.pi * (epoch - rise) / (epochs - rise))) / 2
-
-
-@SCHEDULES.register
-def exponential(epoch: float, epochs: int) -> float:
-    """Times 0.95 an epoch, as Zhang et al. (ICLR 2017) fit random labels."""
-    return 0.95 ** math.floor(epoch)
-
-
-@dataclass
-class State:
-    """A run between two epochs, whole: what a resumed run goes on from."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    epoch: int = 0
-    history: dict[str, list[float]] = field(
-        default_factory=lambda: {"epoch": [], "loss": [], "error": []}
-    )
-    stopped: bool = False
-
-    def write(self, path: Path, recipe: Recipe) -> None:
-        """Write the state, whole or not at all."""
-        content = io.BytesIO()
-        torch.save(
-            {
-                "recipe": recipe.to_json(),
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "epoch": self.epoch,
-                "history": self.history,
-                "stopped": self.stopped,
-            },
-            content,
-        )
-        write_whole(path, content.getvalue())
-
-    def load(self, path: Path, recipe: Recipe) -> None:
-        """Go on from a written state; GentoolError where it is damaged or of another recipe."""
-        try:
-            saved = torch.load(path, weights_only=True, map_location="cpu")
-            other = Recipe.from_json(saved["recipe"]).to_json()
-        except Exception as error:  # torch.load raises anything on a damaged file
-            raise GentoolError(f"{path} is no state of a run; start over with --force") from error
-        for name, value in recipe.to_json().items():
-            if other[name] != value:
-                raise GentoolError(
-                    f"{path} is of a run with {name} {other[name]!r}, not {value!r}; "
-                    "resume with the same options or start over with --force"
-                )
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.epoch, self.history, self.stopped = saved["epoch"], saved["history"], saved["stopped"]
 
 
 @dataclass(frozen=True)
@@ -130,6 +41,151 @@ class EpochReport:
     images_per_second: float
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """What a run keeps on its way, and whom it tells.
+
+    `state_path` is where the state is kept while training (at the end of an epoch, not more often
+    than every ten seconds); with `resume`, training goes on from there where it exists.
+    `on_checkpoint` is given the network and its outcome so far before the first epoch, and after
+    every `save_every` epochs.
+    """
+
+    state_path: Path | None = None
+    resume: bool = False
+    save_every: int | None = None
+    on_epoch: Callable[[EpochReport], None] = lambda report: None
+    on_checkpoint: Callable[[nn.Module, Outcome], None] | None = None
+
+
+class Run:
+    """A network in training: its state, what it learns from, and when it is over."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        sets: TrainingSet,
+        device: torch.device,
+        keeping: Keeping,
+        team: Team = ALONE,
+    ) -> None:
+        if team.size > 1 and recipe.dropout:
+            raise GentoolError(
+                "dropout would differ with the number of processes; train without it, or in one"
+            )
+        self.recipe, self.sets, self.keeping, self.team = recipe, sets, keeping, team
+        self.state = State.initial(recipe, device)
+        examples = sets.all.normalised()
+        has_channels = is_convolutional(self.state.model)
+        self.examples = examples.channels_last() if has_channels else examples
+        self.module = team.parallel(self.state.model)  # what is called in training
+        self.saved_at = -math.inf
+        if not self._has_resumed() and keeping.on_checkpoint is not None:
+            self._checkpoint()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stop rule is met, the run has given up, or the epochs are over."""
+        return self.state.stopped or self.has_given_up or self.state.epoch >= self.recipe.epochs
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether the loss no longer falls."""
+        return has_given_up(self.state.history["loss"], self.recipe.patience)
+
+    def order(self) -> torch.Tensor:
+        """The order of the examples in the epoch to come; seeds dropout, too.
+
+        Dropout knows no other generator than the global one, which the caller keeps.
+        """
+        order, dropout = numpy.random.SeedSequence(
+            [self.recipe.seed, self.state.epoch]
+        ).generate_state(2, numpy.uint64)
+        torch.manual_seed(int(dropout))
+        generator = torch.Generator().manual_seed(int(order))
+        return torch.randperm(len(self.examples), generator=generator)
+
+    def learning_rates(self, steps: int) -> list[float]:
+        """The learning rate of each step of the epoch to come."""
+        return learning_rates(self.recipe, self.state.history["loss"], steps)
+
+    def after_epoch(self, loss: float, error: float, seconds: float) -> None:
+        """Book an epoch: history, stop rule, checkpoint and state where they are due.
+
+        Raises GentoolError where the loss is no longer finite.
+        """
+        state = self.state
+        state.epoch += 1
+        for name, value in {"epoch": state.epoch, "loss": loss, "error": error}.items():
+            state.history[name].append(value)
+        speed = len(self.examples) / seconds
+        self.keeping.on_epoch(EpochReport(state.epoch, loss, error, speed))
+        if not math.isfinite(loss):
+            raise GentoolError(
+                f"training diverged in epoch {state.epoch} (loss {loss}); lower --lr"
+            )
+        state.stopped = self._is_worth_checking() and self._meets_stop_rule()
+        every = self.keeping.save_every
+        if every and state.epoch % every == 0 and self.keeping.on_checkpoint is not None:
+            self._checkpoint()
+        self._write_state()
+
+    def outcome(self) -> Outcome:
+        """What the network has reached so far, in evaluation mode."""
+        state, sets = self.state, self.sets
+        train_loss, train_error = evaluate(state.model, sets.subset, self.team)
+        confusion_loss, confusion_error = (
+            evaluate(state.model, sets.confusion, self.team)
+            if len(sets.confusion)
+            else (None, None)
+        )
+        test_loss, test_error = evaluate(state.model, sets.test, self.team)
+        return Outcome(
+            epochs=state.epoch,
+            stop_rule_met=state.stopped,
+            gave_up=not state.stopped and self.has_given_up,
+            train_loss=train_loss,
+            train_error=train_error,
+            confusion_loss=confusion_loss,
+            confusion_error=confusion_error,
+            test_loss=test_loss,
+            test_error=test_error,
+            history={name: list(values) for name, values in state.history.items()},
+        )
+
+    def _has_resumed(self) -> bool:
+        """Go on from the state that the first process finds, if there is one."""
+        path = self.keeping.state_path
+        is_there = self.keeping.resume and path is not None and path.exists()
+        content = self.team.from_first(path.read_bytes() if is_there else None)
+        if content is not None:
+            self.state.load(path, self.recipe, content)
+        return content is not None
+
+    def _is_worth_checking(self) -> bool:
+        """Whether to judge the stop rule after this epoch, a third of an epoch's work.
+
+        At a training-mode loss near the rule's, where it may be met; at every fifth epoch, for with
+        dropout the training-mode loss never comes near; and at the last.
+        """
+        epoch = self.state.epoch
+        near = self.state.history["loss"][-1] < 3 * self.recipe.stop_loss
+        return near or epoch % 5 == 0 or epoch == self.recipe.epochs or self.has_given_up
+
+    def _meets_stop_rule(self) -> bool:
+        loss, error = evaluate(self.state.model, self.examples, self.team)
+        return error == 0 and loss < self.recipe.stop_loss
+
+    def _checkpoint(self) -> None:
+        self.keeping.on_checkpoint(self.state.model.eval(), self.outcome())
+
+    def _write_state(self) -> None:
+        path = self.keeping.state_path if self.team.is_first else None
+        if path is not None and time.monotonic() - self.saved_at > SECONDS_BETWEEN_STATES:
+            self.state.write(path, self.recipe)
+            self.saved_at = time.monotonic()
+
+
 def train(
     recipe: Recipe,
     sets: TrainingSet,
@@ -137,48 +193,102 @@ def train(
     *,
     state_path: Path | None = None,
     resume: bool = False,
+    save_every: int | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    on_checkpoint: Callable[[nn.Module, Outcome], None] | None = None,
 ) -> tuple[nn.Module, Outcome]:
-    """Train the network of a recipe until the stop rule is met or the epochs are over.
+    """Train the network of a recipe until the stop rule is met, it gives up, or epochs are over.
 
     The stop rule: mean cross-entropy below `stop_loss` and error zero on the subset and the
-    confusion set together, in evaluation mode. `state_path` is where the state is kept while
-    training (at the end of an epoch, not more often than every ten seconds); with `resume`,
-    training goes on from there where it exists.
+    confusion set together, in evaluation mode. It gives up where `patience` epochs did not lower
+    the training-mode loss by 1 %. The other arguments are those of `Keeping`.
 
     Returns the network in evaluation mode, and the outcome. Raises GentoolError where the loss is
     no longer finite.
     """
-    model = initialised(recipe).to(device)
-    if any(isinstance(module, nn.Conv2d) for module in model.modules()):
-        model = model.to(memory_format=torch.channels_last)
-    optimizer = OPTIMIZERS[recipe.optimizer](list(model.parameters()), recipe)
-    state = State(model, optimizer)
-    schedule = SCHEDULES[recipe.schedule]
-    if resume and state_path is not None and state_path.exists():
-        state.load(state_path, recipe)
-    examples = sets.all.normalised()
-    saved_at = -math.inf
+    keeping = Keeping(state_path, resume, save_every, on_epoch, on_checkpoint)
+    run = Run(recipe, sets, device, keeping)
+    train_together([run])
+    return run.state.model.eval(), run.outcome()
+
+
+def train_together(
+    runs: Sequence[Run],
+    on_end: Callable[[Run], None] = lambda run: None,
+    on_error: Callable[[Run, GentoolError], None] | None = None,
+) -> None:
+    """Train runs until each is over: several, or one plain MLP, in a stack.
+
+    Several runs have one `stack_key`, which is not None. A run is told to `on_end` as soon as it is
+    over, while the others go on; so is one that fails to `on_error`, without which the error is
+    raised.
+    """
+    device = runs[0].examples.labels.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        while state.epoch < recipe.epochs and not state.stopped:
-            began = time.perf_counter()
-            loss, error = _train_epoch(state, examples, recipe, schedule)
-            seconds = time.perf_counter() - began
-            state.epoch += 1
-            for name, value in {"epoch": state.epoch, "loss": loss, "error": error}.items():
-                state.history[name].append(value)
-            on_epoch(EpochReport(state.epoch, loss, error, len(examples) / seconds))
-            if not math.isfinite(loss):
-                raise GentoolError(
-                    f"training diverged in epoch {state.epoch} (loss {loss}); lower --lr"
-                )
-            state.stopped = _worth_checking(state, recipe) and _stop_rule_met(
-                model, examples, recipe
-            )
-            if state_path is not None and time.monotonic() - saved_at > SECONDS_BETWEEN_STATES:
-                state.write(state_path, recipe)
-                saved_at = time.monotonic()
-    return model.eval(), _outcome(state, sets)
+        while runs := _still_going(runs, on_end):
+            next_epoch, failed = epochs_of(runs), []
+            while not failed and not any(run.is_over for run in runs):
+                began = time.perf_counter()
+                results = next_epoch()
+                seconds = (time.perf_counter() - began) / len(runs)
+                for run, (loss, error) in zip(runs, results, strict=True):
+                    try:
+                        run.after_epoch(loss, error, seconds)
+                    except GentoolError as reason:
+                        if on_error is None:
+                            raise
+                        on_error(run, reason)
+                        failed.append(run)
+            runs = [run for run in runs if run not in failed]
+
+
+def epochs_of(runs: Sequence[Run]) -> Callable[[], list[tuple[float, float]]]:
+    """What trains an epoch of each run and returns its running loss and error."""
+    [key] = {stack_key(run.recipe, len(run.examples)) for run in runs}
+    if key is not None and runs[0].team.size == 1:
+        return Stack(runs).train_epoch
+    [run] = runs
+    return lambda: [train_epoch(run)]
+
+
+def _still_going(runs: Sequence[Run], on_end: Callable[[Run], None]) -> list[Run]:
+    """The runs that are not over; the others are told to `on_end`."""
+    for run in runs:
+        if run.is_over:
+            release(run)
+            on_end(run)
+    return [run for run in runs if not run.is_over]
+
+
+def train_epoch(run: Run) -> tuple[float, float]:
+    """One pass over the examples in a new order; the running loss and error in training mode."""
+    examples, module, optimizer = run.examples, run.module, run.state.optimizer
+    order = run.order().to(examples.labels.device)
+    batches = in_batches(order, run.recipe.batch_size)
+    shares = [run.team.share(batch) for batch in batches]
+    is_half = run.recipe.precision == "bfloat16"
+    found = []  # the logits of each batch: one reading of losses an epoch, no waiting in between
+    run.state.model.train()
+    for batch, mine, rate in zip(batches, shares, run.learning_rates(len(batches)), strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        images, labels = examples.batch(mine)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=is_half):
+            logits = module(images).float()
+        optimizer.zero_grad(set_to_none=True)
+        loss = cross_entropy(logits, labels, reduction="sum") / len(batch)
+        (loss * run.team.size).backward()  # DDP takes the mean over the processes
+        optimizer.step()
+        found.append(logits.detach())
+    logits, labels = torch.cat(found), examples.labels[torch.cat(shares)]
+    losses = cross_entropy(logits.double(), labels, reduction="sum")
+    loss, error = run.team.totals(losses, wrong(logits, labels))
+    return loss / len(order), error / len(order)
+
+
+def in_batches(order: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:
+    """Batches of nearly one size: a last one of a single image would have no variance."""
+    return order.tensor_split(math.ceil(order.shape[-1] / size), dim=-1)
 
 
 def is_small(recipe: Recipe) -> bool:
@@ -187,93 +297,3 @@ def is_small(recipe: Recipe) -> bool:
     has_convolutions = any(parameter.dim() == 4 for parameter in parameters)
     multiplications = recipe.batch_size * sum(parameter.numel() for parameter in parameters)
     return not has_convolutions and multiplications < SMALL_STEP
-
-
-def check_names(recipe: Recipe) -> None:
-    """Raise UsageError, before any data is loaded, for an optimizer or schedule that is unknown."""
-    OPTIMIZERS[recipe.optimizer]
-    SCHEDULES[recipe.schedule]
-
-
-def _train_epoch(
-    state: State, examples: Examples, recipe: Recipe, schedule: Callable[[float, int], float]
-) -> tuple[float, float]:
-    """One pass over the examples in a new order; the running loss and error in training mode."""
-    order, dropout = numpy.random.SeedSequence([recipe.seed, state.epoch]).generate_state(
-        2, numpy.uint64
-    )
-    torch.manual_seed(
-        int(dropout)
-    )  # dropout knows no other generator; the caller's is kept by fork_rng
-    shuffled = torch.randperm(len(examples), generator=torch.Generator().manual_seed(int(order)))
-    # batches of nearly one size: a last batch of one image would have no variance to normalise by
-    batches = shuffled.to(examples.labels.device).tensor_split(
-        math.ceil(len(examples) / recipe.batch_size)
-    )
-    losses = torch.zeros((), dtype=torch.float64, device=examples.labels.device)
-    errors = torch.zeros((), dtype=torch.int64, device=examples.labels.device)
-    state.model.train()
-    for step, indices in enumerate(batches):
-        factor = schedule(state.epoch + step / len(batches), recipe.epochs)
-        for group in state.optimizer.param_groups:
-            group["lr"] = recipe.lr * factor
-        images, labels = examples.batch(indices)
-        logits = state.model(images)
-        loss = cross_entropy(logits, labels)
-        state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        state.optimizer.step()
-        losses += loss.detach() * len(labels)
-        errors += _wrong(logits, labels)
-    return losses.item() / len(examples), errors.item() / len(examples)
-
-
-def _worth_checking(state: State, recipe: Recipe) -> bool:
-    """Whether to judge the stop rule after this epoch, a third of an epoch's work.
-
-    At a training-mode loss near the rule's, where it may be met; at every fifth epoch, for with
-    dropout the training-mode loss never comes near; and at the last.
-    """
-    near = state.history["loss"][-1] < 3 * recipe.stop_loss
-    return near or state.epoch % 5 == 0 or state.epoch == recipe.epochs
-
-
-def _stop_rule_met(model: nn.Module, examples: Examples, recipe: Recipe) -> bool:
-    loss, error = evaluate(model, examples)
-    return error == 0 and loss < recipe.stop_loss
-
-
-def evaluate(model: nn.Module, examples: Examples) -> tuple[float, float]:
-    """Mean cross-entropy and error, as a fraction, of a network in evaluation mode."""
-    losses = torch.zeros((), dtype=torch.float64, device=examples.labels.device)
-    errors = torch.zeros((), dtype=torch.int64, device=examples.labels.device)
-    model.eval()
-    with torch.inference_mode():
-        for images, labels in examples.batches(EVALUATION_BATCH):
-            logits = model(images)
-            losses += cross_entropy(logits, labels, reduction="none").double().sum()
-            errors += _wrong(logits, labels)
-    return losses.item() / len(examples), errors.item() / len(examples)
-
-
-def _wrong(logits: Tensor, labels: Tensor) -> Tensor:
-    return (logits.argmax(dim=1) != labels).sum()
-
-
-def _outcome(state: State, sets: TrainingSet) -> Outcome:
-    train_loss, train_error = evaluate(state.model, sets.subset)
-    confusion_loss, confusion_error = (
-        evaluate(state.model, sets.confusion) if len(sets.confusion) else (None, None)
-    )
-    test_loss, test_error = evaluate(state.model, sets.test)
-    return Outcome(
-        epochs=state.epoch,
-        stop_rule_met=state.stopped,
-        train_loss=train_loss,
-        train_error=train_error,
-        confusion_loss=confusion_loss,
-        confusion_error=confusion_error,
-        test_loss=test_loss,
-        test_error=test_error,
-        history=state.history,
-    )

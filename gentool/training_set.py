@@ -52,6 +52,11 @@ class Examples:
             return self
         return replace(self, images=self._normalised(self.images, torch.float32))
 
+    def channels_last(self) -> "Examples":
+        """The same examples in the memory format in which convolutions are fastest."""
+        images = self.images.contiguous(memory_format=torch.channels_last)
+        return replace(self, images=images)
+
     def _normalised(self, images: Tensor, dtype: torch.dtype) -> Tensor:
         if images.dtype != torch.uint8:
             return images.to(dtype)

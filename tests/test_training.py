@@ -4,50 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small_sets import CPU, examples, recipe, same, sets
 
 from gentool import training
 from gentool.errors import GentoolError, UsageError
-from gentool.models import with_defaults
-from gentool.recipe import Recipe
-from gentool.training import SCHEDULES, evaluate, train
+from gentool.optimizers import SCHEDULES, check_names
+from gentool.training import evaluate, train
 from gentool.training_set import Examples, TrainingSet
-
-CPU = torch.device("cpu")
-
-
-def recipe(model="mlp", input_shape=(1, 4, 4), **options):
-    shape = {
-        k: options.pop(k) for k in ("hidden", "width", "dropout", "batch_norm") if k in options
-    }
-    return Recipe(
-        model=model,
-        input_shape=input_shape,
-        classes=3,
-        lr=0.1,
-        **with_defaults(model, shape),
-        **options,
-    )
-
-
-def examples(n, input_shape=(1, 4, 4), seed=0):
-    """Random images with random labels of three classes, mean 0 and standard deviation 1."""
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(n, *input_shape, generator=generator)
-    labels = torch.randint(3, (n,), generator=generator)
-    return Examples(images, labels, torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
-
-
-def sets(n=60, confusion=0, **options):
-    return TrainingSet(
-        examples(n, **options),
-        examples(confusion, seed=1, **options),
-        examples(20, seed=2, **options),
-    )
-
-
-def same(one, other):
-    first, second = one.state_dict(), other.state_dict()
-    return all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
@@ -175,9 +138,9 @@ def test_schedules_pass_through_their_values(name, values):
 
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(UsageError, match=r"unknown schedule 'cosin' \(did you mean 'cosine'\?\)"):
-        training.check_names(recipe(schedule="cosin"))
+        check_names(recipe(schedule="cosin"))
     with pytest.raises(UsageError, match=r"unknown optimizer 'sdg' \(did you mean 'sgd'\?\)"):
-        training.check_names(recipe(optimizer="sdg"))
+        check_names(recipe(optimizer="sdg"))
 
 
 def test_stored_images_are_normalised_alike_at_once_and_by_batch(monkeypatch):
@@ -189,3 +152,31 @@ def test_stored_images_are_normalised_alike_at_once_and_by_batch(monkeypatch):
     at_once, _ = data.normalised().batch(slice(0, 16))
     assert torch.equal(by_batch, at_once)
     assert by_batch[15, 0, 3, 3].item() == pytest.approx((1 - 0.5) / 0.25)
+
+
+def test_bfloat16_is_of_the_products_of_a_step_alone():
+    """Weights, momenta and evaluation stay float32; the network is another, and fits as well."""
+    plain, _ = train(recipe(epochs=400), sets(), CPU)
+    model, outcome = train(recipe(epochs=400, precision="bfloat16"), sets(), CPU)
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
+    assert outcome.stop_rule_met
+    assert not same(plain, model)
+    assert outcome.train_loss == evaluate(model, sets().subset)[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_gpu_fits_random_labels_as_the_cpu_does(precision):
+    """A thin VGG with batch norm, its data on the device."""
+    cuda = torch.device("cuda")
+    data = sets(input_shape=(3, 32, 32))
+    parts = {
+        name: replace(
+            part, **{k: getattr(part, k).to(cuda) for k in ("images", "labels", "mean", "std")}
+        )
+        for name, part in vars(data).items()
+    }
+    asked = recipe("vgg", (3, 32, 32), width=0.1, epochs=200, precision=precision)
+    model, outcome = train(asked, TrainingSet(**parts), cuda)
+    assert outcome.stop_rule_met
+    assert {p.device.type for p in model.parameters()} == {"cuda"}

@@ -1,5 +1,6 @@
 """The command line: options in, one call, files out. No mathematics, no torch before its time."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -93,7 +94,8 @@ def run(arguments: list[str]) -> int:
         if "--debug" in arguments:
             raise
         message, code = _explained(error)
-        say(message)
+        if not (isinstance(error, GentoolError) and os.environ.get("RANK", "0") != "0"):
+            say(message)  # under torchrun all processes find it, and the first says it
         return code
 
 

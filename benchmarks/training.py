@@ -1,0 +1,143 @@
+"""gentool's training step beside a plain PyTorch loop with a DataLoader: images a second.
+
+python benchmarks/training.py [DEVICE] [--threads N]
+
+The same network, batches, data and device in the same process, the two in turn, so that other work
+on the machine slows both; the ratio is the median over the turns. Below, ten MLPs stacked beside
+the same ten one by one, each trained with autograd and each with gentool's own step.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+from gentool.device import describe
+from gentool.models import initialised, with_defaults
+from gentool.recipe import Recipe
+from gentool.training import Keeping, Run, epochs_of, train_epoch
+from gentool.training_set import Examples, TrainingSet
+
+TURNS = 7
+NETWORKS = {
+    "VGG, quarter width, 3x32x32": ("vgg", {"width": 0.25}, (3, 32, 32), 1024),
+    "MLP, 64 units, 1x8x8": ("mlp", {"hidden": 64}, (1, 8, 8), 6400),
+    "MLP, 64 units, 1x28x28": ("mlp", {"hidden": 64}, (1, 28, 28), 6400),
+    "MLP, 512 units, 1x28x28": ("mlp", {"hidden": 512}, (1, 28, 28), 6400),
+}
+
+
+def run(name: str, device: torch.device, seed: int = 0) -> Run:
+    """A network with random images and labels."""
+    model, shape, input_shape, n = NETWORKS[name]
+    recipe = Recipe(
+        model=model,
+        input_shape=input_shape,
+        classes=10,
+        seed=seed,
+        **with_defaults(model, shape),
+    )
+    images = torch.randint(256, (n, *input_shape), dtype=torch.uint8, device=device)
+    labels = torch.randint(10, (n,), device=device)
+    middle = torch.full((input_shape[0], 1, 1), 128.0, dtype=torch.float64, device=device)
+    examples = Examples(images, labels, middle, middle / 2)
+    nothing = Examples(images[:0], labels[:0], middle, middle / 2)
+    return Run(recipe, TrainingSet(examples, nothing, nothing), device, Keeping())
+
+
+def plain_epoch(of: Run, device: torch.device) -> Callable[[], None]:
+    """An epoch of the loop that most people write."""
+    model = initialised(of.recipe).to(device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    images, labels = of.examples.batch(slice(None))
+    data = TensorDataset(images.contiguous().cpu(), labels.cpu())
+    loader = DataLoader(data, batch_size=of.recipe.batch_size, shuffle=True)
+
+    def epoch() -> None:
+        total, wrong = 0.0, 0
+        model.train()
+        for batch, given in loader:
+            batch, given = batch.to(device), given.to(device)
+            optimizer.zero_grad()
+            logits = model(batch)
+            loss = cross_entropy(logits, given)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(given)
+            wrong += (logits.argmax(1) != given).sum().item()
+
+    return epoch
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """How long some work takes, all that it started on a GPU included."""
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def compare(
+    ours: Callable[[], object], theirs: Callable[[], object], device: torch.device
+) -> tuple[float, float, float]:
+    """The median seconds of both, in turns, and of the ratio."""
+    ours(), theirs()  # warm up
+    turns = [(seconds(ours, device), seconds(theirs, device)) for _ in range(TURNS)]
+    mine, other = map(statistics.median, zip(*turns, strict=True))
+    return mine, other, statistics.median(b / a for a, b in turns)
+
+
+def with_autograd(runs: list[Run]) -> Callable[[], object]:
+    """Networks one by one, as PyTorch trains them."""
+    return lambda: [train_epoch(run) for run in runs]
+
+
+def with_stacks_of_one(runs: list[Run]) -> Callable[[], object]:
+    """Networks one by one, as gentool trains them."""
+    epochs = [epochs_of([run]) for run in runs]
+    return lambda: [epoch() for epoch in epochs]
+
+
+def main(device: torch.device) -> None:
+    """Print images a second and ratios."""
+    print(
+        f"{describe(device)}, {platform.machine()}, {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads, Python {platform.python_version()}, "
+        f"torch {torch.__version__}\n"
+    )
+    print("| network, batches of 64 | gentool, images/s | DataLoader loop, images/s | ratio |")
+    print("|---|---|---|---|")
+    for name in NETWORKS:
+        one = run(name, device)
+        n = len(one.examples)
+        mine, other, ratio = compare(epochs_of([one]), plain_epoch(one, device), device)
+        print(f"| {name} | {n / mine:,.0f} | {n / other:,.0f} | {ratio:.2f} |", flush=True)
+    print("\n| ten networks | stacked, images/s | one by one, images/s | ratio |")
+    print("|---|---|---|---|")
+    for name in [name for name in NETWORKS if "64 units" in name]:
+        ten = [run(name, device, seed) for seed in range(10)]
+        n = 10 * len(ten[0].examples)
+        for way, alone in (("autograd", with_autograd), ("gentool", with_stacks_of_one)):
+            one_by_one = alone([run(name, device, seed) for seed in range(10)])
+            mine, other, ratio = compare(epochs_of(ten), one_by_one, device)
+            print(
+                f"| {name}, one by one with {way} | {n / mine:,.0f} | {n / other:,.0f} "
+                f"| {ratio:.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("device", nargs="?", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    main(torch.device(options.device))

@@ -1,0 +1,120 @@
+"""Stacked training: the written-out step is autograd's, and a stack is its networks one by one."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small_sets import CPU, examples, recipe, sets
+
+from gentool.evaluation import evaluate
+from gentool.optimizers import OPTIMIZERS
+from gentool.stack import Stack, stack_key
+from gentool.state import State
+from gentool.training import Keeping, Run, train, train_epoch, train_together
+
+SEEDS = (0, 1, 2)
+
+
+def run(state_path=None, **options):
+    asked = recipe(**options)
+    data = replace(sets(), subset=examples(60, seed=asked.seed))
+    return Run(asked, data, CPU, Keeping(state_path=state_path))
+
+
+def difference(one, other):
+    """The largest difference of two networks, relative to the largest weight of each tensor."""
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return max(((a - b).abs().max() / a.abs().max()).item() for a, b in pairs)
+
+
+def momenta(run):
+    return torch.cat(
+        [state["momentum_buffer"].flatten() for state in run.state.optimizer.state.values()]
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"momentum": 0.0},
+        {"weight_decay": 0.01},
+        {"schedule": "on-stall", "warmup": 2.0},
+        {"batch_size": 7},
+    ],
+)
+def test_the_written_out_step_is_that_of_autograd_and_sgd(options):
+    """Three epochs each way: the same losses, errors, weights and momenta, to rounding."""
+    ours, autograds = run(**options), run(**options)
+    stack = Stack([ours])
+    with torch.random.fork_rng():
+        for _ in range(3):
+            [found], wanted = stack.train_epoch(), train_epoch(autograds)
+            assert found == pytest.approx(wanted, rel=1e-5)
+            for one, result in ((ours, found), (autograds, wanted)):
+                one.after_epoch(*result, seconds=1)
+    assert difference(ours.state.model, autograds.state.model) < 1e-5
+    if ours.recipe.momentum:
+        largest = (momenta(ours) - momenta(autograds)).abs().max() / momenta(ours).abs().max()
+        assert largest < 1e-4
+
+
+def test_a_deeper_mlp_has_the_same_step():
+    """Three hidden layers: the gradient passes through each of them."""
+    ours, autograds = (
+        Run(replace(recipe(hidden=9), depth=3), sets(), CPU, Keeping()) for _ in range(2)
+    )
+    with torch.random.fork_rng():
+        Stack([ours]).train_epoch()
+        train_epoch(autograds)
+    assert difference(ours.state.model, autograds.state.model) < 1e-5
+
+
+def test_a_stack_gives_the_networks_that_would_be_trained_one_by_one():
+    """Each with its own seed, draws and order, each stopped in the epoch in which it fits."""
+    runs = [run(seed=seed, hidden=64) for seed in SEEDS]
+    ended = []
+    train_together(runs, ended.append)
+    assert {one.recipe.seed for one in ended} == set(SEEDS)
+    for one in runs:
+        model, outcome = train(one.recipe, one.sets, CPU)
+        assert one.outcome().stop_rule_met
+        assert one.outcome().epochs == outcome.epochs
+        assert difference(one.state.model, model) < 1e-4
+    assert len({one.state.epoch for one in runs}) > 1
+
+
+def test_a_network_that_has_left_a_stack_is_changed_no_more():
+    """What is saved when it ends is what it still is when the others have ended."""
+    kept = {}
+    runs = [run(seed=seed, hidden=64) for seed in SEEDS]
+    train_together(runs, lambda one: kept.update({one.recipe.seed: one.outcome()}))
+    for one in runs:
+        assert one.outcome() == kept[one.recipe.seed]
+        assert evaluate(one.state.model, one.examples)[1] == 0
+
+
+def test_a_network_goes_on_alone_from_the_state_that_it_had_in_a_stack(tmp_path, monkeypatch):
+    """States of a stack are each network's own, no larger than if it had been trained alone."""
+    monkeypatch.setattr("gentool.training.SECONDS_BETWEEN_STATES", 0)
+    paths = [tmp_path / f"{seed}.state" for seed in SEEDS]
+    runs = [
+        run(path, seed=seed, hidden=64, epochs=3) for seed, path in zip(SEEDS, paths, strict=True)
+    ]
+    train_together(runs)
+    for one, path in zip(runs, paths, strict=True):
+        again = State.initial(one.recipe, CPU)
+        again.load(path, one.recipe)
+        assert again.epoch == 3
+        assert difference(again.model, one.state.model) == 0
+        assert path.stat().st_size < 40_000  # 1,283 weights and as many momenta, and zip's names
+
+
+def test_only_plain_mlps_trained_by_sgd_are_stacked():
+    """What has dropout, batch norm, convolutions or another optimizer goes autograd's way."""
+    assert stack_key(recipe(), 60) == stack_key(recipe(seed=5), 60) != stack_key(recipe(), 61)
+    assert stack_key(recipe(hidden=5), 60) != stack_key(recipe(), 60)
+    others = [{"dropout": 0.5}, {"batch_norm": True}, {"optimizer": "adam"}]
+    vgg = {"model": "vgg", "input_shape": (3, 32, 32)}
+    assert {stack_key(recipe(**options), 60) for options in [*others, vgg]} == {None}
+    assert "sgd" in set(OPTIMIZERS)
