@@ -175,7 +175,7 @@ def sharpness(
         sampling = (noise, fold_batch_norm, batching, data)
         for_each(jobs, lambda job: _sample(job, sampling, where, folder, quiet), debug)
         return
-    from gentool.sharpness.finding import SearchOptions
+    from gentool.sharpness.finding import KESKAR2017, SearchOptions
     from gentool.sharpness.methods import METHODS
     from gentool.sharpness.record import SharpnessOptions
     from gentool.sharpness.search import DEFAULT_STEPS
@@ -190,7 +190,7 @@ def sharpness(
             restarts=restarts,
             steps=steps or DEFAULT_STEPS,
             seconds=budget,
-            units=units if method == "default" else units or 100.0,
+            units=units if method in ("default", KESKAR2017) else units or 100.0,
             seed=seed,
             batching=batching,
         ),

@@ -5,6 +5,7 @@ else, so that at one budget none is held back.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy
 import torch
@@ -129,11 +130,8 @@ class _SpentError(Exception):
 
 
 def _restarted_lbfgsb(problem: Problem, dimensions: int | None) -> None:
-    try:
-        while problem.affords_gradient:
-            lbfgsb_run(problem, dimensions)
-    except _SpentError:
-        pass
+    while problem.affords_gradient:
+        lbfgsb_run(problem, dimensions)
 
 
 def lbfgsb_run(problem: Problem, dimensions: int | None) -> None:
@@ -168,14 +166,15 @@ def lbfgsb_run(problem: Problem, dimensions: int | None) -> None:
         scale.append(1 / max(float(gradient.norm()), 1e-300))
         return -scale[0] * float(losses[0]), -scale[0] * gradient.cpu().numpy()
 
-    minimize(
-        lowered,
-        0.1 * width * rng.uniform(-1, 1, unknowns),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(-width, width)] * unknowns,
-        options={"maxiter": KESKAR_ITERATIONS, "ftol": 0.0, "gtol": 0.0},
-    )
+    with suppress(_SpentError):
+        minimize(
+            lowered,
+            0.1 * width * rng.uniform(-1, 1, unknowns),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-width, width)] * unknowns,
+            options={"maxiter": KESKAR_ITERATIONS, "ftol": 0.0, "gtol": 0.0},
+        )
 
 
 def _basis(
