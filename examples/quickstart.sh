@@ -1,5 +1,6 @@
 #!/bin/sh
-# The main job on the embedded digits: train on true and on random labels, measure, plot.
+# The main job on the embedded digits: train on true and on random labels, measure, search the
+# worst perturbation, plot.
 #
 #   sh examples/quickstart.sh [FOLDER]
 #
@@ -18,5 +19,6 @@ for labels in true random; do
     done
 done
 gentool measure --skip-existing "$folder"/true-*.safetensors "$folder"/random-*.safetensors
-gentool plot "$folder"/*.measures.json --x recipe.subset --y l2 --y spectral --by recipe.labels \
-    --force -o "$folder/quickstart.png"
+gentool sharpness --skip-existing "$folder"/true-*.safetensors "$folder"/random-*.safetensors
+gentool plot "$folder"/*.measures.json "$folder"/*.sharpness.json --by recipe.labels \
+    --x recipe.subset --y l2 --y spectral --y sharpness --force -o "$folder/quickstart.png"

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST_LISTED = 20  # of the known names in one line
+
 
 class GentoolError(Exception):
     """It cannot be done: the message names what, the value, and the remedy (exit code 1)."""
@@ -27,4 +29,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     known = list(known)
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return UsageError(f"unknown {kind} {name!r}{hint}; known: {', '.join(known)}")
+    listed = ", ".join(known[:MOST_LISTED])
+    if len(known) > MOST_LISTED:
+        listed += f" and {len(known) - MOST_LISTED} more"
+    return UsageError(f"unknown {kind} {name!r}{hint}; known: {listed}")

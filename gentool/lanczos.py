@@ -7,19 +7,17 @@ import torch
 from torch import Tensor
 
 MAX_STEPS = 600
-MAX_BASIS_BYTES = (
-    2**31
-)  # of the vectors that are kept; then the iteration starts over from its best
+MAX_BASIS_BYTES = 2**31  # of the vectors kept; beyond, the iteration starts over from its best
 
 
 def top_eigenvector(apply: Callable[[Tensor], Tensor], start: Tensor, tolerance: float) -> Tensor:
     """A vector whose Rayleigh quotient is the largest eigenvalue, to a relative `tolerance`.
 
-    `apply` is symmetric and positive semidefinite, on tensors of the shape of `start`. Lanczos
-    iteration with full reorthogonalisation (Golub and Van Loan, Matrix Computations, 10.1 and
-    10.3). It stops where the residual r shows that the error, at most r and at most r² over the gap
-    to the next eigenvalue, is small enough; like every such iteration it can miss an eigenvalue
-    whose vector `start` has nothing of.
+    `apply` is symmetric, on tensors of the shape of `start`. Lanczos iteration with full
+    reorthogonalisation (Golub and Van Loan, Matrix Computations, 10.1 and 10.3). It stops where the
+    residual r shows that the error, at most r and at most r² over the gap to the next eigenvalue,
+    is small enough; like every such iteration it can miss an eigenvalue whose vector `start` has
+    nothing of.
     """
     at_most = max(20, MAX_BASIS_BYTES // (start.element_size() * start.numel()))
     taken, converged = 0, False
@@ -48,7 +46,7 @@ def _iterate(
         residual = norm * abs(float(vectors[-1, -1]))
         gap = float(values[-1] - values[-2]) if k else 0.0
         error = min(residual, residual**2 / gap if gap > 0 else math.inf)
-        converged = error <= tolerance * float(values[-1]) and (k > 1 or norm == 0)
+        converged = error <= tolerance * abs(float(values[-1])) and (k > 1 or norm == 0)
         if converged or k + 1 == steps:
             break
         projected[k, k + 1] = projected[k + 1, k] = norm

@@ -157,7 +157,7 @@ def _evaluated(
     return {
         "measures": values.measures,
         "log10": values.log10,
-        "layers": [_row(layer, has_operators) for layer in layers],
+        "layers": layer_table(net.network, has_operators),
         "margin": margin_summary(net),
         "notes": values.notes,
     }
@@ -178,18 +178,6 @@ def _initial(recipe: Recipe, options: MeasureOptions, network: Network) -> Netwo
     if shapes[0] != shapes[1]:
         raise GentoolError(f"{options.initial} has other layers than the network; name another")
     return initial
-
-
-def drawn_again(
-    checkpoint: Checkpoint,
-    device: torch.device,
-    data_dir: Path,
-    *,
-    data: str | None,
-    show_progress: bool,
-) -> TrainingSet:
-    """The examples that a checkpoint was trained on; GentoolError where they differ."""
-    return trained_on(checkpoint, device, data_dir, data=data, show_progress=show_progress)[1]
 
 
 def trained_on(
@@ -225,8 +213,12 @@ def training_margins(
     return torch.cat(found)
 
 
+def layer_table(network: Network, has_operators: bool = False) -> list[Json]:
+    """One row a weight layer; null for a norm that is not finite, or not wanted."""
+    return [_row(layer, has_operators) for layer in network.weight_layers]
+
+
 def _row(layer: Layer, has_operators: bool) -> Json:
-    """What a record says of a weight layer; null for a norm that is not finite or not wanted."""
     bounds = layer.spectral_operator if has_operators else Bounds(math.nan, math.nan)
     return {
         "name": layer.name,

@@ -8,30 +8,17 @@ is refused by name rather than treated approximately.
 """
 
 import copy
-import operator
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from gentool import matrices
 from gentool.errors import GentoolError
 from gentool.operator_norm import Bounds, spectral_norm
 from gentool.operators import Operator
-
-WEIGHT_LAYERS = (nn.Conv2d, nn.Linear)
-POOLING_LAYERS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-EXACT_LAYERS = (*WEIGHT_LAYERS, *POOLING_LAYERS, nn.ReLU, nn.Flatten)
-_BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
-_IDENTITY_IN_EVALUATION = (
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.AlphaDropout,
-    nn.FeatureAlphaDropout,
-    nn.Identity,
-)
+from gentool.tracing import BATCH_NORM, WEIGHT_LAYERS, Step, steps_of
 
 
 @dataclass(frozen=True)
@@ -117,13 +104,6 @@ class Network:
     def device(self) -> torch.device:
         return self.weight_layers[0].module.weight.device
 
-    def module(self) -> nn.Sequential:
-        """A fresh copy as one torch module, in float64, whose parameters a caller may change."""
-        modules = {
-            layer.name.replace(".", "_"): copy.deepcopy(layer.module) for layer in self.layers
-        }
-        return nn.Sequential(modules)
-
     def __call__(self, images: Tensor) -> Tensor:
         """Logits of images of shape (n, *input_shape), both in the layers' precision."""
         with torch.inference_mode():
@@ -150,130 +130,18 @@ def canonical(model: nn.Module, input_shape: tuple[int, int, int]) -> Network:
     is not a chain, does not fit the input shape, or computes something that its layers do not
     account for.
     """
-    steps = _chain(copy.deepcopy(model).to("cpu", torch.float64).eval())
+    steps = steps_of(copy.deepcopy(model).to("cpu", torch.float64).eval())
     layers = _with_shapes(_fold_batch_norm(steps), input_shape)
     network = Network(layers, tuple(input_shape))
     _check_same_function(model, network)
     return network
 
 
-def _chain(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The leaf modules of a model in the order of its forward pass, dropout left out."""
-    if type(model) in EXACT_LAYERS:
-        name = type(model).__name__.lower()
-        _check_exact(name, model)
-        return [(name, model)]
-    try:
-        graph = _Tracer().trace(model)
-    except Exception as error:  # tracing runs the model's own code, which may raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GentoolError(f"cannot list the layers of {type(model).__name__}: {reason}") from error
-    steps: list[tuple[str, nn.Module]] = []
-    previous: fx.Node | None = None
-    for node in graph.nodes:
-        if node.op == "placeholder" and previous is None:
-            previous = node
-            continue
-        if node.op == "get_attr" or _is_shape_arithmetic(node):
-            continue
-        data_inputs = [
-            argument for argument in node.all_input_nodes if not _is_shape_arithmetic(argument)
-        ]
-        if data_inputs != [previous]:
-            raise GentoolError(
-                f"{node.name!r} does not follow the layer before it: not a chain of layers"
-            )
-        if node.op == "output":
-            break
-        steps += _step(node, model)
-        previous = node
-    return _with_own_names(steps)
-
-
-class _Tracer(fx.Tracer):
-    """A tracer that also takes subclasses of layers as one step, to refuse them by name."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        is_layer = isinstance(m, (*EXACT_LAYERS, *_BATCH_NORM))
-        return is_layer or super().is_leaf_module(m, module_qualified_name)
-
-
-def _with_own_names(steps: list[tuple[str, nn.Module]]) -> list[tuple[str, nn.Module]]:
-    """A module that is used again, as one ReLU often is, gets a name of its own each time."""
-    names = [name for name, _ in steps]
-    seen: dict[str, int] = {}
-    for i, name in enumerate(names):
-        seen[name] = seen.get(name, 0) + 1
-        names[i] = name if seen[name] == 1 else f"{name}#{seen[name]}"
-    return [(name, module) for name, (_, module) in zip(names, steps, strict=True)]
-
-
-def _is_shape_arithmetic(node: fx.Node) -> bool:
-    """Whether a node of the graph handles sizes, as the argument of a `view` does, and not data."""
-    if node.op == "call_method":
-        return node.target == "size"
-    if node.op == "call_function" and node.target is getattr:
-        return node.args[1] == "shape"
-    return node.op == "call_function" and node.target is operator.getitem
-
-
-def _step(node: fx.Node, model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The layer, if any, that a node of the graph stands for."""
-    if node.op == "call_module":
-        module = model.get_submodule(node.target)
-        if isinstance(module, _IDENTITY_IN_EVALUATION):
-            return []
-        _check_exact(node.target, module)
-        return [(node.target, module)]
-    function = _FUNCTIONS.get(node.target)
-    if function is not None:
-        return [(node.name, function())]
-    name = getattr(node.target, "__name__", node.target)
-    raise GentoolError(
-        f"{name!r} is called as a function, not held as a layer; make it a module of torch.nn to "
-        "measure this model"
-    )
-
-
-def _check_exact(name: str, module: nn.Module) -> None:
-    """Raise GentoolError, naming the layer, unless it is exactly what its type says.
-
-    By the exact type: a subclass may compute something else from the same weight, as PyTorch's
-    parametrizations do, and so may a hook.
-    """
-    if type(module) not in (*EXACT_LAYERS, *_BATCH_NORM):
-        raise GentoolError(
-            f"layer {name!r} is a {type(module).__name__}, which cannot be treated exactly"
-        )
-    if getattr(module, "padding_mode", "zeros") != "zeros":
-        raise GentoolError(
-            f"layer {name!r} pads with {module.padding_mode!r}; only zeros are exact"
-        )
-    if module._forward_hooks or module._forward_pre_hooks:
-        raise GentoolError(
-            f"layer {name!r} has a hook on its forward pass, which cannot be treated exactly"
-        )
-
-
-# Functions that the forward passes of published VGGs and MLPs call without a module, by what they
-# are. `view` and `reshape` are taken for the flattening that they nearly always are: the check of
-# the whole function, below, would find one that is not.
-_FUNCTIONS: dict[Callable[..., object] | str, Callable[[], nn.Module]] = {
-    torch.flatten: nn.Flatten,
-    "flatten": nn.Flatten,
-    "view": nn.Flatten,
-    "reshape": nn.Flatten,
-    torch.relu: nn.ReLU,
-    "relu": nn.ReLU,
-    nn.functional.relu: nn.ReLU,
-}
-
-
-def _fold_batch_norm(steps: list[tuple[str, nn.Module]]) -> list[tuple[str, nn.Module]]:
+def _fold_batch_norm(steps: list[Step]) -> list[Step]:
     """Batch norm folded into the layer before it: W' = s W, b' = s (b - mean) + shift."""
-    folded: list[tuple[str, nn.Module]] = []
+    folded: list[Step] = []
     for name, module in steps:
-        if not isinstance(module, _BATCH_NORM):
+        if not isinstance(module, BATCH_NORM):
             folded.append((name, module))
             continue
         if not folded or not isinstance(folded[-1][1], WEIGHT_LAYERS):
@@ -307,9 +175,7 @@ def _folded(layer: nn.Module, norm: nn.Module, name: str) -> nn.Module:
     return layer
 
 
-def _with_shapes(
-    steps: list[tuple[str, nn.Module]], input_shape: tuple[int, ...]
-) -> tuple[Layer, ...]:
+def _with_shapes(steps: list[Step], input_shape: tuple[int, ...]) -> tuple[Layer, ...]:
     """The layers with the shapes that an example of `input_shape` has before and after each."""
     layers = []
     example = torch.zeros(1, *input_shape, dtype=torch.float64)

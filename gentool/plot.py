@@ -7,6 +7,7 @@ its place too.
 import io
 import math
 import statistics
+import textwrap
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class Line:
     centre: list[float]
     low: list[float]
     high: list[float]
+    is_averaged: bool = False  # whether there is more than one record at some x
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,7 @@ def chart(
         x_is_log=is_number and len(positive) == len(points) and max(positive) >= 4 * min(positive),
         categories=categories,
         panels=panels,
-        is_averaged=any(
-            len(line.x) < _count(points, by, line.label) for p in panels for line in p.lines
-        ),
+        is_averaged=any(line.is_averaged for panel in panels for line in panel.lines),
         warnings=warnings,
     )
 
@@ -146,16 +146,14 @@ def _panel(
         places = sorted(groups[label])
         found = [groups[label][place] for place in places]
         centre = [statistics.fmean(values) for values in found]
-        lines.append(Line(label, places, centre, [min(v) for v in found], [max(v) for v in found]))
+        low, high = [min(values) for values in found], [max(values) for values in found]
+        is_averaged = any(len(values) > 1 for values in found)
+        lines.append(Line(label, places, centre, low, high, is_averaged))
     return Panel(y, lines, is_log)
 
 
 def _group(record: Record, by: str | None) -> str:
     return "" if by is None else str(lookup(record, by))
-
-
-def _count(points: list[tuple[Record, float]], by: str | None, label: str) -> int:
-    return sum(_group(record, by) == label for record, _ in points)
 
 
 def _by_order(label: str) -> tuple[int, float, str]:
@@ -170,8 +168,8 @@ def _by_order(label: str) -> tuple[int, float, str]:
 
 
 def draw(prepared: Chart) -> Figure:
-    """The figure of a chart: a panel a y, two side by side."""
-    columns = min(2, len(prepared.panels))
+    """The figure of a chart: a panel a y, up to three side by side, more in two columns."""
+    columns = len(prepared.panels) if len(prepared.panels) <= 3 else 2
     rows = math.ceil(len(prepared.panels) / columns)
     figure = Figure(figsize=(4.2 * columns + 0.4, 3.2 * rows + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -207,12 +205,17 @@ def _draw_panel(
         below = [centre - low for centre, low in zip(line.centre, line.low, strict=True)]
         above = [high - centre for centre, high in zip(line.centre, line.high, strict=True)]
         handles[line.label] = axes.errorbar(
-            x, line.centre, yerr=(below, above), capsize=2, elinewidth=1, **looks[line.label]
+            x,
+            line.centre,
+            yerr=(below, above) if line.is_averaged else None,
+            capsize=2,
+            elinewidth=1,
+            **looks[line.label],
         )
     if not panel.lines:
         axes.text(0.5, 0.5, "no values", ha="center", va="center", transform=axes.transAxes)
     axes.set_xlabel(style.words(prepared.x))
-    axes.set_ylabel(style.words(panel.y))
+    axes.set_ylabel(textwrap.fill(style.words(panel.y), 36))
     style.tidy(axes)
     if panel.is_log:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=2))

@@ -31,7 +31,21 @@ _WORDS = {
     "l1_path": "ℓ1-path norm capacity",
     "l2_path": "ℓ2-path norm capacity",
     "spectral": "spectral norm capacity",
+    "inverse_margin": "inverse squared margin γ⁻²",
+    "parameters": "number of parameters",
+    "sum_of_squares": "sum of squared weights",
+    "frobenius_sum": "sum of squared Frobenius norms",
+    "spectral_sum": "sum of squared spectral norms",
+    "frobenius_over_spectral": "sum of stable ranks",
+    "pac_bayes_spectral": "PAC-Bayes spectral capacity",
+    "spectral_complexity": "spectral-complexity capacity",
+    "distance_frobenius": "squared distance from initialisation",
+    "distance_spectral": "squared spectral distance from initialisation",
     "sharpness": "sharpness",
+    "sharpness_keskar": "sharpness over 1 + loss",
+    "expected_sharpness_alpha": "noise α at expected sharpness 0.05",
+    "expected_sharpness_kl": "KL at expected sharpness 0.05",
+    "pac_bayes_bound": "PAC-Bayes bound",
     "expected_sharpness": "expected sharpness",
 }
 _SUFFIXES = {
@@ -39,6 +53,7 @@ _SUFFIXES = {
     "_operator": "operator view",
     "_maxpool": "largest path at max pooling",
     "_bound": "with the bound's constants",
+    "_distance": "from initialisation",
 }
 
 

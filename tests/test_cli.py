@@ -100,6 +100,7 @@ WRONGLY_ASKED = [
     (["measure"], "name one checkpoint or more"),
     (["trian"], "No such command 'trian'"),
     (["train", "--epoch", "3"], "No such option: --epoch"),
+    (["plot", "a.json", "-o", "a.gif"], "its name ends in .png, .pdf or .svg"),
     (["train", "--subset", "many"], "Invalid value for '--subset'"),
     (["train", "--subset", "0"], "subset is 0; it has to be"),
     (["train", "--labels", "maybe"], "labels are 'maybe'"),
@@ -128,6 +129,7 @@ def test_what_is_wrongly_asked_exits_2(tmp_path, monkeypatch, capsys, arguments,
 
 CANNOT_BE_DONE = [
     (["measure", "missing.safetensors"], "missing.safetensors does not exist"),
+    (["measure", "."], ". is a folder, not a checkpoint"),
     ([*DIGITS, "-o", "missing/a.safetensors"], "missing does not exist"),
     ([*DIGITS[:-1], "5000"], "--subset is 5000, but the training set has 1442 images"),
     ([*DIGITS, "--confusion", "1400"], "the training set has only 1392 images"),
@@ -261,7 +263,7 @@ def test_a_killed_run_leaves_no_checkpoint_and_resumes(tmp_path):
 def test_help_examples_run(tmp_path):
     """The example at the end of each help text, in the order in which they build on each other."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for command in ("train", "measure", "plot"):
+    for command in ("train", "measure", "sharpness", "plot"):
         help_text = gentool(command, "--help", cwd=tmp_path).stdout
         example = re.search(r"Example:\n\s+(gentool .*)", help_text).group(1)
         done = subprocess.run(
@@ -272,7 +274,8 @@ def test_help_examples_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["plot", "--help"], ["--version"]]
+    "arguments",
+    [["--help"], ["train", "--help"], ["sharpness", "--help"], ["plot", "--help"], ["--version"]],
 )
 def test_help_needs_no_torch(arguments):
     """Asking for help must not wait for torch, nor for matplotlib."""

@@ -26,10 +26,10 @@ def measured(path, *options):
 
 def test_a_module_in_memory_is_measured_as_its_checkpoint_is(trained):
     """The same numbers with data, from Python and from the command line."""
-    from gentool.measuring import drawn_again
+    from gentool.measuring import trained_on
 
     saved = checkpoint.read(trained)
-    sets = drawn_again(saved, torch.device("cpu"), None, data=None, show_progress=False)
+    _, sets = trained_on(saved, torch.device("cpu"), None, data=None, show_progress=False)
     images, labels = sets.subset.batch(slice(None), torch.float64)
     record = gentool.measure(
         saved.model(),

@@ -61,6 +61,18 @@ def test_seeds_are_averaged_and_their_spread_is_shown():
     assert not chart(records[:1], "recipe.subset", ["l2"]).is_averaged
 
 
+def test_a_missing_value_is_no_average():
+    """Two sizes, one without a value: each point drawn is one run."""
+    assert not chart(runs({10: 1.0, 20: None}), "recipe.subset", ["l2"]).is_averaged
+
+
+def test_every_measure_has_words_for_its_axis():
+    from gentool.measures import MEASURES
+
+    for measure in MEASURES:
+        assert "_" not in style.words(measure.name), measure.name
+
+
 def test_a_missing_value_is_left_out_and_said_with_its_reason():
     records = runs({10: 1.0, 20: None})
     records[1]["notes"] = ["l2: the margin gamma = -1 is not positive"]

@@ -12,6 +12,7 @@ import pytest
 
 from gentool.cli import run
 from gentool.measures import MEASURES
+from gentool.sharpness.table import SHARPNESS_MEASURES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -36,9 +37,9 @@ def test_the_two_commands_are_scripts_that_are_there():
 
 
 def test_the_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
-    """As written, in an empty folder: train, measure, list, plot."""
+    """As written, in an empty folder: train, measure, search, sample, plot."""
     monkeypatch.chdir(tmp_path)
-    for title in ("Train", "Measure", "Plot"):
+    for title in ("Train", "Measure", "Sharpness", "Plot"):
         for arguments in commands(section(title)):
             files = [str(f) for a in arguments for f in (Path().glob(a) if "*" in a else [a])]
             assert run(files) == 0, (arguments, capsys.readouterr().err)
@@ -93,6 +94,11 @@ def test_every_measure_has_its_row(measure):
         assert row(measure) in README
 
 
+@pytest.mark.parametrize("definition", SHARPNESS_MEASURES, ids=lambda definition: definition.name)
+def test_every_sharpness_measure_has_its_row(definition):
+    assert row(definition) in README
+
+
 def test_every_field_of_a_measure_file_is_described():
     schema = json.loads(resources.files("gentool").joinpath("measures.schema.json").read_text())
     fields = section("The files")
@@ -104,4 +110,5 @@ def test_the_help_of_every_command_stands_in_the_table(capsys):
     from gentool.cli import app
 
     for command in app.registered_commands:
-        assert f"`gentool {command.callback.__name__}`" in section("The commands")
+        name = command.name or command.callback.__name__
+        assert f"`gentool {name}`" in section("The commands")

@@ -5,20 +5,40 @@ import sys
 from typing import Annotated
 
 import typer
+import typer.core
 
 from gentool import __version__
 from gentool.cli.convert import convert
 from gentool.cli.inspect import inspect
 from gentool.cli.measure import measure
 from gentool.cli.plot import plot
+from gentool.cli.sharpness import sharpness
 from gentool.cli.train import train
+from gentool.cli.verify import verify
 from gentool.console import say
 from gentool.errors import GentoolError, Interrupted
 
+
+class TwoWords(typer.core.TyperGroup):
+    """A group whose commands may have names of two words, as `sharpness verify`.
+
+    `sharpness` itself takes checkpoints, which a group of its own could not.
+    """
+
+    def resolve_command(self, ctx, args):  # noqa: ANN001, ANN201 - the types are click's, unnamed
+        if " ".join(args[:2]) in self.commands:
+            args = [" ".join(args[:2]), *args[2:]]
+        return super().resolve_command(ctx, args)
+
+
 # Without rich's boxes an error is one line, and --help starts in half the time.
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=TwoWords, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
 app.command()(train)
 app.command()(measure)
+app.command()(sharpness)
+app.command("sharpness verify")(verify)
 app.command()(inspect)
 app.command()(convert)
 app.command()(plot)
@@ -65,7 +85,7 @@ def run(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="gentool", standalone_mode=False) or 0
         if code == Interrupted.exit_code:  # typer has caught the KeyboardInterrupt and said nothing
-            say("interrupted; nothing was written")
+            say("interrupted; no files but those named on stdout were written")
         return code
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone: nobody is there to be told

@@ -7,9 +7,8 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.options import existing
-from gentool.cli.outputs import Job, jobs_for, say_inferred
+from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
 from gentool.console import print_table, say
-from gentool.errors import GentoolError, UsageError
 from gentool.hints import Hints
 
 if TYPE_CHECKING:
@@ -48,20 +47,7 @@ def inspect(
     hints = Hints.parse(model=model, input_shape=input_shape, pool=pool, order=order)
     where = "-" if output is None else output
     jobs = jobs_for(checkpoints, where, "inspect", existing(force, skip_existing))
-    failures = 0
-    for job in jobs:
-        try:
-            if job.is_wanted:
-                _inspect(job, hints, output is not None, quiet)
-        except GentoolError as error:
-            if debug or len(jobs) == 1 or isinstance(error, UsageError):
-                raise
-            say(str(error))
-            failures += 1
-        else:
-            job.print_path()
-    if failures:
-        raise GentoolError(f"{failures} of {len(jobs)} checkpoints could not be inspected")
+    for_each(jobs, lambda job: _inspect(job, hints, output is not None, quiet), debug)
 
 
 def _inspect(job: Job, hints: Hints, with_json: bool, quiet: bool) -> None:

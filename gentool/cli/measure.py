@@ -7,9 +7,9 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.options import existing, use_device
-from gentool.cli.outputs import Job, jobs_for, say_inferred
+from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
 from gentool.console import print_table, progress, say
-from gentool.errors import GentoolError, UsageError
+from gentool.errors import UsageError
 from gentool.hints import Hints
 from gentool.sources import default_data_dir
 
@@ -107,20 +107,8 @@ def measure(
         hints=hints,
     )
     where = use_device(device, threads)
-    failures = 0
-    for job in jobs:
-        try:
-            if job.is_wanted:
-                _measure(job, asked, where, data_dir or default_data_dir(), quiet)
-        except GentoolError as error:
-            if debug or len(jobs) == 1 or isinstance(error, UsageError):
-                raise
-            say(str(error))
-            failures += 1
-        else:
-            job.print_path()
-    if failures:
-        raise GentoolError(f"{failures} of {len(jobs)} checkpoints could not be measured")
+    folder = data_dir or default_data_dir()
+    for_each(jobs, lambda job: _measure(job, asked, where, folder, quiet), debug)
 
 
 def _measure(

@@ -1,12 +1,13 @@
 """Where the records of checkpoints go: beside them, into a file or a folder, or to stdout."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gentool import records
 from gentool.console import say
-from gentool.errors import GentoolError, UsageError
+from gentool.errors import GentoolError, Interrupted, UsageError
 from gentool.files import Existing, check_output
 from gentool.recipe import Json
 
@@ -49,6 +50,8 @@ def jobs_for(
     for checkpoint in checkpoints:
         if not checkpoint.exists():
             raise GentoolError(f"{checkpoint} does not exist")
+        if checkpoint.is_dir():
+            raise GentoolError(f"{checkpoint} is a folder, not a checkpoint")
     if output == "-":
         return [Job(checkpoint, None, True) for checkpoint in checkpoints]
     paths = [_path(checkpoint, output, kind, len(checkpoints) > 1) for checkpoint in checkpoints]
@@ -58,6 +61,31 @@ def jobs_for(
         Job(checkpoint, path, check_output(path, existing))
         for checkpoint, path in zip(checkpoints, paths, strict=True)
     ]
+
+
+def for_each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:
+    """Do the work of each job that is wanted, and print its path.
+
+    One that cannot be done is told, and the others go on; GentoolError at the end says how many. A
+    single one's error is raised as it is, and so is what was wrongly asked of all.
+    """
+    failures = 0
+    for job in jobs:
+        try:
+            if job.is_wanted:
+                work(job)
+        except Interrupted:
+            job.print_path()  # what was found until then is written
+            raise
+        except GentoolError as error:
+            if debug or len(jobs) == 1 or isinstance(error, UsageError):
+                raise
+            say(str(error))
+            failures += 1
+        else:
+            job.print_path()
+    if failures:
+        raise GentoolError(f"{failures} of {len(jobs)} checkpoints failed; the others are done")
 
 
 def _path(checkpoint: Path, output: str | None, kind: str, is_one_of_several: bool) -> Path:

@@ -1,0 +1,159 @@
+"""Benchmarks of the sharpness search: quality at equal cost, and speed. Prints Markdown tables.
+
+python benchmarks/sharpness.py quality CKPT... [--data-dir DIR] [--threads N]
+python benchmarks/sharpness.py doubling CKPT... [--data-dir DIR] [--threads N]
+python benchmarks/sharpness.py speed CKPT... [--data-dir DIR] [--threads N]
+python benchmarks/sharpness.py batching [--threads N]
+
+`quality` runs every search at the cost of the default one. `doubling` gives the default search
+twice the starts and twice the steps. `speed` times the default search at the default alpha.
+`batching` times 16 small networks together and one by one. The checkpoints are those of
+`gentool train`; results measured with this file are in benchmarks/sharpness.md.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gentool import checkpoint
+from gentool.recipe import Json
+from gentool.sharpness.batching import choose
+from gentool.sharpness.finding import Finder, SearchOptions
+from gentool.sharpness.loading import load
+from gentool.sharpness.methods import METHODS
+from gentool.sharpness.objective import Objective
+from gentool.sharpness.search import DEFAULT_STEPS
+from gentool.sharpness.starts import default_restarts
+from gentool.sharpness.subject import subject
+from gentool.sources import default_data_dir
+from gentool.training_set import Examples
+
+ALPHAS = (0.0005, 0.005, 0.01, 0.02)
+
+
+def finder(path: Path, options: argparse.Namespace, **search: int) -> Finder:
+    """What searches one checkpoint."""
+    loaded = load(
+        checkpoint.read(path),
+        fold_batch_norm=True,
+        data=options.data,
+        device=torch.device(options.device),
+        data_dir=options.data_dir,
+    )
+    return Finder(loaded.subject, loaded.sets.all, SearchOptions(**search))
+
+
+def quality(options: argparse.Namespace) -> None:
+    """A row a network and alpha: the default's rise, and how far below it the others stay."""
+    others = [name for name in METHODS if name != "default"]
+    print("| network | alpha | passes | default |", " | ".join(others), "|")
+    print("|---|---|---|---|", "|".join(["---"] * len(others)), "|", sep="")
+    for path in options.checkpoints:
+        task = finder(path, options)
+        for alpha in ALPHAS:
+            ours = task.find(alpha)
+            rises = [other.rise for other in task.compare(alpha, ours.units)]
+            print_row(path.stem, alpha, ours.units, ours.rise, rises)
+
+
+def print_row(name: str, alpha: float, units: float, ours: float, others: list[float]) -> None:
+    """One row of the quality table; the others as a difference in per cent."""
+    cells = [f"{100 * (rise / ours - 1):+.3f} %" for rise in others]
+    print(f"| {name} | {alpha:g} | {units:.0f} | {ours:.6g} |", " | ".join(cells), "|", flush=True)
+
+
+def quality_of_records(options: argparse.Namespace) -> None:
+    """The same table from records that `gentool sharpness --compare` wrote."""
+    for path in options.checkpoints:
+        record: Json = json.loads(path.read_text("utf-8"))
+        for point in record["sharpness"]["points"]:
+            rises = [other["rise"] for other in point["compared"]]
+            print_row(path.stem, point["alpha"], point["units"], point["rise"], rises)
+
+
+def doubling(options: argparse.Namespace) -> None:
+    """What twice the starts and steps change."""
+    print("| network | alpha | default | doubled | change |\n|---|---|---|---|---|")
+    for path in options.checkpoints:
+        one = finder(path, options)
+        restarts = 2 * default_restarts(one.objective(torch.float32)[0])
+        two = finder(path, options, restarts=restarts, steps=2 * DEFAULT_STEPS)
+        for alpha in ALPHAS:
+            before, after = one.find(alpha).rise, two.find(alpha).rise
+            change = 100 * (after / before - 1)
+            row = f"| {path.stem} | {alpha:g} | {before:.6g} | {after:.6g} | {change:+.3f} % |"
+            print(row, flush=True)
+
+
+def speed(options: argparse.Namespace) -> None:
+    """Seconds of the default search at the default alpha, choosing the batching included."""
+    print(
+        "| network | images | parameters | batching | passes | images/s | seconds | CPU seconds |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for path in options.checkpoints:
+        began, began_cpu = time.perf_counter(), time.process_time()
+        task = finder(path, options)
+        found = task.find(5e-4)
+        seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+        images = found.spent.forward + found.spent.gradient
+        print(
+            f"| {path.stem} | {len(task.examples)} | {len(task.subject.weights)} "
+            f"| {found.batching.chosen} | {found.units:.0f} "
+            f"| {images / found.spent.seconds:,.0f} | {seconds:.1f} | {cpu:.1f} |",
+            flush=True,
+        )
+
+
+def batching(options: argparse.Namespace) -> None:
+    """One gradient of 16 candidates on 128 images, both ways: the fastest of some repetitions."""
+    print("| network | loop, ms | vmap, ms | ratio | chosen |\n|---|---|---|---|---|")
+    for inputs in (64, 784):
+        for hidden in (8, 16, 32, 64):
+            model = nn.Sequential(
+                nn.Flatten(), nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, 10)
+            )
+            images = torch.randn(128, 1, 1, inputs)
+            data = Examples(images, torch.arange(128) % 10, torch.zeros(1), torch.ones(1))
+            network = subject(model, (1, 1, inputs)).to(torch.device("cpu"), torch.float32)
+            rounds = [choose(Objective(network, data), 16, 128) for _ in range(options.rounds)]
+            loop = min(one.loop_seconds for one in rounds)
+            vmap = min(one.vmap_seconds for one in rounds)
+            print(
+                f"| {inputs}-{hidden}-10 | {1000 * loop:.2f} | {1000 * vmap:.2f} "
+                f"| {loop / vmap:.1f}x | {rounds[0].chosen} |",
+                flush=True,
+            )
+
+
+COMMANDS = {
+    "quality": quality,
+    "quality-of-records": quality_of_records,
+    "doubling": doubling,
+    "speed": speed,
+    "batching": batching,
+}
+
+
+def main() -> None:
+    """Run one benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("benchmark", choices=COMMANDS)
+    parser.add_argument("checkpoints", nargs="*", type=Path)
+    parser.add_argument("--data", help="as gentool's --data; default: the checkpoint's own")
+    parser.add_argument("--data-dir", type=Path, default=default_data_dir())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--rounds", type=int, default=10)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    COMMANDS[options.benchmark](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""`gentool sharpness verify`: check a reported sharpness by one pass over the data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gentool.cli import options
+from gentool.cli.options import use_device
+from gentool.console import say
+from gentool.errors import GentoolError
+from gentool.sources import default_data_dir
+
+
+def verify(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="The checkpoint.")],
+    witness: Annotated[Path, typer.Argument(metavar="WITNESS", help="What claims its sharpness.")],
+    data: options.DataOverride = None,
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Verify a witness: rebuild the perturbed network and evaluate it over the training set.
+
+    Prints the recomputed sharpness. Exit code 1 where the checkpoint is another one, the point is
+    outside of its box, or the rise is not the claimed one.
+
+    \b
+    Example:
+      gentool sharpness verify mlp-digits-random-500-seed0.safetensors worst.witness
+    """
+    where = use_device(device, threads)
+    from gentool import checkpoint as checkpoints
+    from gentool.sharpness.loading import load
+    from gentool.sharpness.witness import read
+    from gentool.sharpness.witness import verify as judge
+
+    made, read_checkpoint = read(witness), checkpoints.read(checkpoint)
+    if read_checkpoint.sha256 != made.claim.checkpoint:
+        raise GentoolError(
+            f"{witness} is about another checkpoint (SHA-256 {made.claim.checkpoint[:12]}..., "
+            f"that of {checkpoint} is {read_checkpoint.sha256[:12]}...)"
+        )
+    loaded = load(
+        read_checkpoint,
+        fold_batch_norm=made.claim.folded,
+        data=data,
+        device=where,
+        data_dir=data_dir or default_data_dir(),
+        show_progress=not quiet,
+    )
+    verdict = judge(made, loaded.subject, loaded.sets.all)
+    if not verdict.holds:
+        why = "" if verdict.is_inside else "; its point is outside of the box"
+        raise GentoolError(
+            f"{witness} does not hold: it claims {made.claim.rise:.6g}, and the rise is "
+            f"{verdict.rise:.6g}{why}"
+        )
+    print(repr(verdict.rise), flush=True)
+    if not quiet:
+        say(
+            f"{witness} holds: at a point in the box of alpha {made.claim.alpha:g} the training "
+            f"loss rises by {verdict.rise:.6g} from {verdict.loss_before:.6g}"
+        )

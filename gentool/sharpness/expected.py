@@ -1,0 +1,225 @@
+"""Expected sharpness with its standard error, against the KL term of the PAC-Bayes bound.
+
+ν_i ~ N(0, σ_i²) with σ_i = α(10|w_i| + 1). For each α of a geometric grid: the expected sharpness
+E_ν[L(f_{w+ν})] − L(f_w), KL = Σ w_i² / (2σ_i²), and the right-hand side of the paper's equation
+(5). Small noise moves the loss up and down alike, so that pairs ±ν cancel nearly all of the
+variance; large noise does not, and then a pair is no better than two draws: a pilot decides for
+each α.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from gentool.sharpness.noise import Noise
+from gentool.sharpness.objective import Objective
+
+RATIO = 1.05
+ANCHOR = 5e-4  # an α of the grid
+LOWEST, HIGHEST = 0.002, 0.3  # what the curve spans
+LEVEL = 0.05  # the paper's line
+PILOT_ROUNDS = 3
+FEWEST = 64  # samples before a standard error is believed
+FARTHEST = 250  # grid steps from the anchor: α from 2.5e-9 to 99
+
+
+@dataclass(frozen=True)
+class ExpectedOptions:
+    """`alpha` None: the whole curve. `precision`: standard error over the value, to stop at."""
+
+    alpha: float | None = None
+    precision: float = 0.05
+    most_draws: int = 20_000
+    delta: float = 0.05
+    seed: int = 0
+
+
+@dataclass
+class Point:
+    """One α of the curve: samples of the rise of the loss, pairs counted as one sample."""
+
+    alpha: float
+    paired: bool
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    error_total: float = 0.0
+
+    def add(self, samples: Tensor, errors: Tensor) -> None:
+        self.count += len(samples)
+        self.total += float(samples.sum())
+        self.squares += float(samples.square().sum())
+        self.error_total += float(errors.sum())
+
+    @property
+    def value(self) -> float:
+        """The mean rise of the loss."""
+        return self.total / self.count
+
+    @property
+    def error_rise(self) -> float:
+        """The mean rise of the error, a fraction."""
+        return self.error_total / self.count
+
+    @property
+    def stderr(self) -> float:
+        """The standard error of the mean; infinite for one sample."""
+        if self.count < 2:
+            return math.inf
+        variance = (self.squares - self.total * self.value) / (self.count - 1)
+        return math.sqrt(max(0.0, variance) / self.count)
+
+    @property
+    def draws(self) -> int:
+        """Perturbations drawn."""
+        return self.count * (2 if self.paired else 1)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points in the order of α, and why sampling ended before its precision, if it did."""
+
+    points: list[Point]
+    stopped: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def scale(weights: Tensor, alpha: float) -> Tensor:
+    """σᵢ = α(10|wᵢ| + 1)."""
+    return alpha * (10 * weights.abs() + 1)
+
+
+def kl(weights: Tensor, alpha: float) -> float:
+    """Σ wᵢ² / (2σᵢ²); the caption of the paper's Fig. 2 leaves out the ½."""
+    w = weights.double()
+    return float((w / scale(w, alpha)).square().sum()) / 2
+
+
+def pac_bayes_bound(loss: float, expected: float, kl: float, examples: int, delta: float) -> float:
+    """The right-hand side of the paper's equation (5), for m examples.
+
+        L(f_w) + (E_ν[L(f_{w+ν})] − L(f_w)) + 4 √((KL + ln(2m/δ)) / m)
+
+    Of a loss that is bounded by 1 it bounds the expected loss with probability 1 − δ; the
+    cross-entropy is not bounded, and the paper uses it for the comparison all the same.
+    """
+    return loss + expected + 4 * math.sqrt((kl + math.log(2 * examples / delta)) / examples)
+
+
+def expected_curve(
+    objective: Objective,
+    options: ExpectedOptions,
+    show: Callable[[int, int], None] = lambda done, all: None,
+) -> Curve:
+    """Sample the curve, or its one point; Ctrl-C leaves what was sampled until then, marked."""
+    noise = Noise(objective, options.seed)
+    pilot = [noise.draw() for _ in range(PILOT_ROUNDS)]
+    w, notes = objective.subject.weights, []
+
+    def mean_rise(alpha: float) -> float:
+        found = torch.cat([noise.rises(draws, scale(w, alpha))[0] for draws in pilot])
+        mean = float(found.mean())
+        return mean if math.isfinite(mean) else math.inf
+
+    if options.alpha is not None:
+        alphas = [options.alpha]
+    else:
+        first = _crossing(mean_rise, LOWEST) - 1
+        last = _crossing(mean_rise, HIGHEST)
+        if last > FARTHEST:
+            notes.append(f"expected_sharpness: stays below {HIGHEST} on the whole grid")
+        alphas = [ANCHOR * RATIO**j for j in range(first, min(last, FARTHEST) + 1)]
+    points = [Point(alpha, _pairs_pay(noise, pilot, scale(w, alpha))) for alpha in alphas]
+    stopped = None
+    try:
+        stopped = _sample(noise, points, options, show)
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    return Curve([point for point in points if point.count > 1], stopped, notes)
+
+
+def _sample(
+    noise: Noise, points: list[Point], options: ExpectedOptions, show: Callable[[int, int], None]
+) -> str | None:
+    """Rounds of draws, each for every α that is not precise enough yet; why it ended early."""
+    w = noise.objective.subject.weights
+    while open_points := [point for point in points if not _is_precise(point, options)]:
+        show(len(points) - len(open_points), len(points))
+        if max(point.draws for point in open_points) >= options.most_draws:
+            return "draws"
+        draws = noise.draw()
+        for point in open_points:
+            sigma = scale(w, point.alpha)
+            samples, errors = noise.rises(draws, sigma)
+            if point.paired:
+                mirrored, mirrored_errors = noise.rises(draws, sigma, -1.0)
+                samples, errors = (samples + mirrored) / 2, (errors + mirrored_errors) / 2
+            point.add(samples, errors)
+    return None
+
+
+def _is_precise(point: Point, options: ExpectedOptions) -> bool:
+    if point.alpha == 0 and point.count > 1:
+        return True
+    enough = point.count >= FEWEST
+    return enough and not point.stderr > options.precision * abs(point.value)
+
+
+def _pairs_pay(noise: Noise, pilot: list, sigma: Tensor) -> bool:
+    """Whether a pair ±ν, at twice the cost, has less than half of the variance of one draw."""
+    plus = torch.cat([noise.rises(draws, sigma)[0] for draws in pilot])
+    minus = torch.cat([noise.rises(draws, sigma, -1.0)[0] for draws in pilot])
+    return bool(2 * ((plus + minus) / 2).var() < plus.var())
+
+
+def _crossing(rise: Callable[[float], float], level: float) -> int:
+    """The first step of the grid at which a growing function reaches a level, by bisection."""
+    low, high = -FARTHEST, FARTHEST + 1
+    while low < high:
+        middle = (low + high) // 2
+        if rise(ANCHOR * RATIO**middle) >= level:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@dataclass(frozen=True)
+class AtLevel:
+    """Where expected sharpness reaches a level, with standard errors."""
+
+    alpha: float
+    alpha_stderr: float
+    kl: float
+    kl_stderr: float
+
+
+def at_level(curve: Curve, weights: Tensor, level: float = LEVEL) -> AtLevel | None:
+    """α and KL where the curve reaches `level`, log-linear between points; None if it does not.
+
+    The standard error of α is the curve's own over its slope; KL goes as α⁻², so its relative
+    error is twice that of α.
+    """
+    for below, above in pairwise(curve.points):
+        if 0 < below.value < level <= above.value:
+            slope = math.log(above.value / below.value) / math.log(above.alpha / below.alpha)
+            alpha = below.alpha * (level / below.value) ** (1 / slope)
+            nearer = below if level / below.value < above.value / level else above
+            wide = _slope(curve.points, below.alpha)
+            relative = nearer.stderr / nearer.value / wide
+            found = kl(weights, alpha)
+            return AtLevel(alpha, alpha * relative, found, 2 * relative * found)
+    return None
+
+
+def _slope(points: list[Point], alpha: float) -> float:
+    """d log E / d log α around an α, over five steps to either side, where noise cancels."""
+    near = [p for p in points if abs(math.log(p.alpha / alpha)) < 5.5 * math.log(RATIO)]
+    first, last = near[0], near[-1]
+    if first.value <= 0 or last.value <= first.value:
+        return 2.0  # a quadratic, as for small noise
+    return math.log(last.value / first.value) / math.log(last.alpha / first.alpha)

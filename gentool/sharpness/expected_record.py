@@ -1,0 +1,138 @@
+"""From a checkpoint to the record of its expected sharpness."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import torch
+
+from gentool.recipe import Json
+from gentool.sharpness.expected import (
+    LEVEL,
+    Curve,
+    ExpectedOptions,
+    Point,
+    at_level,
+    expected_curve,
+    kl,
+    pac_bayes_bound,
+)
+from gentool.sharpness.finding import Finder, SearchOptions
+from gentool.sharpness.loading import Loaded, Values, assemble, finite
+
+
+@dataclass(frozen=True)
+class ExpectedSharpnessOptions:
+    """What `gentool sharpness --expected` was asked for."""
+
+    sampling: ExpectedOptions = field(default_factory=ExpectedOptions)
+    fold_batch_norm: bool = True
+    batching: str = "auto"
+    data: str | None = None
+
+    def to_json(self) -> Json:
+        return {
+            "name": "sharpness",
+            "expected": True,
+            "fold_batch_norm": self.fold_batch_norm,
+            **asdict(self.sampling),
+            "batching": self.batching,
+            "data": self.data,
+        }
+
+
+def sampled(
+    loaded: Loaded,
+    options: ExpectedSharpnessOptions,
+    show: Callable[[int, int], None] = lambda done, all: None,
+) -> tuple[Json, Curve]:
+    """The record of the expected sharpness, one point or the whole curve, and the curve."""
+    began = time.perf_counter()
+    search = SearchOptions(batching=options.batching)
+    finder = Finder(loaded.subject, loaded.sets.all, search)
+    single = options.sampling.alpha is not None
+    names = (
+        ("expected_sharpness", "expected_sharpness_stderr", "expected_sharpness_kl")
+        if single
+        else (
+            "expected_sharpness_alpha",
+            "expected_sharpness_alpha_stderr",
+            "expected_sharpness_kl",
+            "expected_sharpness_kl_stderr",
+            "pac_bayes_bound",
+        )
+    )
+    values: Values = dict.fromkeys(names)
+    loss, images = finder.before.loss, len(loaded.sets.all)
+    if not math.isfinite(loss):
+        notes = [f"{name}: the training loss is {loss}" for name in names]
+        return assemble(loaded, options.to_json(), values, notes, began), Curve([])
+    objective, batching = finder.objective(torch.float32)
+    curve = expected_curve(objective, options.sampling, show)
+    weights, delta = finder.subject.weights, options.sampling.delta
+    rows = [_expected_row(point, weights, loss, images, delta) for point in curve.points]
+    notes = [*curve.notes]
+    if curve.stopped is not None:
+        because = {"draws": "at the most draws allowed", "interrupted": "by an interruption"}
+        notes.append(
+            f"expected_sharpness: stopped early, {because[curve.stopped]}; see the standard errors"
+        )
+    level = None
+    if single and rows:
+        values |= {
+            "expected_sharpness": rows[0]["value"],
+            "expected_sharpness_stderr": rows[0]["stderr"],
+            "expected_sharpness_kl": rows[0]["kl"],
+        }
+        if rows[0]["value"] is None:
+            notes.append("expected_sharpness: the loss overflows at some of the draws")
+    elif rows:
+        level = at_level(curve, weights)
+        if level is not None:
+            values |= {
+                "expected_sharpness_alpha": level.alpha,
+                "expected_sharpness_alpha_stderr": level.alpha_stderr,
+                "expected_sharpness_kl": level.kl,
+                "expected_sharpness_kl_stderr": level.kl_stderr,
+            }
+        else:
+            notes.append(f"expected_sharpness_kl: the curve does not cross {LEVEL}")
+        # one bound a point: each may fail with probability delta / points, all with delta at most
+        values["pac_bayes_bound"] = min(
+            pac_bayes_bound(loss, point.value, kl(weights, point.alpha), images, delta / len(rows))
+            for point in curve.points
+        )
+    record = assemble(loaded, options.to_json(), values, notes, began)
+    record["expected_sharpness"] = {
+        "folded": loaded.subject.is_folded,
+        "parameters": len(weights),
+        "images": images,
+        "loss": loss,
+        "delta": delta,
+        "level": LEVEL,
+        "batching": batching.to_json(),
+        "stopped": curve.stopped,
+        "forward_evaluations": objective.spent.forward,
+        "curve": rows,
+    }
+    return record, curve
+
+
+def _expected_row(
+    point: Point, weights: torch.Tensor, loss: float, images: int, delta: float
+) -> Json:
+    """One point of the curve; null for what overflowed."""
+    found = kl(weights, point.alpha) if point.alpha > 0 else math.inf
+    bound = pac_bayes_bound(loss, point.value, found, images, delta)
+    return {
+        "alpha": point.alpha,
+        "value": finite(point.value),
+        "stderr": finite(point.stderr),
+        "draws": point.draws,
+        "paired": point.paired,
+        "error_rise": point.error_rise,
+        "kl": finite(found),
+        "kl_without_half": finite(2 * found),
+        "bound": finite(bound),
+    }

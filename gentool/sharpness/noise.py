@@ -1,0 +1,86 @@
+"""Losses of noisy networks, each on a mini-batch of its own: fresh draws, evaluated together.
+
+One sample is a mini-batch B and a draw z ~ N(0, I): d = L_B(f_{w + ν}) − L_B(f_w) with ν = scale z.
+A fresh draw for every mini-batch costs 8 to 33 times less for the same standard error than one draw
+over the whole set, and both are unbiased. The same mini-batches and draws serve every scale that is
+asked for (common random numbers), so that curves are smooth.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+from torch.nn.functional import cross_entropy
+
+from gentool.sharpness.objective import Objective
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Some mini-batches with a standard normal draw each, and the losses of w on them."""
+
+    images: Tensor  # (k, b, C, H, W)
+    labels: Tensor  # (k, b)
+    z: Tensor  # (k, P)
+    before: Tensor  # (k,), L_B(f_w), float64
+    errors_before: Tensor  # (k,)
+
+
+class Noise:
+    """A stream of draws for one network and set; the seed fixes them all."""
+
+    def __init__(self, objective: Objective, seed: int) -> None:
+        self.objective = objective
+        self.generator = torch.Generator().manual_seed(seed)
+        self.batch = min(BATCH, len(objective))
+        self.together = max(1, min(16, self._fit()))
+
+    def draw(self) -> Draws:
+        """The next draws, `together` of them: mini-batches with replacement, z ~ N(0, I)."""
+        w = self.objective.subject.weights
+        shape = (self.together, self.batch)
+        chosen = torch.randint(len(self.objective), shape, generator=self.generator).to(w.device)
+        images, labels = self.objective.examples.batch(chosen.flatten(), w.dtype)
+        images, labels = images.unflatten(0, shape), labels.unflatten(0, shape)
+        z = torch.randn(self.together, len(w), generator=self.generator, dtype=w.dtype)
+        same = w.expand(self.together, -1)
+        before, errors = self._evaluate(same, images, labels)
+        return Draws(images, labels, z.to(w.device), before, errors)
+
+    def rises(self, draws: Draws, scale: Tensor, sign: float = 1.0) -> tuple[Tensor, Tensor]:
+        """d of each draw, shape (k,) in float64, and the rise of the error; `scale` is (P,)."""
+        points = self.objective.subject.weights + sign * scale * draws.z
+        losses, errors = self._evaluate(points, draws.images, draws.labels)
+        return losses - draws.before, errors - draws.errors_before
+
+    def _fit(self) -> int:
+        """Draws that a quarter of the memory holds."""
+        subject = self.objective.subject
+        numbers = 6 * subject.weights.numel() + 3 * self.batch * subject.activations
+        return self.objective.memory // (numbers * self.objective.dtype.itemsize)
+
+    def _evaluate(self, points: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean loss and error of each network on its own mini-batch, both (k,)."""
+        subject = self.objective.subject
+        self.objective.watch()
+        self.objective.spent.forward += labels.numel()
+
+        def one(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            logits = functional_call(subject.module, weights, (x,))
+            loss = cross_entropy(logits, y, reduction="none").double().mean()
+            return loss, (logits.argmax(dim=1) != y).double().mean()
+
+        named = subject.named(points)
+        with torch.inference_mode():
+            if self.objective.batching == "vmap":
+                losses, errors = vmap(one)(named, images, labels)
+            else:
+                found = [
+                    one({name: tensor[k] for name, tensor in named.items()}, images[k], labels[k])
+                    for k in range(len(points))
+                ]
+                losses, errors = (torch.stack(column) for column in zip(*found, strict=True))
+        return losses.clone().cpu(), errors.clone().cpu()

@@ -1,0 +1,187 @@
+"""The mean training loss at many points of the parameter space at once, and its gradient.
+
+Points are rows of a (k, P) tensor. Where kernels are too small to fill the machine, all k networks
+run together under `vmap`; where they are large (convolutions on a CPU), one after the other. Either
+way both the points and the images go through in chunks, so that memory is bounded whatever the
+network. Losses are summed in float64.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+from torch.nn.functional import cross_entropy
+
+from gentool.sharpness.subject import Subject
+from gentool.training_set import Examples
+
+GRADIENT_COST = 3  # forward passes that one gradient costs, about
+CPU_MEMORY = 2**28  # bytes for points and activations; a constant, so that runs repeat to the bit
+VMAP_GAIN = 1.1  # how much faster vmap has to be than a loop to be taken
+
+Goal = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From logits (n, classes), labels (n,) and a candidate's own parameter to one number an image."""
+
+
+@dataclass
+class Spent:
+    """What a search has cost: images through the network, forward only and with a gradient."""
+
+    forward: int = 0
+    gradient: int = 0
+    seconds: float = 0.0
+
+    def units(self, examples: int) -> float:
+        """In units of one forward pass over a set of so many examples."""
+        return (self.forward + GRADIENT_COST * self.gradient) / examples
+
+
+def training_loss(logits: Tensor, labels: Tensor, temperature: Tensor) -> Tensor:
+    """Cross-entropy of each image, of the logits divided by a temperature (1: the loss itself)."""
+    return cross_entropy(logits / temperature, labels, reduction="none")
+
+
+def towards_class(logits: Tensor, labels: Tensor, direction: Tensor) -> Tensor:
+    """The logits along a direction of shape (classes,), the unit vector of a class for one."""
+    return logits @ direction.to(logits.dtype)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """L(w + ν) over a set of examples, for many ν at once.
+
+    `watch` is called before every chunk of work, and may raise to stop it.
+    """
+
+    subject: Subject
+    examples: Examples
+    weights: Tensor | None = None  # (n,) what each image counts for; None: all the same
+    batching: str = "vmap"
+    memory: int = CPU_MEMORY
+    spent: Spent = field(default_factory=Spent)
+    watch: Callable[[], None] = lambda: None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.subject.weights.dtype
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def part(self, indices: Tensor, weights: Tensor | None = None) -> "Objective":
+        """The loss over some of the examples, its cost counted together with the whole's."""
+        chosen = replace(
+            self.examples,
+            images=self.examples.images[indices],
+            labels=self.examples.labels[indices],
+        )
+        return replace(self, examples=chosen, weights=weights)
+
+    def image_losses(self, point: Tensor) -> Tensor:
+        """The loss of each image at one point, shape (n,)."""
+        self.spent.forward += len(self)
+        one = torch.ones(1, dtype=self.dtype, device=point.device)
+        with torch.inference_mode(), self._timed():
+            found = [
+                self._each(point[None], images, labels, training_loss, one)[0]
+                for images, labels, _ in self._batches(1)
+            ]
+        return torch.cat(found).clone()
+
+    def losses(self, points: Tensor) -> Tensor:
+        """L at points of shape (k, P): shape (k,), float64."""
+        self.spent.forward += len(points) * len(self)
+        with torch.inference_mode(), self._timed():
+            chunks = [self._losses(chunk) for chunk in points.split(self.candidates)]
+        return torch.cat(chunks).clone()
+
+    def gradients(
+        self, points: Tensor, goal: Goal = training_loss, parameters: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The mean of a goal at points of shape (k, P), shape (k,), and its gradients, (k, P).
+
+        `parameters` holds what the goal is told of each candidate, (k, ...); 1 for the loss itself.
+        """
+        self.spent.gradient += len(points) * len(self)
+        if parameters is None:
+            parameters = torch.ones(len(points), dtype=self.dtype, device=points.device)
+        found = []
+        with self._timed():
+            pairs = zip(
+                points.split(self.candidates), parameters.split(self.candidates), strict=True
+            )
+            for chunk, parameter in pairs:
+                found.append(self._gradients(chunk, goal, parameter))
+        values, gradients = zip(*found, strict=True)
+        return torch.cat(values), torch.cat(gradients)
+
+    @property
+    def candidates(self) -> int:
+        """Points that are evaluated together: all in a quarter of the memory, 1 in a loop."""
+        if self.batching == "loop":
+            return 1
+        weight = 4 * self.subject.weights.numel() + 32 * self.subject.activations
+        return max(1, self.memory // 2 // (weight * self.dtype.itemsize))
+
+    def images(self, candidates: int) -> int:
+        """Images that go through the network together, beside so many candidates."""
+        each = 3 * candidates * self.subject.activations * self.dtype.itemsize
+        return max(1, min(len(self), self.memory // 2 // each))
+
+    def _losses(self, points: Tensor) -> Tensor:
+        total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
+        ones = torch.ones(len(points), dtype=self.dtype, device=points.device)
+        for images, labels, weights in self._batches(len(points)):
+            each = self._each(points, images, labels, training_loss, ones)
+            total += (each.double() * weights).sum(dim=1)
+        return total
+
+    def _gradients(self, points: Tensor, goal: Goal, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
+        points = points.detach().requires_grad_()
+        gradients = torch.zeros_like(points, requires_grad=False)
+        for images, labels, weights in self._batches(len(points)):
+            with torch.enable_grad():
+                each = self._each(points, images, labels, goal, parameters)
+                weighted = (each * weights.to(each.dtype)).sum()
+                gradients += torch.autograd.grad(weighted, points)[0]
+            total += (each.detach().double() * weights).sum(dim=1)
+        return total, gradients
+
+    def _batches(self, candidates: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Images, labels, and the fraction of the mean that each image is (float64), in chunks."""
+        weights = self.weights
+        if weights is None:
+            weights = torch.ones(len(self), device=self.examples.labels.device)
+        fractions = weights.double() / weights.double().sum()
+        size = self.images(candidates)
+        chunks = zip(self.examples.batches(size, self.dtype), fractions.split(size), strict=True)
+        for (images, labels), fraction in chunks:
+            self.watch()
+            yield images, labels, fraction
+
+    def _each(
+        self, points: Tensor, images: Tensor, labels: Tensor, goal: Goal, parameters: Tensor
+    ) -> Tensor:
+        """The goal of each candidate on each image, shape (k, n)."""
+        module, named = self.subject.module, self.subject.named(points)
+
+        def one(weights: dict[str, Tensor], parameter: Tensor) -> Tensor:
+            return goal(functional_call(module, weights, (images,)), labels, parameter)
+
+        if len(points) > 1:
+            return vmap(one)(named, parameters)
+        single = {name: tensor[0] for name, tensor in named.items()}
+        return one(single, parameters[0])[None]
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent.seconds += time.perf_counter() - began

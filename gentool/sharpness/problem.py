@@ -1,0 +1,143 @@
+"""A search under way: the loss to raise, the box to stay in, the cost so far, the best point seen.
+
+Every search asks here for losses and gradients over the whole set, so that none of them can lose
+the best point that it saw, and all are charged in the same units.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gentool.sharpness.box import Box
+from gentool.sharpness.objective import GRADIENT_COST, Objective
+
+
+class OutOfTimeError(Exception):
+    """The time that the search was given is over; what it found stands."""
+
+
+@dataclass
+class Start:
+    """One row of the table of starts: where a candidate came from and how high it got.
+
+    `images` says over how many images the rise was seen: a screened-out start saw a part only.
+    """
+
+    name: str
+    rise: float
+    images: int
+
+
+@dataclass
+class Problem:
+    """Raise the loss of `objective` within `box`; `loss_before` is L(w).
+
+    `units` is what the search may cost, in forward passes over the whole set; `deadline` when it
+    has to stop, as time.monotonic(). `show` is told of progress.
+    """
+
+    objective: Objective
+    box: Box
+    loss_before: float
+    generator: torch.Generator
+    units: float = math.inf
+    expected_units: float = 0.0  # what the search reckons it will cost, for the progress bar
+    deadline: float = math.inf
+    show: Callable[["Problem"], None] = lambda problem: None
+    best_loss: float = -math.inf
+    best_point: Tensor | None = None
+    promising: Tensor | None = None  # signs of the best corner on a part, before any on the whole
+    overflowed: bool = False
+    starts: list[Start] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self.objective, "watch", self.watch)
+
+    @property
+    def rise(self) -> float:
+        """The best rise seen over the whole set, 0 where none was better than staying."""
+        return max(0.0, self.best_loss - self.loss_before)
+
+    @property
+    def units_spent(self) -> float:
+        return self.objective.spent.units(len(self.objective))
+
+    @property
+    def fraction_done(self) -> float:
+        """How much of the work is done, about: of the units allowed, or of those expected."""
+        allowed = self.units if math.isfinite(self.units) else self.expected_units
+        return min(1.0, self.units_spent / allowed) if allowed else 0.0
+
+    def affords(self, units: float) -> bool:
+        """Whether so many units more stay within what the search may cost."""
+        return self.units_spent + units <= self.units + 1e-9
+
+    @property
+    def affords_gradient(self) -> bool:
+        return self.affords(GRADIENT_COST)
+
+    def watch(self) -> None:
+        """Called before every chunk of work: show progress, stop when the time is over."""
+        self.show(self)
+        if time.monotonic() > self.deadline:
+            raise OutOfTimeError
+
+    def losses(self, points: Tensor) -> Tensor:
+        """Losses over the whole set at points of shape (k, P), remembered if they are the best."""
+        return self._offer(points, self.objective.losses(points))
+
+    def gradients(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses and gradients over the whole set, the losses remembered."""
+        losses, gradients = self.objective.gradients(points)
+        return self._offer(points, losses), gradients
+
+    def ranked(self, losses: Tensor) -> Tensor:
+        """Losses with those that overflowed last: no number can be reported of them."""
+        finite = losses.isfinite()
+        self.overflowed |= not bool(finite.all())
+        return torch.where(finite, losses, -torch.inf)
+
+    def random_signs(self, count: int) -> Tensor:
+        """Random corners, bool of shape (count, P)."""
+        shape = (count, len(self.box.center))
+        return torch.randint(2, shape, generator=self.generator).bool().to(self.box.low.device)
+
+    @cached_property
+    def hardest_first(self) -> Tensor:
+        """The images by their loss at w, the highest first, as indices, shape (m,)."""
+        losses = self.objective.image_losses(self.middle)
+        return losses.argsort(descending=True, stable=True)
+
+    @property
+    def middle(self) -> Tensor:
+        """w itself, in the precision of the search."""
+        return self.box.low / 2 + self.box.high / 2
+
+    def sample(self, images: int) -> Objective:
+        """An estimate of the loss from so many of the images: half of them the hardest at w.
+
+        A small perturbation raises the loss of the hardest images and of few others, so a plain
+        sample would be blind to what the search is for. The other half is drawn at random and
+        weighted up for all the rest, which keeps the estimate unbiased.
+        """
+        whole = len(self.objective)
+        if images >= whole:
+            return self.objective
+        hard, others = self.hardest_first.tensor_split([images // 2])
+        order = torch.randperm(len(others), generator=self.generator)[: images - len(hard)]
+        drawn = others[order.to(others.device)]
+        weights = torch.ones(images, dtype=torch.float64, device=others.device)
+        weights[len(hard) :] = len(others) / len(drawn)
+        return self.objective.part(torch.cat([hard, drawn]), weights)
+
+    def _offer(self, points: Tensor, losses: Tensor) -> Tensor:
+        losses = self.ranked(losses)
+        i = int(losses.argmax())
+        if losses[i] > self.best_loss:
+            self.best_loss, self.best_point = float(losses[i]), points[i].detach().clone()
+        return losses

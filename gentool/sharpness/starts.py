@@ -1,0 +1,104 @@
+"""Where the search begins: corners of the box that are likely to lie in different basins.
+
+At zero training error the gradient at w itself is tiny and tells of the few hardest images alone.
+What decides the quality of the search is the basin, and there is one or more a class:
+perturbations that make the network say that class to most images.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from gentool.sharpness.box import box
+from gentool.sharpness.objective import Objective, towards_class, training_loss
+from gentool.sharpness.problem import Problem
+
+SOFT = 10.0  # temperature of the softened loss
+MINIBATCH = 64
+WIDER = (2.0, 4.0, 8.0)  # how many times as wide the boxes are in which the continued starts begin
+WIDER_STEPS = 3
+CHEAP = 2**24  # numbers that all layers put out in a pass: more starts and finalists, shaking
+ASCENT_STEP = 0.25  # of each radius
+ASCENT_STEPS = 8
+
+
+def is_cheap(objective: Objective) -> bool:
+    """Whether a pass over the whole set costs so little that the search takes more of them."""
+    return len(objective) * objective.subject.activations <= CHEAP
+
+
+def default_restarts(objective: Objective) -> int:
+    """How many starts there are unless told: one a class (ten at most), ten others.
+
+    Twenty random corners more where a pass over the set is cheap.
+    """
+    return min(objective.subject.classes, 10) + 10 + (20 if is_cheap(objective) else 0)
+
+
+def starts(problem: Problem, part: Objective, restarts: int) -> tuple[list[str], Tensor]:
+    """Names and signs, bool of shape (restarts, P), of the corners to begin with.
+
+    The softened one and the ascent come first, then those continued from wider boxes, those of the
+    classes, and those of minibatches; random corners fill up.
+    """
+    names, signs = [], []
+    for name, corner in _all(problem, part):
+        if len(names) == restarts:
+            break
+        names.append(name)
+        signs.append(corner)
+    return names, torch.stack(signs)
+
+
+def corner_of_gradient(gradient: Tensor, otherwise: Tensor) -> Tensor:
+    """The corner that a gradient points to; a coordinate without a gradient stays as it was."""
+    return torch.where(gradient == 0, otherwise, gradient > 0)
+
+
+def _all(problem: Problem, part: Objective) -> Iterator[tuple[str, Tensor]]:
+    """Starts without end, cheapest to leave out last."""
+    w = problem.middle
+    anywhere = problem.random_signs(1)[0]
+    soft = torch.tensor([SOFT], dtype=part.dtype, device=w.device)
+    _, gradient = part.gradients(w[None], training_loss, soft)
+    softened = corner_of_gradient(gradient[0], anywhere)
+    yield "softened", softened
+    yield "ascent", _ascended(problem, part, anywhere)
+    for factor in WIDER:
+        yield f"wider {factor:g}", _continued(problem, part, softened, factor)
+    directions = torch.eye(part.subject.classes, dtype=part.dtype, device=w.device)
+    for c in torch.randperm(len(directions), generator=problem.generator)[:10].tolist():
+        _, gradient = part.gradients(w[None], towards_class, directions[c : c + 1])
+        yield f"class {c}", corner_of_gradient(gradient[0], anywhere)
+    for i in range(1, 5):
+        order = torch.randperm(len(part), generator=problem.generator)[:MINIBATCH]
+        _, gradient = part.part(order.to(w.device)).gradients(w[None])
+        yield f"minibatch {i}", corner_of_gradient(gradient[0], anywhere)
+    for i in count(1):
+        yield f"random {i}", problem.random_signs(1)[0]
+
+
+def _ascended(problem: Problem, part: Objective, otherwise: Tensor) -> Tensor:
+    """The corner on whose side some short steps of gradient ascent from w end."""
+    w = point = problem.middle
+    step = ASCENT_STEP * (problem.box.high - problem.box.low) / 2
+    for _ in range(ASCENT_STEPS):
+        loss, gradient = part.gradients(point[None])
+        if not bool(loss.isfinite().all()):
+            break
+        point = problem.box.project(point + step * gradient[0].sign())
+    return corner_of_gradient(point - w, otherwise)
+
+
+def _continued(problem: Problem, part: Objective, signs: Tensor, factor: float) -> Tensor:
+    """Where vertex iteration in a box `factor` times as wide ends: its basin, seen from afar."""
+    within = problem.box
+    wide = box(within.center, factor * within.alpha, part.dtype, within.offset)
+    for _ in range(WIDER_STEPS):
+        loss, gradient = part.gradients(wide.corner(signs)[None])
+        if not bool(loss.isfinite().all()):
+            break
+        signs = corner_of_gradient(gradient[0], signs)
+    return signs

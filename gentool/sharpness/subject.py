@@ -1,0 +1,107 @@
+"""What sharpness perturbs: the parameters of a network as one vector, biases included.
+
+By default these are the parameters of the canonical network, batch norm folded in; the same
+function with other parameters has another box around it, and so another sharpness.
+"""
+
+import copy
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from gentool.network import canonical
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network in float64 and in evaluation mode, to be perturbed around its parameters.
+
+    `module` maps images of shape (n, *input_shape) to logits (n, classes); it is never changed.
+    """
+
+    module: nn.Module
+    input_shape: Shape
+    is_folded: bool
+
+    @cached_property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.module.named_parameters()]
+
+    @cached_property
+    def shapes(self) -> list[torch.Size]:
+        return [parameter.shape for parameter in self.module.parameters()]
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        return [shape.numel() for shape in self.shapes]
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """w: all parameters as one vector, shape (P,), float64."""
+        with torch.inference_mode(False):  # whoever asks first must not decide what it is good for
+            return torch.cat([p.detach().flatten() for p in self.module.parameters()])
+
+    @cached_property
+    def activations(self) -> int:
+        """Numbers that the layers put out for one image, its own pixels included."""
+        counts = [torch.Size(self.input_shape).numel()]
+        leaves = [m for m in self.module.modules() if not list(m.children())]
+        hooks = [
+            leaf.register_forward_hook(lambda _m, _i, output: counts.append(output.numel()))
+            for leaf in leaves
+        ]
+        try:
+            self.logits(torch.zeros(1, *self.input_shape))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return sum(counts)
+
+    @cached_property
+    def classes(self) -> int:
+        return self.logits(torch.zeros(1, *self.input_shape)).shape[1]
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The unperturbed network's logits."""
+        with torch.inference_mode():
+            return self.module(images.to(self.weights))
+
+    def named(self, vectors: Tensor) -> dict[str, Tensor]:
+        """Parameters by name, views of vectors of shape (..., P)."""
+        parts = vectors.split(self.sizes, dim=-1)
+        return {
+            name: part.unflatten(-1, shape)
+            for name, part, shape in zip(self.names, parts, self.shapes, strict=True)
+        }
+
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float64) -> "Subject":
+        """A copy on a device, in a precision."""
+        module = copy.deepcopy(self.module).to(device, dtype)
+        return Subject(module, self.input_shape, self.is_folded)
+
+
+def subject(model: nn.Module, input_shape: Shape, *, fold_batch_norm: bool = True) -> Subject:
+    """The network to perturb; `model` is left as it is.
+
+    With `fold_batch_norm` the canonical network; without it the model's own parameters, with batch
+    norm and dropout in evaluation mode and the running statistics left as they are.
+
+    Raises GentoolError where the model has no canonical network.
+    """
+    if fold_batch_norm:
+        layers = canonical(model, input_shape).layers
+        module = nn.Sequential(
+            OrderedDict(
+                (layer.name.replace(".", "_"), copy.deepcopy(layer.module)) for layer in layers
+            )
+        )
+    else:
+        module = copy.deepcopy(model).to("cpu", torch.float64).eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return Subject(module, tuple(input_shape), fold_batch_norm)

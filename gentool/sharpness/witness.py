@@ -1,0 +1,184 @@
+"""The worst point on disk: as a checkpoint that any command reads, and as a small witness.
+
+A witness is w + ν told relative to a checkpoint: one bit a parameter for the side of the box, and
+the parameters that are not on a face by their values. With it a stranger can check a reported
+sharpness by one pass over the data, without repeating the search.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy
+import safetensors
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from gentool import checkpoint as checkpoints
+from gentool.checkpoint import Checkpoint
+from gentool.errors import GentoolError
+from gentool.files import write_whole
+from gentool.models import build
+from gentool.recipe import Outcome
+from gentool.sharpness.box import Box, box
+from gentool.sharpness.evaluation import evaluate
+from gentool.sharpness.subject import Subject
+from gentool.training_set import Examples, TrainingSet
+
+FORMAT = 1
+KEY = "gentool-witness"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a witness says: the point of which network and box, and the rise there."""
+
+    checkpoint: str  # SHA-256 of the file
+    alpha: float
+    folded: bool
+    precision: str
+    parameters: int
+    loss_before: float
+    rise: float
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A claim with the point that proves it."""
+
+    claim: Claim
+    signs: Tensor  # (⌈P/8⌉,), uint8: bits, 1 where the point is on the upper face
+    inner: Tensor  # (n,), int64: parameters on neither face
+    values: Tensor  # (n,): theirs
+
+    def point(self, subject: Subject) -> Tensor:
+        """w + ν, shape (P,); GentoolError where it does not fit the network."""
+        if len(subject.weights) != self.claim.parameters:
+            raise GentoolError(
+                f"the witness is of {self.claim.parameters} parameters, the network has "
+                f"{len(subject.weights)}"
+            )
+        within = _box(subject, self.claim)
+        bits = numpy.unpackbits(self.signs.numpy(), count=self.claim.parameters)
+        point = within.corner(torch.from_numpy(bits).bool())
+        point[self.inner] = self.values.to(point.dtype)
+        return point
+
+
+def witness(claim: Claim, subject: Subject, point: Tensor) -> Witness:
+    """The witness of a point in the box of a claim."""
+    within = _box(subject, claim)
+    point = point.to("cpu", within.low.dtype)
+    inner = ((point != within.low) & (point != within.high)).nonzero().flatten()
+    bits = numpy.packbits((point == within.high).numpy())
+    return Witness(claim, torch.from_numpy(bits), inner, point[inner])
+
+
+def write(path: Path, made: Witness) -> None:
+    """Write a witness, whole or not at all."""
+    tensors = {"signs": made.signs, "inner": made.inner, "values": made.values}
+    about = {"format": FORMAT, **asdict(made.claim)}
+    write_whole(path, save(tensors, {KEY: json.dumps(about, allow_nan=False)}))
+
+
+def read(path: Path) -> Witness:
+    """Read a witness; GentoolError, naming the file, where it is missing, damaged or none."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})[KEY])
+            tensors = [file.get_tensor(name) for name in ("signs", "inner", "values")]
+        if about.pop("format") != FORMAT:
+            raise GentoolError(f"{path} has a format that is not known here; update gentool")
+        made = Witness(Claim(**about), *tensors)
+        _check(made)
+    except FileNotFoundError:
+        raise GentoolError(f"{path} does not exist") from None
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise GentoolError(
+            f"{path} is no witness; gentool sharpness --save-perturbation writes them"
+        ) from error
+    return made
+
+
+def _check(made: Witness) -> None:
+    """Raise ValueError for tensors that belong to no claim."""
+    size = made.claim.parameters
+    inner = made.inner
+    if made.signs.dtype != torch.uint8 or made.signs.shape != (-(-size // 8),):
+        raise ValueError("signs")
+    if inner.dtype != torch.int64 or inner.dim() != 1 or made.values.shape != inner.shape:
+        raise ValueError("inner")
+    if len(inner) and not 0 <= int(inner.min()) <= int(inner.max()) < size:
+        raise ValueError("inner")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verifying found: the rise recomputed here, and whether the point is in the box."""
+
+    rise: float
+    loss_before: float
+    is_inside: bool
+    claim: Claim
+
+    @property
+    def holds(self) -> bool:
+        """Whether the point is in the box and the rise is the claimed one, to 1e-4 relative."""
+        scale = max(abs(self.claim.rise), 1e-9 * (1 + abs(self.claim.loss_before)))
+        return self.is_inside and abs(self.rise - self.claim.rise) <= 1e-4 * scale
+
+
+def verify(made: Witness, subject: Subject, examples: Examples) -> Verdict:
+    """Recompute a claim by one pass over the data at w and one at w + ν, both in float64."""
+    point = made.point(subject)
+    is_inside = _box(subject, made.claim).contains(point)
+    here = subject.to(examples.labels.device)
+    before = evaluate(here, examples, here.weights)
+    after = evaluate(here, examples, point.to(examples.labels.device))
+    return Verdict(after.loss - before.loss, before.loss, is_inside, made.claim)
+
+
+def _box(subject: Subject, claim: Claim) -> Box:
+    try:
+        return box(subject.weights, claim.alpha, getattr(torch, claim.precision))
+    except (ValueError, AttributeError) as error:
+        raise GentoolError(f"the witness claims a box that does not exist: {error}") from error
+
+
+def write_perturbed(
+    path: Path, original: Checkpoint, subject: Subject, sets: TrainingSet, point: Tensor
+) -> None:
+    """Write w + ν as a checkpoint, its outcome judged anew.
+
+    Where batch norm was folded in, the recipe says that there is none: the folded weights are those
+    of the same architecture without it.
+    """
+    recipe = original.recipe
+    state = subject.named(point.detach().cpu())
+    if subject.is_folded:
+        recipe = replace(recipe, batch_norm=False)
+        names = [name for name, _ in build(recipe).named_parameters()]
+        state = dict(zip(names, state.values(), strict=True))
+    else:
+        state = {**original.tensors, **state}
+    outcome = _judged(original.outcome, subject, sets, point)
+    model = replace(original, recipe=recipe, tensors=state).model()
+    checkpoints.write(path, model, recipe, outcome)
+
+
+def _judged(old: Outcome, subject: Subject, sets: TrainingSet, point: Tensor) -> Outcome:
+    """The outcome of training, with losses and errors at another point."""
+    here = subject.to(sets.subset.labels.device)
+    train, test = (evaluate(here, part, point) for part in (sets.subset, sets.test))
+    confusion = evaluate(here, sets.confusion, point) if len(sets.confusion) else None
+    return replace(
+        old,
+        stop_rule_met=False,
+        train_loss=train.loss,
+        train_error=train.error,
+        confusion_loss=confusion.loss if confusion else None,
+        confusion_error=confusion.error if confusion else None,
+        test_loss=test.loss,
+        test_error=test.error,
+    )
