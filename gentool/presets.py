@@ -1,8 +1,9 @@
 """Presets: the training options that `--recipe` stands for, so that a name is enough. No torch.
 
-`paper` is the plain SGD of Neyshabur et al. `fast` fits all that the paper trains on: its learning
-rate is large enough to move the weights far, which is what lets norms tell random labels from true
-ones, and is halved when the loss stalls, so that large steps do not keep it from zero error.
+`paper` is the plain SGD of Neyshabur et al. `fast`, the default, is what fitted best where it was
+measured (quarter-width VGGs on 2,000 images, MLPs on MNIST). Its learning rate moves the weights
+far, which lets norms tell random labels from true ones (at 0.01 they hardly leave their initial
+values), and still fits random labels in fewer epochs than 0.05. It is halved where the loss stalls.
 """
 
 from collections.abc import Mapping
