@@ -4,7 +4,6 @@ Each goes on until the units of its problem are spent: one that arrives early st
 else, so that at one budget none is held back.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 
 import numpy
@@ -17,7 +16,6 @@ from gentool.sharpness.search import ENOUGH, multi_start
 from gentool.sharpness.starts import corner_of_gradient
 
 METHODS = Registry("search")
-Method = Callable[[Problem], None]
 
 SUBSPACE = 100  # dimensions of Keskar et al.'s random subspace
 KESKAR_ITERATIONS = 10

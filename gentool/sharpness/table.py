@@ -127,8 +127,3 @@ SHARPNESS_MEASURES = (
         JIANG,
     ),
 )
-
-
-def definition(name: str) -> Definition:
-    """The definition of a name. Raises KeyError for one that is not in the table."""
-    return {one.name: one for one in SHARPNESS_MEASURES}[name]
