@@ -106,7 +106,8 @@ def sharpness(
         ),
     ] = True,
     batching: Annotated[
-        str, typer.Option(help="auto, loop or vmap: candidates one by one or together.")
+        str,
+        typer.Option(help="auto, loop, vmap or stacked (MLPs): candidates one by one or together."),
     ] = "auto",
     save_perturbation: Annotated[
         Path | None,
@@ -163,8 +164,8 @@ def sharpness(
     if not checkpoints:
         raise UsageError("name one checkpoint or more, or --list")
     alphas = _alphas(alpha)
-    if batching not in ("auto", "loop", "vmap"):
-        raise UsageError(f"--batching is {batching!r}; it has to be auto, loop or vmap")
+    if batching not in ("auto", "loop", "vmap", "stacked"):
+        raise UsageError(f"--batching is {batching!r}; it has to be auto, loop, vmap or stacked")
     kind = "expected" if expected else "sharpness"
     jobs = jobs_for(checkpoints, output, kind, existing(force, skip_existing))
     _check_perturbation(save_perturbation, len(jobs), existing(force, skip_existing), expected)

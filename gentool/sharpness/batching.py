@@ -1,7 +1,7 @@
 """One by one or all together: which is faster for this network here, by a quick measurement.
 
-Kernels too small to fill the machine (MLPs, narrow networks on a GPU) gain from `vmap`; large
-convolutions on a CPU lose, for they become grouped convolutions.
+Kernels too small to fill the machine (MLPs, narrow networks on a GPU) gain from running together;
+large convolutions on a CPU lose, for they become grouped convolutions.
 """
 
 import time
@@ -9,12 +9,15 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from gentool.sharpness.objective import VMAP_GAIN, Objective, Spent
+from gentool.sharpness.objective import Objective, Spent
+from gentool.sharpness.together import ways_of
 
 CANDIDATES = 8
 IMAGES = 64
+MLP_IMAGES = 256  # they cost little, and what is gained depends on how many there are
 REPEATS = 5
 LONG = 0.5  # seconds after which two repetitions tell enough
+GAIN = 1.1  # how much faster than a loop another way has to be to be taken
 
 
 @dataclass(frozen=True)
@@ -26,28 +29,31 @@ class Batching:
     images: int | None = None
     loop_seconds: float | None = None
     vmap_seconds: float | None = None
+    stacked_seconds: float | None = None  # None for a network that is no MLP too
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 
-def choose(objective: Objective, candidates: int = CANDIDATES, images: int = IMAGES) -> Batching:
-    """Time a gradient of some candidates on some images both ways; vmap where it clearly gains."""
-    images = min(images, len(objective))
+def choose(
+    objective: Objective, candidates: int = CANDIDATES, images: int | None = None
+) -> Batching:
+    """Time a gradient of some candidates on some images each way; the fastest, or else a loop."""
+    images = min(images or (MLP_IMAGES if objective.subject.mlp else IMAGES), len(objective))
     trial = replace(objective, spent=Spent()).part(torch.arange(images))
     points = objective.subject.weights.expand(candidates, -1)
-    ways = {name: replace(trial, batching=name) for name in ("loop", "vmap")}
+    ways = {name: replace(trial, batching=name) for name in ways_of(objective.subject)}
     seconds = dict.fromkeys(ways, float("inf"))
     began = time.perf_counter()
-    for i in range(REPEATS):  # in turn, so that what else the machine does hits both alike
+    for i in range(REPEATS):  # in turn, so that what else the machine does hits all alike
         for name, way in ways.items():
             seconds[name] = min(seconds[name], _seconds(way, points))
         if i > 0 and time.perf_counter() - began > LONG:
             break
-    chosen = "vmap" if VMAP_GAIN * seconds["vmap"] < seconds["loop"] else "loop"
-    return Batching(
-        chosen, candidates, images, round(seconds["loop"], 6), round(seconds["vmap"], 6)
-    )
+    fastest = min(seconds, key=seconds.get)
+    chosen = fastest if GAIN * seconds[fastest] < seconds["loop"] else "loop"
+    measured = {f"{name}_seconds": round(took, 6) for name, took in seconds.items()}
+    return Batching(chosen, candidates, images, **measured)
 
 
 def _seconds(objective: Objective, points: torch.Tensor) -> float:

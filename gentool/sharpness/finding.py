@@ -30,6 +30,7 @@ from gentool.sharpness.problem import OutOfTimeError, Problem, Start
 from gentool.sharpness.protocols import m_sharpness
 from gentool.sharpness.search import DEFAULT_STEPS, multi_start
 from gentool.sharpness.subject import Subject
+from gentool.sharpness.together import ways_of
 from gentool.training_set import Examples
 
 FEW_PARAMETERS = 1024  # with which float64 costs nothing
@@ -160,6 +161,8 @@ class Finder:
             examples = self.examples.normalised() if dtype is torch.float32 else self.examples
             objective = Objective(self.subject.to(device, dtype), examples, memory=_memory(device))
             asked = self.options.batching
+            if asked not in ("auto", *ways_of(self.subject)):
+                raise GentoolError(f"--batching {asked} is for MLPs; take auto, loop or vmap")
             batching = choose(objective) if asked == "auto" else Batching(asked)
             self._prepared[dtype] = replace(objective, batching=batching.chosen), batching
         objective, batching = self._prepared[dtype]

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
-from torch.nn.functional import cross_entropy
 
-from gentool.sharpness.objective import Objective
+from gentool.sharpness.objective import Objective, training_loss
+from gentool.sharpness.together import logits_at
 
 BATCH = 64
 
@@ -68,19 +67,10 @@ class Noise:
         self.objective.watch()
         self.objective.spent.forward += labels.numel()
 
-        def one(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-            logits = functional_call(subject.module, weights, (x,))
-            loss = cross_entropy(logits, y, reduction="none").double().mean()
-            return loss, (logits.argmax(dim=1) != y).double().mean()
-
-        named = subject.named(points)
         with torch.inference_mode():
-            if self.objective.batching == "vmap":
-                losses, errors = vmap(one)(named, images, labels)
-            else:
-                found = [
-                    one({name: tensor[k] for name, tensor in named.items()}, images[k], labels[k])
-                    for k in range(len(points))
-                ]
-                losses, errors = (torch.stack(column) for column in zip(*found, strict=True))
+            logits = logits_at(subject, points, images, self.objective.batching)
+            one = torch.ones((), dtype=logits.dtype, device=logits.device)
+            each = training_loss(logits.flatten(0, 1), labels.flatten(), one)
+            losses = each.double().unflatten(0, labels.shape).mean(dim=1)
+            errors = (logits.argmax(dim=2) != labels).double().mean(dim=1)
         return losses.clone().cpu(), errors.clone().cpu()

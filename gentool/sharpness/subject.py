@@ -12,7 +12,9 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from gentool.errors import GentoolError
 from gentool.network import canonical
+from gentool.tracing import steps_of
 
 Shape = tuple[int, int, int]
 
@@ -65,6 +67,24 @@ class Subject:
     @cached_property
     def classes(self) -> int:
         return self.logits(torch.zeros(1, *self.input_shape)).shape[1]
+
+    @cached_property
+    def mlp(self) -> list[tuple[str, bool]] | None:
+        """The names of an MLP's linear layers, and whether a ReLU follows; None for any other."""
+        try:
+            (_, first), *steps = steps_of(self.module)
+        except GentoolError:
+            return None
+        layers: list[tuple[str, bool]] = []
+        for name, module in steps:
+            if type(module) is nn.Linear and f"{name}.weight" in self.names:
+                layers.append((name, False))
+            elif type(module) is nn.ReLU and layers:
+                layers[-1] = (layers[-1][0], True)
+            else:  # anything else, or weights that two layers share
+                return None
+        is_plain = type(first) is nn.Flatten and (first.start_dim, first.end_dim) == (1, -1)
+        return layers if is_plain and layers else None
 
     def logits(self, images: Tensor) -> Tensor:
         """The unperturbed network's logits."""
