@@ -8,6 +8,7 @@ from sharpness_helpers import examples, find, linear_case, mlp_case
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from gentool.sharpness import methods
 from gentool.sharpness.box import box
 from gentool.sharpness.finding import Finder, SearchOptions
 from gentool.sharpness.subject import subject
@@ -157,6 +158,17 @@ def test_chunks_and_batching_do_not_change_the_losses():
         assert torch.allclose(again[0], losses, rtol=1e-6)
         assert torch.allclose(again[1], gradients, rtol=1e-4, atol=1e-7)
         assert torch.allclose(other.losses(points), losses, rtol=1e-6)
+
+
+def test_a_subspace_drawn_in_blocks_is_one_basis(monkeypatch):
+    """Its rows have norm 1, and coordinates of a gradient are the transpose of a point's."""
+    monkeypatch.setattr(methods, "ROWS", 7)
+    subspace = methods.Subspace(3, 30, 4, torch.device("cpu"))
+    basis = torch.stack([subspace.point(axis) for axis in torch.eye(4, dtype=torch.float64)], dim=1)
+    assert torch.allclose(basis.norm(dim=1), torch.ones(30, dtype=torch.float64))
+    gradient = torch.linspace(-1, 1, 30, dtype=torch.float64)
+    assert torch.allclose(subspace.coordinates(gradient), basis.T @ gradient, rtol=1e-5)
+    assert len(basis.unique(dim=0)) == 30
 
 
 def test_a_sample_estimates_the_loss_without_bias():

@@ -105,7 +105,8 @@ class Problem:
     def random_signs(self, count: int) -> Tensor:
         """Random corners, bool of shape (count, P)."""
         shape = (count, len(self.box.center))
-        return torch.randint(2, shape, generator=self.generator).bool().to(self.box.low.device)
+        signs = torch.randint(2, shape, generator=self.generator, dtype=torch.bool)
+        return signs.to(self.box.low.device)
 
     @cached_property
     def hardest_first(self) -> Tensor:
