@@ -159,6 +159,8 @@ class Finder:
         if dtype not in self._prepared:
             device = self.examples.labels.device
             examples = self.examples.normalised() if dtype is torch.float32 else self.examples
+            if not self.subject.mlp:
+                examples = examples.channels_last()
             objective = Objective(self.subject.to(device, dtype), examples, memory=_memory(device))
             asked = self.options.batching
             if asked not in ("auto", *ways_of(self.subject)):

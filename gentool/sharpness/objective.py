@@ -21,6 +21,7 @@ from gentool.training_set import Examples
 
 GRADIENT_COST = 3  # forward passes that one gradient costs, about
 CPU_MEMORY = 2**28  # bytes for points and activations; a constant, so that runs repeat to the bit
+CACHED_IMAGES = 256  # the fewest that are worth a chunk of their own, as measured
 
 Goal = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From logits (n, classes), labels (n,) and a candidate's own parameter to one number an image."""
@@ -133,9 +134,15 @@ class Objective:
         return max(1, self.memory // 2 // (weight * self.dtype.itemsize))
 
     def images(self, candidates: int) -> int:
-        """Images that go through the network together, beside so many candidates."""
-        each = 3 * candidates * self.subject.activations * self.dtype.itemsize
-        return max(1, min(len(self), self.memory // 2 // each))
+        """Images that go through the network together, beside so many candidates.
+
+        Stacked on a CPU, as many as keep near its cache what is read as often as the weights are.
+        """
+        activations, weights = self.subject.activations, self.subject.weights
+        fitting = self.memory // 2 // (3 * candidates * activations * self.dtype.itemsize)
+        if self.batching == "stacked" and weights.device.type == "cpu":
+            fitting = min(fitting, max(CACHED_IMAGES, 6 * len(weights) // activations))
+        return max(1, min(len(self), fitting))
 
     def _losses(self, points: Tensor) -> Tensor:
         total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
