@@ -30,6 +30,7 @@ class Family:
     """Networks alike in all that a study does not vary, named by what sets them apart."""
 
     name: str
+    settings: Json
     networks: list[Record]
 
 
@@ -70,20 +71,31 @@ def families(networks: list[Record], study: Study) -> list[Family]:
             continue  # a VGG has no hidden units
         grouped[frozen(settings(network, study.varies))].append(network)
     found = [group for group in grouped.values() if study.is_about(group)]
-    names = _names([settings(group[0], study.varies) for group in found])
-    return [Family(name, group) for name, group in zip(names, found, strict=True)]
+    shared = [settings(group[0], study.varies) for group in found]
+    return [Family(*parts) for parts in zip(_names(shared), shared, found, strict=True)]
 
 
-def frozen(values: Json) -> str:
+def frozen(values: Json | list[object]) -> str:
     """The values as one string, to compare and group by."""
     return json.dumps(values, sort_keys=True)
 
 
 def _names(found: list[Json]) -> list[str]:
-    """Each one's settings that are not the same in all, in words; empty where there is one."""
-    keys = dict.fromkeys(key for one in found for key in one)
-    differing = [key for key in keys if len({frozen({key: one.get(key)}) for one in found}) > 1]
-    return [", ".join(f"{key} {str(one.get(key))[:24]}" for key in differing) for one in found]
+    """The settings that tell the families apart, as few as it takes; empty where there is one."""
+    chosen: list[str] = []
+    for key in dict.fromkeys(key for one in found for key in one):
+        if _told_apart(found, [*chosen, key]) > _told_apart(found, chosen):
+            chosen.append(key)
+    return [", ".join(_words(key, one.get(key)) for key in chosen) for one in found]
+
+
+def _told_apart(found: list[Json], keys: list[str]) -> int:
+    return len({frozen([one.get(key) for key in keys]) for one in found})
+
+
+def _words(key: str, value: object) -> str:
+    text = str(value)[:24]
+    return text if key in ("model", "data") else f"{key} {text}"
 
 
 def _values(networks: list[Record], key: str) -> set[object]:

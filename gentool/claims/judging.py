@@ -6,12 +6,20 @@ from dataclasses import asdict, dataclass, field
 from gentool.claims.confusion import has_fitted
 from gentool.claims.families import Family, families
 from gentool.claims.points import value_of
-from gentool.claims.registry import CLAIMS, Claim
+from gentool.claims.registry import CLAIMS, NORMS, Claim
 from gentool.claims.verdict import Missing, Outcome, Verdict
 from gentool.recipe import Json
 from gentool.records import Record, lookup
 
 NAMED = 3  # networks in a line for people; the others are counted
+
+# What the networks of one comparison must have been measured with alike: words and where it is.
+_SETTINGS = dict.fromkeys(NORMS, ("epsilon", lambda record: lookup(record, "margin.epsilon"))) | {
+    "sharpness": (
+        "alpha",
+        lambda record: (lookup(record, "sharpness.points") or [{}])[0].get("alpha"),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Row:
 
     claim: Claim
     key: str
-    family: str
+    family: Family | None  # None where there is none that the claim is about
     verdict: Verdict
     networks: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
@@ -44,7 +52,8 @@ class Row:
             "rule": self.claim.rule,
             "source": self.claim.source,
             "key": self.key,
-            "family": self.family,
+            "family": self.family and self.family.name,
+            "settings": self.family and self.family.settings,
             "verdict": self.verdict.outcome.value,
             "numbers": self.verdict.numbers,
             "evidence": self.verdict.evidence,
@@ -66,7 +75,7 @@ def _rows(claim: Claim, networks: list[Record]) -> list[Row]:
     found = families(networks, claim.study)
     if not found:
         needs = Verdict(Outcome.MISSING, f"needs {claim.study.needs}")
-        return [Row(claim, ", ".join(claim.keys), "", needs)]
+        return [Row(claim, ", ".join(claim.keys), None, needs)]
     return [_row(claim, key, family) for family in found for key in claim.keys]
 
 
@@ -80,11 +89,12 @@ def _row(claim: Claim, key: str, family: Family) -> Row:
         words = f"no {needed} ({_source(needed)})"
         networks = _keep(networks, lambda n, k=needed: value_of(n, k) is not None, words, left_out)
     try:
+        _check_settings(networks, key)
         verdict = claim.function(networks, key)
     except Missing as reason:
         short = [f"{len(left.networks)} with {left.reason}" for left in left_out]
         verdict = Verdict(Outcome.MISSING, "; ".join([str(reason), *short]))
-    return Row(claim, key, family.name, verdict, list(map(_name, networks)), left_out)
+    return Row(claim, key, family, verdict, list(map(_name, networks)), left_out)
 
 
 def _keep(
@@ -95,6 +105,15 @@ def _keep(
     if len(kept) < len(networks):
         left_out.append(LeftOut(words, [_name(n) for n in networks if not is_right(n)]))
     return kept
+
+
+def _check_settings(networks: list[Record], key: str) -> None:
+    """Raise Missing where a key was computed in several ways, whose values are no comparison."""
+    if key not in _SETTINGS:
+        return
+    words, setting = _SETTINGS[key]
+    if len(found := {setting(network) for network in networks} - {None}) > 1:
+        raise Missing(f"{key} has several values of {words}: {', '.join(map(str, sorted(found)))}")
 
 
 def _is_described(network: Record) -> bool:

@@ -53,4 +53,4 @@ def _said(row: Row) -> list[str]:
 def _by(row: Row) -> str:
     """What tells the rows of a claim apart: the measure, where it has several, and the family."""
     key = row.key if len(row.claim.keys) > 1 else ""
-    return ", ".join(filter(None, [key, row.family]))
+    return ", ".join(filter(None, [key, row.family and row.family.name]))
