@@ -100,7 +100,7 @@ def test_3b_compares_the_range_of_log_kl():
     key = "expected_sharpness_kl"
     verdict, numbers = said(labelled([5, 5.5], [6, 8], key), "3b", key)
     assert verdict == "holds"
-    assert numbers == "1 of 1 spreads larger: 2.00 random, 0.50 true (log10 KL)"
+    assert numbers == "log10 KL spreads by 2.00 random, 0.50 true"
     assert said(labelled([5, 7], [6, 6.1], key), "3b", key)[0] == "fails"
 
 

@@ -18,8 +18,8 @@ from gentool.records import Record, lookup
 def test_error_rises_with_confusion(networks: list[Record], key: str) -> Verdict:
     """The test error rises with the confusion set while the training error stays zero.
 
-    Fails where a network has a training error, on its subset or its confusion set, above zero.
-    Otherwise the test error rises with the size of the confusion set, none (0) included.
+    Holds where the test error rises with the size of the confusion set, none (0) included, and no
+    network has a training error, on its subset or its confusion set; fails where one has.
 
     Figure 3, left.
     """
@@ -35,7 +35,7 @@ def test_error_rises_with_confusion(networks: list[Record], key: str) -> Verdict
 def norms_rise_with_confusion(networks: list[Record], key: str) -> Verdict:
     """Every norm measure rises with the confusion set.
 
-    log10 of the measure rises with the size of the confusion set.
+    Holds where log10 of the measure rises with the size of the confusion set.
 
     Figure 3, middle.
     """
@@ -58,8 +58,7 @@ def sharpness_does_not_rise_with_confusion(networks: list[Record], key: str) -> 
 def kl_rises_with_confusion(networks: list[Record], key: str) -> Verdict:
     """The KL at expected sharpness 0.05 rises with the confusion set.
 
-    log10 of the KL rises with the size of the confusion set; pairs of sizes within two standard
-    errors of each other neither rise nor fall.
+    Holds where log10 of the KL rises with the size of the confusion set.
 
     Figure 3, right.
     """

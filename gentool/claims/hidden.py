@@ -21,9 +21,9 @@ WELL_PAST = 4  # times the fewest hidden units that fit
 def test_error_falls_past_fitting(networks: list[Record], key: str) -> Verdict:
     """The test error falls well past the 32 hidden units that fit the training set.
 
-    From the fewest hidden units of which every seed has zero training error (32 in the paper), the
-    test error falls with the width, and is lowest at four times as many or more; fails where
-    it is lowest before.
+    Holds where the test error, from the fewest hidden units of which every seed has zero training
+    error (32 in the paper), falls with the width and is lowest at four times as many or more; fails
+    where it is lowest before.
 
     Figure 4, left.
     """
@@ -42,8 +42,8 @@ def test_error_falls_past_fitting(networks: list[Record], key: str) -> Verdict:
 def l2_and_l1_path_fall_then_rise(networks: list[Record], key: str) -> Verdict:
     """The l2 and l1-path norms fall with the width up to 128 hidden units, then rise.
 
-    Two parts: log10 of the measure is larger at every smaller width that fits than at 128, and
-    rises with the width from 128 up. Holds where both do; fails where one does.
+    Holds where log10 of the measure is larger at every smaller width that fits than at 128, and
+    rises with the width from 128 up; fails where one of the two does.
 
     Figure 4, middle.
     """
@@ -60,7 +60,7 @@ def l2_and_l1_path_fall_then_rise(networks: list[Record], key: str) -> Verdict:
 def l2_path_and_spectral_fall(networks: list[Record], key: str) -> Verdict:
     """The l2-path and spectral norms fall with the width.
 
-    log10 of the measure falls with the width, over the widths that fit.
+    Holds where log10 of the measure falls with the width, over the widths that fit.
 
     Figure 4, middle.
     """

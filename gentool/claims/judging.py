@@ -117,7 +117,8 @@ def _check_settings(networks: list[Record], key: str) -> None:
 
 
 def _is_described(network: Record) -> bool:
-    return None not in (lookup(network, "recipe.labels"), lookup(network, "recipe.subset"))
+    labels, subset = (lookup(network, f"recipe.{key}") for key in ("labels", "subset"))
+    return isinstance(labels, (str, float)) and isinstance(subset, int)
 
 
 def _source(key: str) -> str:

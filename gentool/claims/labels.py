@@ -1,11 +1,14 @@
 """Claims about true and random labels: figures 1 and 2."""
 
+from dataclasses import replace
+
 from gentool.claims.curves import Curve, compare_curves, mean_curve
 from gentool.claims.families import LABELS
 from gentool.claims.points import Point, points, sign
 from gentool.claims.registry import CLAIMS, NORMS
 from gentool.claims.trend import rises
 from gentool.claims.verdict import Missing, Verdict, of_signs
+from gentool.recipe import Json
 from gentool.records import Record
 
 
@@ -27,7 +30,8 @@ def norms_larger_with_random_labels(networks: list[Record], key: str) -> Verdict
 def gap_of_norms_grows_with_size(networks: list[Record], key: str) -> Verdict:
     """The gap between random and true labels, a log ratio, grows with the size.
 
-    log10 of the measure with random labels less that with true labels rises with the size.
+    Holds where log10 of the measure with random labels less that with true labels rises with the
+    size.
 
     Figure 1.
     """
@@ -80,8 +84,9 @@ def random_label_curves_spread_more(networks: list[Record], key: str) -> Verdict
     if len(pairs) < 2:
         raise Missing("a spread needs two sizes or more with true and with random labels")
     true, random = (_spread(list(line)) for line in zip(*pairs, strict=True))
-    words = f"spreads larger: {random.value:.2f} random, {true.value:.2f} true (log10 KL)"
-    return of_signs([sign(random, true)], words, [_evidence(*pair) for pair in pairs])
+    numbers = f"log10 KL spreads by {random.value:.2f} random, {true.value:.2f} true"
+    evidence = [_evidence(*pair) for pair in pairs]
+    return replace(of_signs([sign(random, true)], "", evidence), numbers=numbers)
 
 
 def _pairs(networks: list[Record], key: str) -> list[tuple[Point, Point]]:
@@ -123,5 +128,5 @@ def _spread(line: list[Point]) -> Point:
     return _gap(low, high)
 
 
-def _evidence(true: Point, random: Point) -> dict[str, object]:
+def _evidence(true: Point, random: Point) -> Json:
     return {"subset": true.x, "true": true.to_json(), "random": random.to_json()}

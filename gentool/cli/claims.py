@@ -82,7 +82,7 @@ def claims(
         print(path, flush=True)
     if not quiet:
         show_claims(rows, left_out)
-        show_correlations(ranked, len(networks))
+        show_correlations(ranked)
     failing = [f"{row.claim.id} ({row.key})" for row in rows if row.verdict.outcome == "fails"]
     if must_hold and failing:
         raise GentoolError(f"{len(failing)} of {len(rows)} claims fail: {', '.join(failing)}")

@@ -23,7 +23,7 @@ def show_claims(rows: list[Row], left_out: list[LeftOut]) -> None:
         say(f"note: {left}")
 
 
-def show_correlations(ranked: list[Correlation], networks: int) -> None:
+def show_correlations(ranked: list[Correlation]) -> None:
     """One row a measure that has a tau; the reasons of the others below."""
     rows = [
         [one.measure, f"{one.tau:z.2f}", _interval(one), _number(one.granulated), str(one.networks)]
@@ -31,7 +31,7 @@ def show_correlations(ranked: list[Correlation], networks: int) -> None:
         if one.tau is not None
     ]
     if rows:
-        title = f"Kendall's tau with the generalization gap of {networks} networks"
+        title = "Kendall's τ with the generalization gap"
         print_table(title, ["measure", "τ", "95 %", "Ψ", "networks"], rows)
     for reason in dict.fromkeys(one.reason for one in ranked if one.tau is None):
         names = [one.measure for one in ranked if one.tau is None and one.reason == reason]
