@@ -61,6 +61,23 @@ def test_must_hold_fails_where_a_claim_fails(files, capsys):
     assert "claims fail: 1a (l2)" in capsys.readouterr().err
 
 
+def test_must_hold_needs_a_verdict(files, tmp_path, capsys):
+    options = ["-o", str(tmp_path / "a.json"), "--must-hold", "--skip-existing"]
+    assert run(["claims", *files, *options]) == 2
+    assert "exclude each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("{", "is not JSON"), ('{"a": 1}', "is no measure file")]
+)
+def test_a_file_that_is_no_record_is_one_line(tmp_path, capsys, content, words):
+    (tmp_path / "a.json").write_text(content)
+    assert run(["claims", str(tmp_path / "a.json")]) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
 def test_one_file_twice_and_the_other_files_of_a_checkpoint_are_merged(files, capsys):
     assert run(["claims", *files, *files, "-o", "-", "--quiet"]) == 0
     assert json.loads(capsys.readouterr().out)["networks"] == 6

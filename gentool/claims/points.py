@@ -27,12 +27,14 @@ class Point:
 def value_of(record: Record, key: str) -> float | None:
     """What is compared: log10 of a measure; sharpness and dotted paths as they are.
 
-    None where there is none; so for the KL that was sampled at one given alpha, whose expected
-    sharpness is not 0.05.
+    None where there is none, and for an empty curve; so for the KL that was sampled at one given
+    alpha, whose expected sharpness is not 0.05.
     """
     if key == "expected_sharpness_kl" and lookup(record, "expected_sharpness") is not None:
         return None
-    return lookup(record, key) if "." in key or key in PLAIN else log10_of(record, key)
+    if "." in key or key in PLAIN:
+        return None if (found := lookup(record, key)) == [] else found
+    return log10_of(record, key)
 
 
 def points(networks: list[Record], key: str, axis: str) -> list[Point]:

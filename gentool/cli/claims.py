@@ -1,15 +1,13 @@
 """`gentool claims`: the paper's claims and Kendall's tau, judged on measure files. No torch."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gentool import __version__
 from gentool.cli import options
 from gentool.cli.options import existing
-from gentool.errors import GentoolError, unknown
+from gentool.errors import GentoolError, UsageError
 from gentool.files import check_output
 
 
@@ -50,39 +48,26 @@ def claims(
       gentool claims ./*.measures.json ./*.sharpness.json -o - | python3 -m json.tool
     """
     path = None if output in (None, "-") else Path(output)
-    policy = existing(force, skip_existing)
-    if path is not None and not check_output(path, policy):
+    if skip_existing and must_hold:
+        raise UsageError("--must-hold judges, --skip-existing may not: they exclude each other")
+    if path is not None and not check_output(path, existing(force, skip_existing)):
         print(path)
         return
-    from gentool.claims import judge
+    from gentool.claims.report import report
     from gentool.cli.claims_tables import show_claims, show_correlations
-    from gentool.correlation import correlations
-    from gentool.records import dumps_line, merge, read, write
+    from gentool.records import dumps_line, read, write
 
-    networks = merge(map(read, records))
-    known = dict.fromkeys(name for network in networks for name in network["measures"])
-    for name in measure or []:
-        if name not in known:
-            raise unknown("measure", name, known)
-    rows, left_out = judge(networks)
-    ranked = correlations(networks, measure, bootstrap, seed)
-    report = {
-        "gentool": __version__,
-        "command": {"name": "claims", "measure": measure, "bootstrap": bootstrap, "seed": seed},
-        "files": [file.name for file in records],
-        "networks": len(networks),
-        "claims": [row.to_json() for row in rows],
-        "kendall": [one.to_json() for one in ranked],
-        "left_out": [asdict(left) for left in left_out],
-    }
-    if output == "-":
-        print(dumps_line(report), flush=True)
-    elif path is not None:
-        write(path, report)
+    found = report(map(read, records), measure, bootstrap, seed)
+    asked = {"name": "claims", "measure": measure, "bootstrap": bootstrap, "seed": seed}
+    written = {"command": asked, "files": [file.name for file in records]} | found.to_json()
+    if path is not None:
+        write(path, written)
         print(path, flush=True)
+    elif output == "-":
+        print(dumps_line(written), flush=True)
     if not quiet:
-        show_claims(rows, left_out)
-        show_correlations(ranked)
-    failing = [f"{row.claim.id} ({row.key})" for row in rows if row.verdict.outcome == "fails"]
-    if must_hold and failing:
-        raise GentoolError(f"{len(failing)} of {len(rows)} claims fail: {', '.join(failing)}")
+        show_claims(found.rows, found.left_out)
+        show_correlations(found.ranked)
+    if must_hold and found.failing:
+        failing = ", ".join(found.failing)
+        raise GentoolError(f"{len(found.failing)} of {len(found.rows)} claims fail: {failing}")
