@@ -48,14 +48,14 @@ def progress(quiet: bool, *fields: str) -> "Progress":
     )
 
 
-def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table: the first column to the left, the others to the right."""
+def print_table(title: str, columns: list[str], rows: list[list[str]], words: int = 1) -> None:
+    """Print a table: the first columns, of `words`, to the left, the others to the right."""
     from rich.table import Table
     from rich.text import Text  # plain: a name with brackets is no markup
 
     table = Table(title=Text(title), title_justify="left")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        table.add_column(column, justify="left" if i < words else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     stderr_console().print(table)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gentool.claims import CLAIMS
 from gentool.cli import run
 from gentool.measures import MEASURES
 from gentool.sharpness.table import SHARPNESS_MEASURES
@@ -37,9 +38,9 @@ def test_the_two_commands_are_scripts_that_are_there():
 
 
 def test_the_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
-    """As written, in an empty folder: train, measure, search, sample, plot."""
+    """As written, in an empty folder: train, measure, search, sample, plot, judge."""
     monkeypatch.chdir(tmp_path)
-    for title in ("Train", "Measure", "Sharpness", "Plot"):
+    for title in ("Train", "Measure", "Sharpness", "Plot", "Claims"):
         for arguments in commands(section(title)):
             files = [str(f) for a in arguments for f in (Path().glob(a) if "*" in a else [a])]
             assert run(files) == 0, (arguments, capsys.readouterr().err)
@@ -97,6 +98,13 @@ def test_every_measure_has_its_row(measure):
 @pytest.mark.parametrize("definition", SHARPNESS_MEASURES, ids=lambda definition: definition.name)
 def test_every_sharpness_measure_has_its_row(definition):
     assert row(definition) in README
+
+
+@pytest.mark.parametrize("claim", list(CLAIMS), ids=lambda claim: claim.id)
+def test_every_claim_has_its_row(claim):
+    """Statement, rule and figure as in the docstring."""
+    source = claim.source.removesuffix(".")
+    assert f"| {claim.id} | {claim.statement} | {claim.rule} | {source} |" in section("Claims")
 
 
 def test_every_field_of_a_measure_file_is_described():

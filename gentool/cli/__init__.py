@@ -8,6 +8,7 @@ import typer
 import typer.core
 
 from gentool import __version__
+from gentool.cli.claims import claims
 from gentool.cli.convert import convert
 from gentool.cli.inspect import inspect
 from gentool.cli.measure import measure
@@ -42,6 +43,7 @@ app.command("sharpness verify")(verify)
 app.command()(inspect)
 app.command()(convert)
 app.command()(plot)
+app.command()(claims)
 
 
 def _print_version(asked: bool) -> None:

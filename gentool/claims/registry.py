@@ -1,0 +1,73 @@
+"""The table of claims: each one a function whose docstring is the claim and how it is judged.
+
+    @CLAIMS.register("1a", LABELS, keys=NORMS)
+    def norms_larger_with_random_labels(networks: list[Record], key: str) -> Verdict: ...
+
+The first paragraph is the claim, the last line the figure, and what stands between tells exactly
+when it holds. It is judged once for each key and family, on networks that all have the key.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gentool.claims.families import Study
+from gentool.claims.verdict import Verdict
+from gentool.records import Record
+
+Function = Callable[[list[Record], str], Verdict]
+NORMS = ("l2", "l1_path", "l2_path", "spectral")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper, and what its docstring says of it."""
+
+    id: str
+    function: Function
+    study: Study
+    keys: tuple[str, ...]
+    needs: tuple[str, ...]  # keys that its networks need beside the one that it is judged by
+    only_fitted: bool
+    statement: str
+    rule: str
+    source: str
+
+    @property
+    def title(self) -> str:
+        return self.function.__name__.replace("_", " ")
+
+
+class Claims:
+    """All claims, in the order of definition."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, Claim] = {}
+
+    def register(
+        self,
+        id: str,
+        study: Study,
+        keys: tuple[str, ...],
+        needs: tuple[str, ...] = (),
+        only_fitted: bool = True,
+    ) -> Callable[[Function], Function]:
+        """Add a claim under its number; use as a decorator.
+
+        With `only_fitted` it is judged on networks without training error alone.
+        """
+
+        def add(function: Function) -> Function:
+            lines = inspect.getdoc(function).split("\n\n")
+            statement, *rule, source = (" ".join(part.split()) for part in lines)
+            about = (statement, " ".join(rule), source)
+            self._claims[id] = Claim(id, function, study, keys, needs, only_fitted, *about)
+            return function
+
+        return add
+
+    def __iter__(self) -> Iterator[Claim]:
+        return iter(sorted(self._claims.values(), key=lambda claim: claim.id))
+
+
+CLAIMS = Claims()

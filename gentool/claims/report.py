@@ -1,0 +1,54 @@
+"""From measure records to all that `gentool claims` says of them."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from gentool import __version__
+from gentool.claims.judging import LeftOut, Row, judge
+from gentool.claims.verdict import Outcome
+from gentool.correlation import Correlation, correlations
+from gentool.errors import unknown
+from gentool.recipe import Json
+from gentool.records import Record, merge
+
+
+@dataclass(frozen=True)
+class Report:
+    """The claims judged on networks, and the measures ranked by their correlation with the gap."""
+
+    networks: int
+    rows: list[Row]
+    left_out: list[LeftOut]
+    ranked: list[Correlation]
+
+    @property
+    def failing(self) -> list[str]:
+        failing = [row for row in self.rows if row.verdict.outcome is Outcome.FAILS]
+        return [f"{row.claim.id} ({row.key})" for row in failing]
+
+    def to_json(self) -> Json:
+        return {
+            "gentool": __version__,
+            "networks": self.networks,
+            "claims": [row.to_json() for row in self.rows],
+            "left_out": [asdict(left) for left in self.left_out],
+            "kendall": [one.to_json() for one in self.ranked],
+        }
+
+
+def report(
+    records: Iterable[Record], measures: list[str] | None, resamples: int, seed: int
+) -> Report:
+    """Judge every claim and rank the measures of these names, or all.
+
+    Raises UsageError for a measure that no record has, GentoolError where two records about one
+    checkpoint disagree.
+    """
+    networks = merge(records)
+    known = dict.fromkeys(name for network in networks for name in network["measures"])
+    for name in measures or []:
+        if name not in known:
+            raise unknown("measure", name, known)
+    rows, left_out = judge(networks)
+    ranked = correlations(networks, measures, resamples, seed)
+    return Report(len(networks), rows, left_out, ranked)
