@@ -70,6 +70,7 @@ def test_the_callers_random_generator_is_left_as_it_was():
         {"batch_norm": True, "momentum": 0.9},
         {"optimizer": "adam", "schedule": "exponential"},
         {"model": "vgg", "input_shape": (3, 32, 32), "width": 0.05},
+        {"momentum": 0.9, "weight_decay": 0.01},  # in a stack of one
     ],
 )
 def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(tmp_path, monkeypatch, options):
