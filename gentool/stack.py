@@ -1,9 +1,10 @@
 """Plain MLPs trained side by side, forward and backward pass written out as batched products.
 
 A step of a small network is mostly the cost of calling many small operations. Here K networks of
-one shape share each call, one alone saves autograd's part of it, and parameters, gradients and
-momenta each lie in one buffer, so that an update is two operations whatever the depth. The
-arithmetic is that of autograd and torch.optim.SGD, the draws and orders are each network's own.
+one shape share each call, one alone saves autograd's part of it. Products that are gradients are
+added to the momenta as they are made, and parameters and momenta each lie in one buffer, so that an
+update is one operation whatever the depth. The arithmetic is that of autograd and torch.optim.SGD
+to rounding, the draws and orders are each network's own.
 """
 
 from collections.abc import Sequence
@@ -43,10 +44,10 @@ class Stack:
         parameters = [list(run.state.model.parameters()) for run in runs]
         self.weights = _flat(parameters)  # (K, P)
         self.momenta = torch.zeros_like(self.weights)
-        self.gradients = torch.zeros_like(self.weights)
         shapes = [parameter.shape for parameter in parameters[0]]
         self.layers = _layers(self.weights, shapes)
-        self.gradients_of_layers = _layers(self.gradients, shapes)
+        self.momenta_of_layers = _layers(self.momenta, shapes)
+        self.ones = self.weights.new_ones(len(runs), 1, runs[0].recipe.batch_size)
         for k, run in enumerate(runs):
             self._take_over(run, k)
         self.examples = _joined([run.examples for run in runs])
@@ -73,17 +74,18 @@ class Stack:
         targets = one_hot(labels, recipe.classes).to(self.weights.dtype).mT.contiguous()
         first = torch.arange(len(self.runs), device=device).unsqueeze(1) * order.shape[1]
         batches = in_batches(order + first, recipe.batch_size)
+        parts = in_batches(targets, recipe.batch_size)
         rates = torch.tensor([run.learning_rates(len(batches)) for run in self.runs])
         rates = rates.T.unsqueeze(2).to(device).unbind()  # (K, 1) for each step
-        logits, start = torch.empty_like(targets), 0
+        found = []
         with torch.no_grad():
-            for indices, rate in zip(batches, rates, strict=True):
-                part = slice(start, start := start + indices.shape[1])
-                images, _ = self.examples.batch(indices.flatten())
+            for indices, part, rate in zip(batches, parts, rates, strict=True):
+                images = self.examples.images_at(indices.flatten())
                 images = images.reshape(*indices.shape, -1)  # (K, b, d)
-                logits[:, :, part] = self._step(images, targets[:, :, part], rate)
+                found.append(self._step(images, part, rate))
+        logits = torch.cat(found, dim=2)
         losses = cross_entropy(logits.double(), labels, reduction="none").mean(dim=1)
-        errors = (logits.argmax(dim=1) != labels).double().mean(dim=1)
+        errors = (logits.max(dim=1).indices != labels).double().mean(dim=1)
         return list(zip(losses.tolist(), errors.tolist(), strict=True))
 
     def _step(self, images: Tensor, targets: Tensor, rate: Tensor) -> Tensor:
@@ -96,23 +98,26 @@ class Stack:
             inputs.append(torch.baddbmm(b, inputs[-1], W.mT).relu_())
         W, b = self.layers[-1]
         logits = torch.baddbmm(b.mT, W, inputs[-1].mT)
-        gradient = logits.softmax(dim=1).sub_(targets).div_(targets.shape[2]).mT  # of the logits
+        gradient = logits.softmax(dim=1).sub_(targets).mT  # of the summed losses
+        scale = {"beta": self._decay(), "alpha": 1 / targets.shape[2]}
+        ones = self.ones[:, :, : targets.shape[2]]
         for i in range(len(self.layers) - 1, -1, -1):
-            of_weight, of_bias = self.gradients_of_layers[i]
-            torch.bmm(gradient.mT, inputs[i], out=of_weight)
-            torch.sum(gradient, dim=1, keepdim=True, out=of_bias)
+            of_weight, of_bias = self.momenta_of_layers[i]
+            of_weight.baddbmm_(gradient.mT, inputs[i], **scale)
+            of_bias.baddbmm_(ones, gradient, **scale)
             if i:  # the sign of a ReLU's output is its slope
                 gradient = torch.bmm(gradient, self.layers[i][0]).mul_(inputs[i].sign())
-        self._update(rate)
+        self.weights.addcmul_(self.momenta, rate, value=-1)
         return logits
 
-    def _update(self, rate: Tensor) -> None:
-        """torch.optim.SGD's step: momentum and weight decay, at a rate (K, 1)."""
+    def _decay(self) -> float:
+        """What momenta are multiplied by as a gradient is added; adds that of weight decay."""
         recipe = self.runs[0].recipe
-        if recipe.weight_decay:
-            self.gradients.add_(self.weights, alpha=recipe.weight_decay)
-        torch.add(self.gradients, self.momenta, alpha=recipe.momentum or 0.0, out=self.momenta)
-        self.weights.addcmul_(self.momenta, rate, value=-1)
+        momentum = recipe.momentum or 0.0
+        if not recipe.weight_decay:
+            return momentum
+        self.momenta.mul_(momentum).add_(self.weights, alpha=recipe.weight_decay)
+        return 1.0
 
 
 def release(run: "Run") -> None:

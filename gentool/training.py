@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from gentool.errors import GentoolError
-from gentool.evaluation import evaluate, wrong
+from gentool.evaluation import evaluate, fits, wrong
 from gentool.models import build
 from gentool.optimizers import has_given_up, learning_rates
 from gentool.recipe import Outcome, Recipe
@@ -124,7 +124,9 @@ class Run:
             raise GentoolError(
                 f"training diverged in epoch {state.epoch} (loss {loss}); lower --lr"
             )
-        state.stopped = self._is_worth_checking() and self._meets_stop_rule()
+        state.stopped = self._is_worth_checking() and fits(
+            state.model, self.examples, self.recipe.stop_loss, self.team
+        )
         every = self.keeping.save_every
         if every and state.epoch % every == 0 and self.keeping.on_checkpoint is not None:
             self._checkpoint()
@@ -163,7 +165,7 @@ class Run:
         return content is not None
 
     def _is_worth_checking(self) -> bool:
-        """Whether to judge the stop rule after this epoch, a third of an epoch's work.
+        """Whether to judge the stop rule after this epoch, up to a third of an epoch's work.
 
         At a training-mode loss near the rule's, where it may be met; at every fifth epoch where the
         training-mode loss may be far above that in evaluation mode (with dropout it never comes
@@ -174,10 +176,6 @@ class Run:
         may_be_lower = bool(self.recipe.dropout) or loss < far
         is_last = epoch == self.recipe.epochs or self.has_given_up
         return loss < near or (epoch % 5 == 0 and may_be_lower) or is_last
-
-    def _meets_stop_rule(self) -> bool:
-        loss, error = evaluate(self.state.model, self.examples, self.team)
-        return error == 0 and loss < self.recipe.stop_loss
 
     def _checkpoint(self) -> None:
         self.keeping.on_checkpoint(self.state.model.eval(), self.outcome())

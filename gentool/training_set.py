@@ -37,7 +37,15 @@ class Examples:
         self, indices: Tensor | slice, dtype: torch.dtype = torch.float32
     ) -> tuple[Tensor, Tensor]:
         """Normalised images, shape (b, C, H, W), and labels, shape (b,)."""
-        return self._normalised(self.images[indices], dtype), self.labels[indices]
+        return self.images_at(indices, dtype), self.labels[indices]
+
+    def images_at(self, indices: Tensor | slice, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Normalised images, shape (b, C, H, W)."""
+        if isinstance(indices, Tensor) and self.images.is_contiguous():
+            chosen = self.images.index_select(0, indices)  # whole rows, in half the time
+        else:
+            chosen = self.images[indices]  # keeps the channels last
+        return self._normalised(chosen, dtype)
 
     def batches(
         self, size: int, dtype: torch.dtype = torch.float32

@@ -6,10 +6,11 @@ import pytest
 import torch
 from small_sets import CPU, examples, recipe, same, sets
 
-from gentool import training
+from gentool import evaluation, training
 from gentool.errors import GentoolError, UsageError
+from gentool.evaluation import evaluate, fits
 from gentool.optimizers import SCHEDULES, check_names
-from gentool.training import evaluate, train
+from gentool.training import train
 from gentool.training_set import Examples, TrainingSet
 
 
@@ -46,6 +47,53 @@ def test_losses_and_errors_are_means_over_each_set():
     assert loss == pytest.approx((3 * 0.6931471805599453 + 2 * 0.6931471805599453) / 4)
 
 
+class Given(torch.nn.Module):
+    """Its inputs are its logits; counts the batches that it was given."""
+
+    batches = 0
+
+    def forward(self, images):
+        self.batches += 1
+        return images.flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "stop_loss", "batches"),
+    [
+        ([3, 3, 3, 3], 0.05, 4),  # each loss log(1 + exp(-3)) = 0.0486: met, known at the end
+        ([3, 3, 3, 3], 0.04, 4),  # not met: known when all are summed
+        ([3, 3, 3, 3], 0.03, 3),  # not met: three losses are above 4 * 0.03
+        ([3, -1, 3, 3], 9.0, 2),  # not met: the second is wrong
+    ],
+)
+def test_the_stop_rule_is_judged_as_soon_as_it_is_broken(monkeypatch, gaps, stop_loss, batches):
+    """Images one by one, logits (gap, 0) for label 0: what a complete evaluation says, sooner."""
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 1)
+    images = torch.tensor([[float(gap), 0.0] for gap in gaps]).reshape(4, 1, 1, 2)
+    data = Examples(images, torch.zeros(4, dtype=torch.int64), torch.zeros(1), torch.ones(1))
+    loss, error = evaluate(Given(), data)
+    network = Given()
+    assert fits(network, data, stop_loss) == (error == 0 and loss < stop_loss)
+    assert network.batches == batches
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.5}, {"epochs": 20}])
+def test_a_network_is_the_same_where_each_check_is_complete(monkeypatch, options):
+    """The early end of a check changes neither weights nor outcome, met or not."""
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 7)
+    asked = recipe(**{"epochs": 400} | options)
+    early, outcome = train(asked, sets(), CPU)
+
+    def complete(model, examples, stop_loss, team):
+        loss, error = evaluate(model, examples, team)
+        return error == 0 and loss < stop_loss
+
+    monkeypatch.setattr(training, "fits", complete)
+    late, outcome_late = train(asked, sets(), CPU)
+    assert same(early, late)
+    assert outcome == outcome_late
+
+
 def test_the_same_seed_gives_the_same_network_and_another_seed_another():
     first, _ = train(recipe(epochs=3), sets(), CPU)
     again, _ = train(recipe(epochs=3), sets(), CPU)
@@ -70,6 +118,7 @@ def test_the_callers_random_generator_is_left_as_it_was():
         {"batch_norm": True, "momentum": 0.9},
         {"optimizer": "adam", "schedule": "exponential"},
         {"model": "vgg", "input_shape": (3, 32, 32), "width": 0.05},
+        {"momentum": 0.9, "weight_decay": 0.01},  # in a stack of one
     ],
 )
 def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(tmp_path, monkeypatch, options):
