@@ -167,7 +167,7 @@ def _by_order(label: str) -> tuple[int, float, str]:
         return (1, 0.0, label)
 
 
-def draw(prepared: Chart) -> Figure:
+def draw(prepared: Chart, title: str | None = None) -> Figure:
     """The figure of a chart: a panel a y, up to three side by side, more in two columns."""
     columns = len(prepared.panels) if len(prepared.panels) <= 3 else 2
     rows = math.ceil(len(prepared.panels) / columns)
@@ -185,11 +185,13 @@ def draw(prepared: Chart) -> Figure:
         figure.legend(
             list(handles.values()),
             list(handles),
-            title=style.words(prepared.by),
+            title="\n".join(filter(None, (title, style.words(prepared.by)))),
             loc="outside upper center",
             ncols=min(6, len(handles)),
             frameon=False,
         )
+    elif title:
+        figure.suptitle(title)
     if prepared.is_averaged:
         figure.supxlabel(
             "mean over runs with the same x; bars from lowest to highest", size=7, color="0.4"

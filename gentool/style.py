@@ -2,12 +2,25 @@
 
 from collections.abc import Sequence
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, BLACK = "#56B4E9", "#CC79A7", "#000000"
 _FIXED = {"true": (BLUE, "o"), "random": (VERMILION, "s")}
+GREY, INDIGO, WINE = "#666666", "#332288", "#882255"
+_FIXED_KEYS = {
+    "l2": (GREEN, "^"),
+    "l1_path": (ORANGE, "D"),
+    "l2_path": (PURPLE, "P"),
+    "spectral": (SKY, "v"),
+    "sharpness": (BLACK, "X"),
+    "outcome.train_error": (GREY, "o"),
+    "outcome.test_error": (INDIGO, "s"),
+    "outcome.confusion_error": (WINE, "D"),
+}
 _OTHERS = [(GREEN, "^"), (ORANGE, "D"), (SKY, "v"), (PURPLE, "P"), (BLACK, "X")]
 
 _WORDS = {
@@ -68,6 +81,31 @@ def words(key: str) -> str:
     return key
 
 
+def short(key: str) -> str:
+    """A measure as a legend says it: without the words that all of them share."""
+    return words(key).removesuffix(" norm capacity").removesuffix(" capacity")
+
+
+def fixed(key: str) -> tuple[str, str]:
+    """Colour and marker of true and random labels, of a measure or an error, in all figures."""
+    return (_FIXED | _FIXED_KEYS)[key]
+
+
+def sequence(count: int) -> list[str]:
+    """Colours of sizes in order: light for small, dark for large."""
+    return [to_hex(colormaps["viridis_r"](0.12 + 0.88 * place)) for place in _places(count)]
+
+
+def shades(count: int) -> list[str]:
+    """Greys in order, light to dark."""
+    return [to_hex(colormaps["Greys"](0.35 + 0.45 * place)) for place in _places(count)]
+
+
+def _places(count: int) -> list[float]:
+    """So many numbers from 0 to 1; the last where there is one only."""
+    return [i / (count - 1) for i in range(count)] if count > 1 else [1.0] * count
+
+
 def looks(labels: Sequence[str]) -> list[dict[str, object]]:
     """Colour and marker of each label: true and random have their own everywhere."""
     others = [label for label in labels if label not in _FIXED]
@@ -83,6 +121,11 @@ def tidy(axes: Axes) -> None:
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def size(value: float) -> str:
+    """A size to the last unit, thousands as K where they are round: 2048, 2.5K, 50K."""
+    return number(value) if value % 100 == 0 else f"{value:g}"
 
 
 def number(value: float) -> str:

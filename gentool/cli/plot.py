@@ -1,18 +1,41 @@
-"""`gentool plot`: from measure files to a figure. No torch."""
+"""`gentool plot`: from measure files to a figure. No torch but where a figure needs a network."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gentool.cli import options
 from gentool.cli.options import existing
 from gentool.console import say
+from gentool.errors import UsageError
 from gentool.files import check_output
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gentool.figures.registry import Asked, Entry
+
+ALWAYS = {"files", "figure", "title", "output", "force", "skip_existing", "quiet", "debug"}
+OF_A_CHART = {"x", "y", "by"}
 
 
 def plot(
-    records: Annotated[list[Path], typer.Argument(metavar="JSON...", help="Measure files.")],
+    context: typer.Context,
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Measure files; checkpoints for some figures."),
+    ],
+    figure: Annotated[
+        str | None,
+        typer.Option(
+            help="1, 2, 3 or 4 of the paper; training, margins, samples or direction.",
+            show_default="--y against --x",
+        ),
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="With 1 to 4: the paper's values behind ours.")
+    ] = False,
     x: Annotated[
         str | None,
         typer.Option(help="Key of the x axis, as recipe.subset.", show_default="what varies most"),
@@ -27,33 +50,91 @@ def plot(
             help="Key that tells the lines apart.", show_default="recipe.labels if they vary"
         ),
     ] = None,
+    title: Annotated[str | None, typer.Option(help="Title.", show_default=False)] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Figure: .png, .pdf or .svg.")
     ] = Path("figure.png"),
+    witness: Annotated[
+        Path | None,
+        typer.Option(
+            help="With direction: what --save-perturbation wrote.", show_default="search anew"
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="With direction: size of the box.", show_default="0.0005"),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="With samples and direction: of what is drawn at random.")
+    ] = 0,
+    data: options.DataOverride = None,
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
     force: options.Force = False,
     skip_existing: options.SkipExisting = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Plot measures against any key of their recipes.
+    """Plot figures of the paper, or any measure against any key of the recipes.
 
     Files about the same checkpoint are merged; points with the same x are averaged over seeds, with
     their spread. A key is a measure (l2) or a dotted path (recipe.subset, outcome.test_error).
 
     \b
-    Example:
+    Examples:
+      gentool plot ./*.json --figure 1 --reference --force
       gentool plot ./*.measures.json --x recipe.subset --y l2 --by recipe.labels --force
     """
+    from gentool import plot as plots
+    from gentool.figures import FIGURES
+    from gentool.figures.registry import Asked
+
+    entry = None if figure is None else FIGURES[figure]
+    _check_options(context, entry)
+    plots.check_format(output)
     if not check_output(output, existing(force, skip_existing)):
         print(output)
         return
-    from gentool import plot as figures
+    if entry is None:
+        drawn, notes = _chart(files, x, y, by, title)
+    else:
+        asked = Asked(reference, witness, alpha, data, data_dir, device, seed, threads, quiet)
+        drawn, notes = _figure(entry, files, asked, title)
+    if not quiet:
+        for note in notes:
+            say(f"note: {note}")
+    plots.write(drawn, output)
+    print(output)
+
+
+def _check_options(context: typer.Context, entry: "Entry | None") -> None:
+    """Raise UsageError for an option that was given and that the figure does not use."""
+    used = ALWAYS | (entry.options if entry else OF_A_CHART)
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in used and source is not None and source.name == "COMMANDLINE":
+            what = f"--figure {entry.name}" if entry else "a plot without --figure"
+            raise UsageError(f"--{name.replace('_', '-')} has no meaning for {what}; leave it out")
+
+
+def _chart(
+    files: list[Path], x: str | None, y: list[str] | None, by: str | None, title: str | None
+) -> "tuple[Figure, list[str]]":
+    """Any measures against any key."""
+    from gentool import plot as plots
     from gentool.records import merge, read
 
-    figures.check_format(output)
-    prepared = figures.chart(merge(map(read, records)), x, y, by)
-    if not quiet:
-        for warning in prepared.warnings:
-            say(f"note: {warning}")
-    figures.write(figures.draw(prepared), output)
-    print(output)
+    prepared = plots.chart(merge(map(read, files)), x, y, by)
+    return plots.draw(prepared, title), prepared.warnings
+
+
+def _figure(
+    entry: "Entry", files: list[Path], asked: "Asked", title: str | None
+) -> "tuple[Figure, list[str]]":
+    """A figure with a name."""
+    from gentool.figures import draw
+    from gentool.figures.inputs import given
+
+    sheet = entry.prepare(given(entry, files), asked)
+    return draw(sheet, title), sheet.notes

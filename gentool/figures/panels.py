@@ -1,0 +1,111 @@
+"""The panels that figures share: errors, measures rescaled to [0, 1], expected sharpness on KL."""
+
+from dataclasses import replace
+
+from gentool import style
+from gentool.figures import reference, series
+from gentool.figures.sheet import Axis, Curve, Panel
+from gentool.records import Record, lookup
+
+MEASURES = ("l2", "l1_path", "l2_path", "spectral", "sharpness")
+ERRORS = ("outcome.train_error", "outcome.test_error", "outcome.confusion_error")
+LEVEL, HIGHEST = 0.05, 0.3  # the paper's line, and the top of its axes
+ZERO = -0.02  # where an axis from 0 to 1 begins, for 0 to be seen
+KL_LABEL = "KL as the paper plots it, Σ w² / σ²"
+
+
+def panel(drawn: Panel, notes: list[str], *messages: str) -> Panel:
+    """A panel that says what is missing, which the notes say too."""
+    said = [message for message in messages if message]
+    if not (said or drawn.curves):
+        said = [f"no {drawn.y.label} in these files"]
+    notes += [message for message in said if message not in notes]
+    return replace(drawn, messages=said)
+
+
+def errors(
+    records: list[Record], x: Axis, key: str, paper: dict[str, str], notes: list[str]
+) -> Panel:
+    """Training, test and confusion error against a size."""
+    curves, behind = [], []
+    for name in ERRORS:
+        if found := series.values(records, key, name):
+            curves.append(series.averaged(found, style.words(name), *style.fixed(name)))
+        if name in paper:
+            behind.append(paper_curve(paper[name], style.words(name), name))
+    return panel(Panel("errors", x, Axis("error", is_shared=True), curves, behind), notes)
+
+
+def rescaled(
+    records: list[Record], x: Axis, key: str, prefix: str | None, notes: list[str]
+) -> Panel:
+    """Each measure against a size, from its lowest value, 0, to its highest, 1."""
+    curves, behind, messages = [], [], []
+    for name in MEASURES:
+        messages.append(series.missing(records, name))
+        found = series.relative(records, key, name)
+        curve = found and series.averaged(found, style.short(name), *style.fixed(name))
+        if curve and (scaled := series.rescaled(curve)):
+            curves.append(scaled)
+        elif curve:
+            messages.append(f"{name} has one value only, which cannot be rescaled")
+        if prefix:
+            paper_key = f"{prefix}{reference.NAMES[name]}"
+            behind.append(paper_curve(paper_key, style.short(name), name))
+    y = Axis("measure, rescaled to [0, 1]", low=2 * ZERO, high=1 - 2 * ZERO, is_shared=True)
+    return panel(Panel("measures", x, y, curves, behind), notes, *messages)
+
+
+def on_kl(
+    title: str,
+    records: list[Record],
+    key: str,
+    colours: dict[float, str],
+    prefix: str | None,
+    notes: list[str],
+) -> Panel:
+    """Expected sharpness against KL, one curve a size, a thin one for each of several runs."""
+    curves = []
+    for size, colour in colours.items():
+        runs = [r for r in records if lookup(r, key) == size and series.rows(r)]
+        label = style.size(size)
+        curves += [series.against_kl(r, label, colour, is_thin=len(runs) > 1) for r in runs]
+    ordered = [r for size in colours for r in records if lookup(r, key) == size]
+    message = series.missing(ordered or records, "expected sharpness")
+    behind = _paper_on_kl(prefix, colours) if prefix else []
+    drawn = Panel(
+        title,
+        Axis(KL_LABEL, low=0),
+        Axis("expected sharpness", low=0, high=HIGHEST, is_shared=True),
+        curves,
+        behind,
+        legend=style.words(key) + ", a thin line a run" * any(c.is_thin for c in curves),
+        level=LEVEL,
+    )
+    if behind:
+        names = list(reference.sizes(prefix))
+        drawn = replace(drawn, reference_label=f"read off the paper, {names[0]} to {names[-1]}")
+    return panel(drawn, notes, message)
+
+
+def _paper_on_kl(prefix: str, colours: dict[float, str]) -> list[Curve]:
+    """The paper's curves: in the colour of the same size of ours, else in shades of grey."""
+    named = reference.sizes(prefix)
+    ours = {style.size(size): colour for size, colour in colours.items()}
+    greys = style.shades(len(named))
+    return [
+        series.seen(Curve(name, *reference.points(key), ours.get(name, grey)))
+        for (name, key), grey in zip(named.items(), greys, strict=True)
+    ]
+
+
+def paper_curve(key: str, label: str, look: str) -> Curve:
+    """A curve of the paper, in the colour that its thing has everywhere."""
+    return Curve(label, *reference.points(key), style.fixed(look)[0])
+
+
+def size_colours(records: list[Record], key: str, preferred: tuple[float, ...]) -> dict:
+    """Up to six sizes that have a curve, each with its colour of a sequential palette."""
+    found = [lookup(record, key) for record in records if series.rows(record)]
+    sizes = series.spread(found, preferred)
+    return dict(zip(sizes, style.sequence(len(sizes)), strict=True))

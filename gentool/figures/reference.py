@@ -1,0 +1,27 @@
+"""The paper's own values, read off its vector figures, to lie behind ours."""
+
+import json
+from functools import cache
+from importlib import resources
+
+NAMES = {"l2": "l2", "l1_path": "l1path", "l2_path": "l2path", "spectral": "spectral"}
+NAMES |= {"sharpness": "sharpness"}
+Points = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@cache
+def values() -> dict[str, list[list[float]]]:
+    """Points [x, y] by the keys of the file, which describes them and names its source."""
+    text = resources.files("gentool").joinpath("paper_figures.json").read_text("utf-8")
+    return json.loads(text)["values"]
+
+
+def points(key: str) -> Points:
+    """The x and the y of one curve."""
+    x, y = zip(*values()[key], strict=True)
+    return x, y
+
+
+def sizes(prefix: str) -> dict[str, str]:
+    """The curves of a panel: what each is called in the paper (5K, 2048), and its key."""
+    return {key.removeprefix(prefix): key for key in values() if key.startswith(prefix)}

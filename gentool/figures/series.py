@@ -1,0 +1,130 @@
+"""From records to curves: values averaged over runs, rescaled, or sampled against KL."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gentool.figures.networks import count
+from gentool.figures.sheet import Curve
+from gentool.records import Record, log10_of, lookup
+
+COMMANDS = {
+    "sharpness": "gentool sharpness",
+    "expected sharpness": "gentool sharpness --expected",
+}
+FAINT = 0.01  # expected sharpness, below which the curves are long, flat and not drawn
+Values = list[tuple[float, float]]  # x, value of one network each
+
+
+def values(records: list[Record], x: str, key: str, *, is_log: bool = False) -> Values:
+    """The value (or its log10) under a key of each network that has one."""
+    found = []
+    for record in records:
+        value = log10_of(record, key) if is_log else lookup(record, key)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            found.append((float(lookup(record, x)), float(value)))
+    return found
+
+
+def averaged(found: Values, label: str, colour: str, marker: str) -> Curve:
+    """The mean at each x, with bars from lowest to highest where there are several runs."""
+    groups: dict[float, list[float]] = defaultdict(list)
+    for x, value in found:
+        groups[x].append(value)
+    ordered = sorted(groups.items())
+    several = any(len(group) > 1 for group in groups.values())
+    return Curve(
+        label,
+        tuple(x for x, _ in ordered),
+        tuple(statistics.fmean(group) for _, group in ordered),
+        colour,
+        marker,
+        low=tuple(min(group) for _, group in ordered) if several else None,
+        high=tuple(max(group) for _, group in ordered) if several else None,
+    )
+
+
+def relative(records: list[Record], x: str, key: str) -> Values:
+    """Values divided by the largest, so that none overflows, however large they are."""
+    logs = values(records, x, key, is_log=True)
+    if not logs or len(logs) < len(values(records, x, key)):  # some are 0, which has no log
+        return values(records, x, key)
+    top = max(log for _, log in logs)
+    return [(place, 10 ** (log - top)) for place, log in logs]
+
+
+def rescaled(curve: Curve) -> Curve | None:
+    """The same curve from 0, its lowest point, to 1; None where all its points are equal."""
+    low, high = min(curve.y), max(curve.y)
+    if low == high:
+        return None
+
+    def scale(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        return numbers and tuple((number - low) / (high - low) for number in numbers)
+
+    return replace(curve, y=scale(curve.y), low=scale(curve.low), high=scale(curve.high))
+
+
+def rows(record: Record) -> list[dict]:
+    """The points of a record's curve of expected sharpness that have numbers."""
+    curve = (record.get("expected_sharpness") or {}).get("curve") or []
+    needed = ("value", "stderr", "kl_without_half")
+    return [row for row in curve if all(row.get(name) is not None for name in needed)]
+
+
+def against_kl(record: Record, label: str, colour: str, *, is_thin: bool = False) -> Curve:
+    """Expected sharpness against KL, with a band of a standard error to both sides."""
+    points = sorted(rows(record), key=lambda row: row["kl_without_half"])
+    points = [row for row in points if row["value"] >= FAINT] or points
+    return Curve(
+        label,
+        tuple(row["kl_without_half"] for row in points),
+        tuple(row["value"] for row in points),
+        colour,
+        low=tuple(row["value"] - row["stderr"] for row in points),
+        high=tuple(row["value"] + row["stderr"] for row in points),
+        is_band=True,
+        is_thin=is_thin,
+    )
+
+
+def seen(curve: Curve) -> Curve:
+    """The points of a curve of the paper that are in the range of ours."""
+    kept = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if y >= FAINT]
+    x, y = zip(*kept, strict=True)
+    return replace(curve, x=x, y=y)
+
+
+def spread(found: Sequence[float], preferred: Sequence[float] = (), most: int = 6) -> list[float]:
+    """The preferred values where all are there, else at most so many, spread evenly."""
+    known = sorted(set(found))
+    if preferred and set(preferred) <= set(known):
+        return list(preferred)
+    if len(known) <= most:
+        return known
+    return [known[round(i * (len(known) - 1) / (most - 1))] for i in range(most)]
+
+
+def missing(records: list[Record], name: str) -> str:
+    """Why networks lack a measure, and what computes it; empty where all have it."""
+    without = [record for record in records if not _has(record, name)]
+    if not without:
+        return ""
+    reasons = {
+        note.removeprefix(f"{name}: ")
+        for record in without
+        for note in record["notes"]
+        if note.startswith(f"{name}: ")
+    }
+    remedy = sorted(reasons)[0] if reasons else f"run {COMMANDS.get(name, 'gentool measure')}"
+    who = "" if len(without) == len(records) else f" ({count(len(without), 'network')})"
+    return f"no {name}{who}: {remedy}"
+
+
+def _has(record: Record, name: str) -> bool:
+    if name == "expected sharpness":
+        return bool(rows(record))
+    value = lookup(record, name)
+    return value is not None or (math.isfinite(log10_of(record, name) or math.inf))
