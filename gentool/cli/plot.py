@@ -82,8 +82,7 @@ def plot(
     their spread. A key is a measure (l2) or a dotted path (recipe.subset, outcome.test_error).
 
     \b
-    Examples:
-      gentool plot ./*.json --figure 1 --reference --force
+    Example:
       gentool plot ./*.measures.json --x recipe.subset --y l2 --by recipe.labels --force
     """
     from gentool import plot as plots
