@@ -53,7 +53,8 @@ def test_the_command_gives_the_same_network_and_only_the_first_process_talks(tmp
     The stop rule is met in the same epoch; one path on stdout, one line on stderr, one file.
     """
     options = ["--model", "mlp", "--hidden", "16", "--labels", "random", "--subset", "40"]
-    command = ["train", "--data", "digits", *options, "--confusion", "20", "-o"]
+    options += ["--confusion", "20", "--lr", "0.1"]  # few epochs: each makes rounding errors grow
+    command = ["train", "--data", "digits", *options, "-o"]
     assert run([*command, str(tmp_path / "one.safetensors"), "-q"]) == 0
     done = torchrun(["-m", "gentool", *command, "two.safetensors"], tmp_path)
     assert done.returncode == 0, done.stderr
@@ -64,15 +65,15 @@ def test_the_command_gives_the_same_network_and_only_the_first_process_talks(tmp
 
 
 def assert_same_to_rounding(one, other):
-    """Recipe, epochs and losses alike; each tensor within 1e-3 of its largest entry."""
+    """Recipe, epochs and losses alike; each tensor within 1e-5 of its largest entry."""
     first, second = checkpoint.read(one), checkpoint.read(other)
     assert first.recipe == second.recipe
     assert first.outcome.stop_rule_met
     assert first.outcome.epochs == second.outcome.epochs
-    assert first.outcome.history["loss"] == pytest.approx(second.outcome.history["loss"], rel=1e-4)
+    assert first.outcome.history["loss"] == pytest.approx(second.outcome.history["loss"], rel=1e-5)
     for name, tensor in first.tensors.items():
         difference = (tensor.double() - second.tensors[name].double()).abs().max()
-        assert difference <= 1e-3 * tensor.abs().max(), name
+        assert difference <= 1e-5 * tensor.abs().max(), name
 
 
 def test_dropout_is_refused_where_its_draws_would_depend_on_the_processes():
