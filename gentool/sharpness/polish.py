@@ -1,33 +1,13 @@
-"""What is done with the best point found: shake it and climb again, then small steps.
+"""Small steps from the best corner found.
 
-Near a good corner there often is a better one that no single climb reaches; and where the signs of
-a gradient alternate from step to step, the maximum is on a face, which sign steps pass over.
+Where the signs of a gradient alternate from step to step, the maximum is on a face, which sign
+steps pass over.
 """
 
 import torch
 from torch import Tensor
 
 from gentool.sharpness.problem import Problem
-from gentool.sharpness.starts import corner_of_gradient
-
-FLIPPED = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5)  # fractions of the signs; a half is a random corner
-ROUNDS = 3
-CLIMB = 3
-
-
-def shake(problem: Problem) -> None:
-    """Flip some of the best corner's signs and climb again by vertex iteration, some rounds."""
-    for _ in range(ROUNDS):
-        if problem.best_point is None:
-            return
-        corner = problem.best_point > problem.middle
-        for fraction in FLIPPED:
-            chance = torch.rand(len(corner), generator=problem.generator)
-            signs = corner ^ (chance < fraction).to(corner.device)
-            for _ in range(CLIMB):
-                _, gradients = problem.gradients(problem.box.corner(signs)[None])
-                signs = corner_of_gradient(gradients[0], signs)
-            problem.losses(problem.box.corner(signs)[None])
 
 
 def polish(problem: Problem, point: Tensor | None, steps: int) -> None:

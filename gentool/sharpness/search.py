@@ -2,8 +2,8 @@
 
 The step is vertex iteration, ν ← r·sign(∇L(w + ν)): the maximum of a smooth rise over a box lies
 near a corner that follows the gradient's signs. Restarts decide the quality, not the step rule, so
-most candidates are dropped early, on few images; the best go on over the whole set, and the very
-best is shaken and polished.
+many candidates are screened on few images and bred there; the best go on over the whole set, are
+bred again where a pass over it is cheap, and the very best is polished.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gentool.sharpness.breeding import ENOUGH, Effort, breed, climb, step
 from gentool.sharpness.flips import MOST_PARAMETERS, flip
 from gentool.sharpness.objective import Objective
-from gentool.sharpness.polish import polish, shake
+from gentool.sharpness.polish import polish
 from gentool.sharpness.problem import Problem, Start
-from gentool.sharpness.starts import corner_of_gradient, default_restarts, is_cheap, starts
+from gentool.sharpness.starts import corner_of_gradient, default_restarts, effort, is_cheap, starts
 
 SCREENED = 512  # images that the first screening takes, at least; 1/16 of the set where more
 SCREEN_STEPS = 3
 FINALISTS = 3
-ENOUGH = 1e-4  # a relative gain below which a candidate has arrived
 DEFAULT_STEPS = 12
 POLISH_STEPS = 10
+POOL = 12  # corners that are bred
 
 
 @dataclass
@@ -32,6 +33,13 @@ class Candidates:
     names: list[str]
     signs: Tensor  # (k, P), bool
     losses: Tensor  # (k,)
+
+    def joined(self, others: "Candidates") -> "Candidates":
+        return Candidates(
+            [*self.names, *others.names],
+            torch.cat([self.signs, others.signs]),
+            torch.cat([self.losses, others.losses]),
+        )
 
     def best(self, count: int) -> "Candidates":
         order = self.losses.argsort(descending=True, stable=True)[:count]
@@ -44,22 +52,26 @@ def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFA
     """Search the box; the best point is left in `problem`, with the table of starts.
 
     `restarts` is the number of starts, `steps` of vertex iterations over the whole set for each of
-    those that get so far.
+    those that get so far; a third of it the generations without a gain that end the breeding.
     """
     whole, cheap = len(problem.objective), is_cheap(problem.objective)
     restarts = restarts or default_restarts(problem.objective)
     problem.expected_units = _expected(restarts, steps, min(1.0, max(SCREENED / whole, 1 / 16)))
+    patience = max(1, steps // 3)
     small = problem.sample(max(SCREENED, whole // 16))
     names, signs = starts(problem, small, restarts)
     nothing = torch.full((len(names),), -torch.inf, dtype=torch.float64, device=signs.device)
     screened = _screen(problem, small, Candidates(names, signs, nothing))
+    if not cheap:
+        screened = _bred(problem, small, screened, Effort(POOL, patience))
     if len(small) < whole // 4:
         larger = problem.sample(whole // 4)
         screened = _screen(problem, larger, screened.best(max(2 * FINALISTS, restarts // 3)))
-    finalists = _with_plain(problem, screened.best(2 * FINALISTS if cheap else FINALISTS))
-    finished = _finish(problem, finalists, steps)
+    finished = _finish(problem, _with_plain(problem, screened.best(FINALISTS)), steps)
     if cheap:
-        shake(problem)
+        more = effort(problem.objective)
+        pool = _with_random(problem, finished, more * restarts * 3 // 5)
+        finished = _bred(problem, problem.objective, pool, Effort(more * POOL, more * patience))
     polish(problem, problem.best_point, min(steps, POLISH_STEPS))
     if len(problem.box.center) <= MOST_PARAMETERS:
         flip(problem, finished.signs)
@@ -110,6 +122,24 @@ def _with_plain(problem: Problem, finalists: Candidates) -> Candidates:
     )
 
 
+def _with_random(problem: Problem, candidates: Candidates, count: int) -> Candidates:
+    """The candidates, and as many random corners that climbed over the whole set."""
+    losses, signs = climb(problem, problem.objective, problem.random_signs(count))
+    names = [f"random {i}, all images" for i in range(1, count + 1)]
+    for name, loss in zip(names, losses.tolist(), strict=True):
+        _enter(problem, name, loss - problem.loss_before, len(problem.objective))
+    return candidates.joined(Candidates(names, signs, losses))
+
+
+def _bred(problem: Problem, part: Objective, candidates: Candidates, effort: Effort) -> Candidates:
+    """Candidates bred over a part of the data, or over all; one row of the table for all new."""
+    signs, losses = breed(problem, part, candidates.signs, candidates.losses, effort)
+    is_whole = part is problem.objective
+    before = problem.loss_before if is_whole else float(part.losses(problem.middle[None]))
+    _enter(problem, "bred", float(losses[0]) - before, len(part))
+    return Candidates([f"bred {i}" for i in range(1, len(losses) + 1)], signs, losses)
+
+
 def _finish(problem: Problem, finalists: Candidates, steps: int) -> Candidates:
     """Vertex iteration over the whole set, half of the candidates dropped when a third is done.
 
@@ -118,15 +148,15 @@ def _finish(problem: Problem, finalists: Candidates, steps: int) -> Candidates:
     done: list[Candidates] = []
     losses = torch.full_like(finalists.losses, -torch.inf)
     names, signs, corners = list(finalists.names), finalists.signs, finalists.signs
-    for step in range(steps):
-        found, following = _step(problem, signs)
+    for number in range(steps):
+        found, following = step(problem, problem.objective, signs)
         gains = found - losses
         moving = gains > ENOUGH * (found - problem.loss_before).abs()
         losses, corners = _better(losses, corners, found, signs)
-        if step == steps // 3:
+        if number == steps // 3:
             keep = losses.argsort(descending=True, stable=True)[: max(1, len(losses) // 2)]
             moving &= torch.isin(torch.arange(len(losses), device=keep.device), keep)
-        if step > 0 and not bool(moving.all()):
+        if number > 0 and not bool(moving.all()):
             arrived = (~moving).nonzero().flatten()
             done.append(Candidates([names[i] for i in arrived], corners[arrived], losses[arrived]))
             stay = moving.nonzero().flatten()
@@ -147,16 +177,6 @@ def _finish(problem: Problem, finalists: Candidates, steps: int) -> Candidates:
         torch.cat([some.signs for some in done]),
         torch.cat([some.losses for some in done]),
     )
-
-
-def _step(problem: Problem, signs: Tensor) -> tuple[Tensor, Tensor]:
-    """Losses at corners over the whole set, and the corners that their gradients point to."""
-    losses, following = [], []
-    for chunk in signs.split(problem.objective.candidates):
-        loss, gradient = problem.gradients(problem.box.corner(chunk))
-        losses.append(loss)
-        following.append(corner_of_gradient(gradient, chunk))
-    return torch.cat(losses), torch.cat(following)
 
 
 def _enter(problem: Problem, name: str, rise: float, images: int) -> None:

@@ -19,7 +19,8 @@ SOFT = 10.0  # temperature of the softened loss
 MINIBATCH = 64
 WIDER = (2.0, 4.0, 8.0)  # how many times as wide the boxes are in which the continued starts begin
 WIDER_STEPS = 3
-CHEAP = 2**24  # numbers that all layers put out in a pass: more starts and finalists, shaking
+CHEAP = 2**24  # numbers that all layers put out in a pass: breeding over the whole set
+LITTLE = 2**25  # images times parameters below which breeding goes on for longer
 ASCENT_STEP = 0.25  # of each radius
 ASCENT_STEPS = 8
 
@@ -29,12 +30,14 @@ def is_cheap(objective: Objective) -> bool:
     return len(objective) * objective.subject.activations <= CHEAP
 
 
-def default_restarts(objective: Objective) -> int:
-    """How many starts there are unless told: one a class (ten at most), ten others.
+def effort(objective: Objective) -> int:
+    """How many times as long to breed, 1 to 4: networks of few parameters are rugged, and cheap."""
+    return max(1, min(4, LITTLE // (len(objective) * len(objective.subject.weights))))
 
-    Twenty random corners more where a pass over the set is cheap.
-    """
-    return min(objective.subject.classes, 10) + 10 + (20 if is_cheap(objective) else 0)
+
+def default_restarts(objective: Objective) -> int:
+    """How many starts there are unless told: one a class (ten at most), ten others."""
+    return min(objective.subject.classes, 10) + 10
 
 
 def starts(problem: Problem, part: Objective, restarts: int) -> tuple[list[str], Tensor]:
