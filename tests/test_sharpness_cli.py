@@ -54,14 +54,10 @@ def test_the_record_says_what_was_found_and_what_it_cost(saved):
     assert found["loss"] == pytest.approx(record["outcome"]["train_loss"], rel=1e-5)
     assert found["images"] == 100
     whole = [start["rise"] for start in first["starts"] if start["images"] == 100]
-    assert 0 <= first["rise"] - max(whole) < 0.1 * first["rise"]
+    assert 0.9 * first["rise"] < max(whole) <= first["rise"] * (1 + 1e-6)  # the search's arithmetic
     names = [start["name"] for start in first["starts"]]
-    assert len(set(names)) == len(names) and {
-        "class 3",
-        "gradient",
-        "random 1, all images",
-        "bred",
-    } <= set(names)
+    assert len(set(names)) == len(names)
+    assert {"class 3", "gradient", "random 1, all images", "bred"} <= set(names)
     cost = first["forward_evaluations"] + 3 * first["gradient_evaluations"]
     assert first["units"] == pytest.approx(cost / 100, abs=1e-3)
 
