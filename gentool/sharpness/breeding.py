@@ -5,12 +5,9 @@ two parents agree on is kept, the rest is drawn from either (uniform crossover; 
 1989), and every child climbs before it is judged (a memetic algorithm; Moscato, 1989).
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from gentool.sharpness.objective import Objective
 from gentool.sharpness.problem import Problem
 from gentool.sharpness.starts import corner_of_gradient
 
@@ -21,43 +18,33 @@ ENOUGH = 1e-4  # a relative gain below which a candidate has arrived, a generati
 GENERATIONS = 30
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How many corners live, and how many generations may gain nothing before the breeding ends."""
-
-    pool: int
-    patience: int
-
-
 def breed(
-    problem: Problem, objective: Objective, signs: Tensor, losses: Tensor, effort: Effort
+    problem: Problem, signs: Tensor, losses: Tensor, count: int, patience: int
 ) -> tuple[Tensor, Tensor]:
-    """The best corners of a pool, bool (k, P), and their losses over `objective`, after breeding.
+    """The best `count` corners of a pool, bool (k, P), and their losses, after breeding.
 
-    It ends after `effort.patience` generations without a gain, or when all are alike.
+    It ends after `patience` generations without a gain, or when all are alike.
     """
-    signs, losses = _fittest(signs, losses, effort.pool)
+    signs, losses = _fittest(signs, losses, count)
     in_vain = 0
     for _ in range(GENERATIONS):
-        if in_vain == effort.patience or len(signs) < 2:
+        if in_vain == patience or len(signs) < 2:
             break
         highest = losses[0]
         children = torch.stack([_child(problem, signs, i) for i in range(CHILDREN)])
-        found, corners = climb(problem, objective, children)
-        signs, losses = _fittest(
-            torch.cat([signs, corners]), torch.cat([losses, found]), effort.pool
-        )
+        found, corners = climb(problem, children)
+        signs, losses = _fittest(torch.cat([signs, corners]), torch.cat([losses, found]), count)
         has_gained = losses[0] - highest > ENOUGH * (losses[0] - problem.loss_before).abs()
         in_vain = 0 if has_gained else in_vain + 1
     return signs, losses
 
 
-def climb(problem: Problem, objective: Objective, signs: Tensor) -> tuple[Tensor, Tensor]:
+def climb(problem: Problem, signs: Tensor) -> tuple[Tensor, Tensor]:
     """Vertex iteration of corners, bool (k, P), until each has arrived: best losses, and where."""
     best = torch.full((len(signs),), -torch.inf, dtype=torch.float64, device=signs.device)
     corners, moving = signs.clone(), torch.arange(len(signs), device=signs.device)
     for _ in range(CLIMB):
-        losses, following = step(problem, objective, signs)
+        losses, following = step(problem, signs)
         gains = losses - best[moving]
         higher = moving[gains > 0]
         best[higher], corners[higher] = losses[gains > 0], signs[gains > 0]
@@ -68,16 +55,12 @@ def climb(problem: Problem, objective: Objective, signs: Tensor) -> tuple[Tensor
     return best, corners
 
 
-def step(problem: Problem, objective: Objective, signs: Tensor) -> tuple[Tensor, Tensor]:
-    """Losses at corners, and the corners that their gradients point to.
-
-    What is seen over the whole set is offered as the best point.
-    """
-    ask = problem.gradients if objective is problem.objective else objective.gradients
+def step(problem: Problem, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses at corners over the whole set, and the corners that their gradients point to."""
     losses, following = [], []
-    for chunk in signs.split(objective.candidates):
-        loss, gradient = ask(problem.box.corner(chunk))
-        losses.append(problem.ranked(loss))
+    for chunk in signs.split(problem.objective.candidates):
+        loss, gradient = problem.gradients(problem.box.corner(chunk))
+        losses.append(loss)
         following.append(corner_of_gradient(gradient, chunk))
     return torch.cat(losses), torch.cat(following)
 

@@ -2,8 +2,8 @@
 
 The step is vertex iteration, ν ← r·sign(∇L(w + ν)): the maximum of a smooth rise over a box lies
 near a corner that follows the gradient's signs. Restarts decide the quality, not the step rule, so
-many candidates are screened on few images and bred there; the best go on over the whole set, are
-bred again where a pass over it is cheap, and the very best is polished.
+most candidates are dropped early, on few images; the best go on over the whole set, where they are
+bred if a pass over it is cheap, and the very best is polished.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gentool.sharpness.breeding import ENOUGH, Effort, breed, climb, step
+from gentool.sharpness.breeding import ENOUGH, breed, climb, step
 from gentool.sharpness.flips import MOST_PARAMETERS, flip
 from gentool.sharpness.objective import Objective
 from gentool.sharpness.polish import polish
@@ -34,13 +34,6 @@ class Candidates:
     signs: Tensor  # (k, P), bool
     losses: Tensor  # (k,)
 
-    def joined(self, others: "Candidates") -> "Candidates":
-        return Candidates(
-            [*self.names, *others.names],
-            torch.cat([self.signs, others.signs]),
-            torch.cat([self.losses, others.losses]),
-        )
-
     def best(self, count: int) -> "Candidates":
         order = self.losses.argsort(descending=True, stable=True)[:count]
         return Candidates(
@@ -54,33 +47,32 @@ def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFA
     `restarts` is the number of starts, `steps` of vertex iterations over the whole set for each of
     those that get so far; a third of it the generations without a gain that end the breeding.
     """
-    whole, cheap = len(problem.objective), is_cheap(problem.objective)
+    whole = len(problem.objective)
     restarts = restarts or default_restarts(problem.objective)
-    problem.expected_units = _expected(restarts, steps, min(1.0, max(SCREENED / whole, 1 / 16)))
-    patience = max(1, steps // 3)
+    problem.expected_units = _expected(problem, restarts, steps)
     small = problem.sample(max(SCREENED, whole // 16))
     names, signs = starts(problem, small, restarts)
     nothing = torch.full((len(names),), -torch.inf, dtype=torch.float64, device=signs.device)
     screened = _screen(problem, small, Candidates(names, signs, nothing))
-    if not cheap:
-        screened = _bred(problem, small, screened, Effort(POOL, patience))
     if len(small) < whole // 4:
         larger = problem.sample(whole // 4)
         screened = _screen(problem, larger, screened.best(max(2 * FINALISTS, restarts // 3)))
     finished = _finish(problem, _with_plain(problem, screened.best(FINALISTS)), steps)
-    if cheap:
-        more = effort(problem.objective)
-        pool = _with_random(problem, finished, more * restarts * 3 // 5)
-        finished = _bred(problem, problem.objective, pool, Effort(more * POOL, more * patience))
+    if is_cheap(problem.objective):
+        finished = _bred(problem, finished, restarts, steps)
     polish(problem, problem.best_point, min(steps, POLISH_STEPS))
     if len(problem.box.center) <= MOST_PARAMETERS:
         flip(problem, finished.signs)
 
 
-def _expected(restarts: int, steps: int, part: float) -> float:
+def _expected(problem: Problem, restarts: int, steps: int) -> float:
     """About the cost of the search, in passes over the whole set, if no candidate arrives early."""
+    part = min(1.0, max(SCREENED / len(problem.objective), 1 / 16))
     screening = restarts * (SCREEN_STEPS + 1) * part + (restarts / 3) * SCREEN_STEPS * 0.25
-    return 3 * (screening + (FINALISTS + 1) * steps / 2 + POLISH_STEPS)
+    bred = 0
+    if is_cheap(problem.objective):
+        bred = effort(problem.objective) * 4 * (restarts + 2 * steps)
+    return 3 * (screening + (FINALISTS + 1) * steps / 2 + bred + POLISH_STEPS)
 
 
 def _screen(problem: Problem, part: Objective, candidates: Candidates) -> Candidates:
@@ -122,21 +114,17 @@ def _with_plain(problem: Problem, finalists: Candidates) -> Candidates:
     )
 
 
-def _with_random(problem: Problem, candidates: Candidates, count: int) -> Candidates:
-    """The candidates, and as many random corners that climbed over the whole set."""
-    losses, signs = climb(problem, problem.objective, problem.random_signs(count))
-    names = [f"random {i}, all images" for i in range(1, count + 1)]
-    for name, loss in zip(names, losses.tolist(), strict=True):
+def _bred(problem: Problem, candidates: Candidates, restarts: int, steps: int) -> Candidates:
+    """Candidates and random corners, more of them than `restarts`, bred over the whole set."""
+    more = effort(problem.objective)
+    losses, signs = climb(problem, problem.random_signs(more * restarts * 3 // 5))
+    for i, loss in enumerate(losses.tolist(), 1):
+        name = f"random {i}, all images"
         _enter(problem, name, loss - problem.loss_before, len(problem.objective))
-    return candidates.joined(Candidates(names, signs, losses))
-
-
-def _bred(problem: Problem, part: Objective, candidates: Candidates, effort: Effort) -> Candidates:
-    """Candidates bred over a part of the data, or over all; one row of the table for all new."""
-    signs, losses = breed(problem, part, candidates.signs, candidates.losses, effort)
-    is_whole = part is problem.objective
-    before = problem.loss_before if is_whole else float(part.losses(problem.middle[None]))
-    _enter(problem, "bred", float(losses[0]) - before, len(part))
+    signs, losses = torch.cat([candidates.signs, signs]), torch.cat([candidates.losses, losses])
+    patience = max(1, steps // 3)
+    signs, losses = breed(problem, signs, losses, more * POOL, more * patience)
+    _enter(problem, "bred", float(losses[0]) - problem.loss_before, len(problem.objective))
     return Candidates([f"bred {i}" for i in range(1, len(losses) + 1)], signs, losses)
 
 
@@ -149,7 +137,7 @@ def _finish(problem: Problem, finalists: Candidates, steps: int) -> Candidates:
     losses = torch.full_like(finalists.losses, -torch.inf)
     names, signs, corners = list(finalists.names), finalists.signs, finalists.signs
     for number in range(steps):
-        found, following = step(problem, problem.objective, signs)
+        found, following = step(problem, signs)
         gains = found - losses
         moving = gains > ENOUGH * (found - problem.loss_before).abs()
         losses, corners = _better(losses, corners, found, signs)

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Figure 1 of the paper: norm capacities against the training-set size, with true and random labels.
+#
+#   sh examples/figure1.sh [FOLDER]
+#
+# Writes into FOLDER (figures-small/ if not named); SCALE and DATA: see figures.sh.
+set -eu
+. "$(dirname "$0")/figures.sh"
+
+networks=$(gentool train --data "$DATA" --width "$WIDTH" --subset "$SIZES" --labels true,random \
+    --must-fit -o "$folder/vgg")
+records=$(gentool measure --skip-existing $networks)
+gentool claims $records
+gentool plot --figure 1 --reference $records --force -o "$folder/figure1.png"

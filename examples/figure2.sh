@@ -1,0 +1,15 @@
+#!/bin/sh
+# Figure 2 of the paper: sharpness, and expected sharpness against KL, with true and random labels.
+#
+#   sh examples/figure2.sh [FOLDER]
+#
+# Writes into FOLDER (figures-small/ if not named); SCALE and DATA: see figures.sh.
+set -eu
+. "$(dirname "$0")/figures.sh"
+
+networks=$(gentool train --data "$DATA" --width "$WIDTH" --subset "$SIZES" --labels true,random \
+    --must-fit -o "$folder/vgg")
+worst=$(gentool sharpness --skip-existing $networks)
+expected=$(gentool sharpness --expected --skip-existing $networks)
+gentool claims $worst $expected
+gentool plot --figure 2 --reference $worst $expected --force -o "$folder/figure2.png"

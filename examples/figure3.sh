@@ -1,0 +1,16 @@
+#!/bin/sh
+# Figure 3 of the paper: errors, measures and expected sharpness with ever larger confusion sets.
+#
+#   sh examples/figure3.sh [FOLDER]
+#
+# Writes into FOLDER (figures-small/ if not named); SCALE and DATA: see figures.sh.
+set -eu
+. "$(dirname "$0")/figures.sh"
+
+networks=$(gentool train --data "$DATA" --width "$WIDTH" --subset "$SUBSET" \
+    --confusion "$CONFUSION" --must-fit -o "$folder/vgg")
+records=$(gentool measure --skip-existing $networks)
+worst=$(gentool sharpness --skip-existing $networks)
+expected=$(gentool sharpness --expected --skip-existing $networks)
+gentool claims $records $worst $expected
+gentool plot --figure 3 $records $worst $expected --force -o "$folder/figure3.png"

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Figure 4 of the paper: errors, measures and expected sharpness of MLPs of ever more hidden units
+# on MNIST. The narrowest cannot fit, so that a network that does not is no failure here.
+#
+#   sh examples/figure4.sh [FOLDER]
+#
+# Writes into FOLDER (figures-small/ if not named); SCALE: see figures.sh; MNIST is downloaded where
+# GENTOOL_DATA does not hold it.
+set -eu
+. "$(dirname "$0")/figures.sh"
+
+networks=$(gentool train --data mnist --model mlp --hidden "$HIDDEN" -o "$folder/mlp")
+records=$(gentool measure --skip-existing $networks)
+worst=$(gentool sharpness --skip-existing $networks)
+expected=$(gentool sharpness --expected --skip-existing $networks)
+gentool claims $records $worst $expected
+gentool plot --figure 4 --reference $records $worst $expected --force -o "$folder/figure4.png"
