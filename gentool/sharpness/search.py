@@ -77,8 +77,11 @@ def _expected(problem: Problem, restarts: int, steps: int) -> float:
 
 def _screen(problem: Problem, part: Objective, candidates: Candidates) -> Candidates:
     """Some vertex iterations of every candidate over a part of the data; each one's best corner."""
-    ends = [_climb(problem, part, signs) for signs in candidates.signs.split(part.candidates)]
-    losses, signs = (torch.cat(found) for found in zip(*ends, strict=True))
+    signs, found = candidates.signs, []
+    for chunk in signs.split(part.candidates):  # in place: with many parameters signs are large
+        losses, chunk[:] = _climb(problem, part, chunk)
+        found.append(losses)
+    losses = torch.cat(found)
     before = float(part.losses(problem.middle[None]))
     for name, loss in zip(candidates.names, losses.tolist(), strict=True):
         _enter(problem, name, loss - before, len(part))

@@ -46,13 +46,16 @@ def starts(problem: Problem, part: Objective, restarts: int) -> tuple[list[str],
     The softened one and the ascent come first, then those continued from wider boxes, those of the
     classes, and those of minibatches; random corners fill up.
     """
-    names, signs = [], []
+    names: list[str] = []
+    signs = torch.empty(
+        restarts, len(problem.middle), dtype=torch.bool, device=problem.middle.device
+    )
     for name, corner in _all(problem, part):
         if len(names) == restarts:
             break
+        signs[len(names)] = corner
         names.append(name)
-        signs.append(corner)
-    return names, torch.stack(signs)
+    return names, signs
 
 
 def corner_of_gradient(gradient: Tensor, otherwise: Tensor) -> Tensor:
