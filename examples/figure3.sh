@@ -11,6 +11,6 @@ networks=$(gentool train --data "$DATA" --width "$WIDTH" --subset "$SUBSET" \
     --confusion "$CONFUSION" --must-fit -o "$folder/vgg")
 records=$(gentool measure --skip-existing $networks)
 worst=$(gentool sharpness --skip-existing $networks)
-expected=$(gentool sharpness --expected --skip-existing $networks)
+expected=$(gentool sharpness --expected --precision "$PRECISION" --skip-existing $networks)
 gentool claims $records $worst $expected
 gentool plot --figure 3 $records $worst $expected --force -o "$folder/figure3.png"

@@ -9,9 +9,9 @@
 set -eu
 . "$(dirname "$0")/figures.sh"
 
-networks=$(gentool train --data mnist --model mlp --hidden "$HIDDEN" -o "$folder/mlp")
+networks=$(gentool train --data "$MLP_DATA" --model mlp --hidden "$HIDDEN" -o "$folder/mlp")
 records=$(gentool measure --skip-existing $networks)
 worst=$(gentool sharpness --skip-existing $networks)
-expected=$(gentool sharpness --expected --skip-existing $networks)
+expected=$(gentool sharpness --expected --precision "$PRECISION" --skip-existing $networks)
 gentool claims $records $worst $expected
 gentool plot --figure 4 --reference $records $worst $expected --force -o "$folder/figure4.png"

@@ -3,21 +3,26 @@
 #   SCALE   small (the default: quarter width, few images, two cores) or paper (the paper's own sizes)
 #   DATA    CIFAR-10 (cifar10, downloaded where it is missing) or folder:DIR, the same images as files
 #
+# and WIDTH, SIZES and the others below for scales in between.
+#
 # The networks of figures 1 to 3 lie in one folder, so that what two figures share is trained once.
 # Everything that exists is kept: run again, a script goes on where it was interrupted.
 
 SCALE=${SCALE:-small}
 DATA=${DATA:-cifar10}
+MLP_DATA=${MLP_DATA:-mnist}
 case $SCALE in
 small)
-    WIDTH=0.25 SIZES=500,1000,2000,4000
-    SUBSET=2000 CONFUSION=0,250,500,750,1000
-    HIDDEN=8,16,32,64,128,256,512,1024
+    : "${WIDTH:=0.25}" "${SIZES:=500,1000,2000,4000}"
+    : "${SUBSET:=2000}" "${CONFUSION:=0,250,500,750,1000}"
+    : "${HIDDEN:=8,16,32,64,128,256,512,1024}"
+    : "${PRECISION:=0.1}" # standard error of the expected sharpness over its value
     ;;
 paper)
-    WIDTH=1 SIZES=5000,10000,20000,30000,40000,50000
-    SUBSET=10000 CONFUSION=0,1000,2000,3000,4000,5000
-    HIDDEN=8,16,32,64,128,256,512,1024,2048,4096,8192
+    : "${WIDTH:=1}" "${SIZES:=5000,10000,20000,30000,40000,50000}"
+    : "${SUBSET:=10000}" "${CONFUSION:=0,1000,2000,3000,4000,5000}"
+    : "${HIDDEN:=8,16,32,64,128,256,512,1024,2048,4096,8192}"
+    : "${PRECISION:=0.05}"
     ;;
 *)
     echo "SCALE is small or paper, not $SCALE" >&2
