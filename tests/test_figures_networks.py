@@ -9,8 +9,9 @@ from safetensors import safe_open
 
 from gentool import records
 from gentool.cli import run
-from gentool.figures import FIGURES, inputs
+from gentool.figures import FIGURES, draw, inputs
 from gentool.figures.registry import Asked
+from gentool.figures.sheet import Sheet
 
 TRAIN = "train --model mlp --hidden 16 --data digits --subset 100 --lr 0.1 --labels"
 
@@ -71,7 +72,40 @@ def test_true_labels_are_blue_and_random_ones_vermilion(checkpoints):
     assert [curve.label for curve in curves] == ["true labels, 20 confusion", "random labels"]
 
 
-@pytest.mark.parametrize("figure", ["training"])
+def test_margins_are_the_histograms_of_the_files(measured):
+    """Height times width times the number of images is the count of a step."""
+    distribution, _ = prepared("margins", measured).panels
+    for curve, path in zip(distribution.curves, measured, strict=True):
+        margin = records.read(path)["margin"]
+        lows, highs, heights = curve.x[1:-1:2], curve.x[2:-1:2], curve.y[1:-1:2]
+        areas = [y * (b - a) for a, b, y in zip(lows, highs, heights, strict=True)]
+        counts = margin["histogram"]["counts"]
+        assert [area * margin["points"] for area in areas] == pytest.approx(counts)
+        assert [*lows, highs[-1]] == margin["histogram"]["edges"]
+
+
+def test_gamma_is_marked_in_the_colour_of_its_network(measured):
+    """It is also the quantile at ε."""
+    distribution, quantiles = prepared("margins", measured).panels
+    for panel in (distribution, quantiles):
+        for curve, line, path in zip(panel.curves, panel.uprights, measured, strict=True):
+            gamma = records.read(path)["margin"]["gamma"]
+            assert (line.x, line.colour) == (gamma, curve.colour)
+    assert quantiles.curves[0].y[quantiles.curves[0].x.index(quantiles.uprights[0].x)] == 0.05
+
+
+def test_negative_margins_are_seen(measured, tmp_path):
+    """A line at 0 parts them from the others, and the axis reaches below it."""
+    record = records.read(measured[0])
+    histogram = record["margin"]["histogram"]
+    histogram["edges"] = [edge - 5 for edge in histogram["edges"]]
+    records.write(tmp_path / "a.json", record)
+    panel = prepared("margins", [tmp_path / "a.json"]).panels[0]
+    assert 0.0 in [line.x for line in panel.uprights]
+    assert draw(Sheet([panel], "")).axes[0].get_xlim()[0] < histogram["edges"][0] < 0
+
+
+@pytest.mark.parametrize("figure", ["training", "margins"])
 def test_figures_from_files_do_not_import_torch(tmp_path, checkpoints, measured, figure):
     code = (
         "import sys; from gentool.cli import run; code = run(sys.argv[1:]); "

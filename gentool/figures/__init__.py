@@ -4,8 +4,8 @@ Each is one function in FIGURES that prepares a Sheet, plain values which tests 
 function draws any sheet.
 """
 
-from gentool.figures import confusion, size, training, width
+from gentool.figures import confusion, margins, size, training, width
 from gentool.figures.drawing import draw
 from gentool.figures.registry import FIGURES
 
-__all__ = ["FIGURES", "confusion", "draw", "size", "training", "width"]
+__all__ = ["FIGURES", "confusion", "draw", "margins", "size", "training", "width"]
