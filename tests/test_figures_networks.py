@@ -3,15 +3,21 @@
 import json
 import subprocess
 import sys
+from itertools import product
+from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 from safetensors import safe_open
 
-from gentool import records
+from gentool import checkpoint, records
 from gentool.cli import run
+from gentool.data import load
 from gentool.figures import FIGURES, draw, inputs
 from gentool.figures.registry import Asked
 from gentool.figures.sheet import Sheet
+from gentool.training_set import training_set
 
 TRAIN = "train --model mlp --hidden 16 --data digits --subset 100 --lr 0.1 --labels"
 
@@ -103,6 +109,81 @@ def test_negative_margins_are_seen(measured, tmp_path):
     panel = prepared("margins", [tmp_path / "a.json"]).panels[0]
     assert 0.0 in [line.x for line in panel.uprights]
     assert draw(Sheet([panel], "")).axes[0].get_xlim()[0] < histogram["edges"][0] < 0
+
+
+@pytest.mark.parametrize("name", ["true", "random"])
+def test_samples_have_the_labels_that_training_was_given(folder, name):
+    """Each image is found among those that training draws, and in the data set, by its pixels."""
+    path = folder / f"{name}.safetensors"
+    _, sets = training_set(checkpoint.read(path).recipe, digits(), torch.device("cpu"))
+    shelves = prepared("samples", [path], seed=3).shelves
+    assert [len(shelf.tiles) for shelf in shelves] == ([24, 8] if name == "true" else [24])
+    for shelf, part in zip(shelves, (sets.subset, sets.confusion), strict=False):
+        for tile in shelf.tiles:
+            assert tile.given == label_of(tile.pixels, part.images, part.labels)
+            true = label_of(tile.pixels, digits().train_images, digits().train_labels)
+            assert tile.true == true
+
+
+def digits():
+    return load("digits", None, False)
+
+
+def label_of(pixels, images, labels):
+    [where] = (images[:, 0] == torch.from_numpy(pixels.copy())).all((1, 2)).nonzero()
+    return str(int(labels[where]))
+
+
+def test_wrong_labels_stand_out_by_their_colour(checkpoints):
+    """Vermilion with the true label below, blue where the given label is the true one."""
+    gallery = prepared("samples", checkpoints[1:])
+    tiles, axes = gallery.shelves[0].tiles, draw(gallery).axes
+    assert {tile.is_right for tile in tiles} == {True, False}
+    for tile, drawn in zip(tiles, axes, strict=True):
+        blue = drawn.xaxis.label.get_color() == "#0072B2"
+        assert blue == tile.is_right
+        wanted = [tile.given] if tile.is_right else [tile.given, f"({tile.true})"]
+        assert drawn.get_xlabel().split() == wanted
+
+
+def test_samples_in_colour_have_the_names_of_their_classes(tmp_path):
+    """Of a folder of images: the names of its folders, and the pixels of its files."""
+    for i, (part, name) in enumerate(product(("train", "test"), ("ant", "bee"))):
+        (tmp_path / part / name).mkdir(parents=True)
+        colour = (40 * i, 200, 255 - 40 * i)
+        Image.new("RGB", (8, 8), colour).save(tmp_path / part / name / "0.png")
+    path = str(tmp_path / "net.safetensors")
+    asked = ["train", "--data", f"folder:{tmp_path}", "--model", "mlp", "--hidden", "2", "--quiet"]
+    assert run([*asked, "--epochs", "1", "-o", path]) == 0
+    tiles = prepared("samples", [Path(path)]).shelves[0].tiles
+    found = {tile.given: tuple(tile.pixels[0, 0]) for tile in tiles}
+    assert found == {"ant": (0, 200, 255), "bee": (40, 200, 215)}
+
+
+def test_the_seed_chooses_the_samples(checkpoints):
+    first, again, other = (prepared("samples", checkpoints[:1], seed=seed) for seed in (0, 0, 1))
+    pixels = [[tile.pixels.tolist() for tile in g.shelves[0].tiles] for g in (first, again, other)]
+    assert pixels[0] == pixels[1] != pixels[2]
+
+
+@pytest.mark.parametrize(
+    ("figure", "files", "error"),
+    [
+        ("samples", ["true.measures.json"], "true.measures.json is a measure file"),
+        ("margins", ["true.safetensors"], "true.safetensors is a checkpoint"),
+        ("1", ["true.measures.json", "true.safetensors"], "true.safetensors is a checkpoint"),
+        ("samples", ["true.safetensors", "random.safetensors"], "draws one checkpoint; 2"),
+    ],
+)
+def test_files_of_another_kind_are_one_line_of_error(
+    folder, monkeypatch, capsys, figure, files, error
+):
+    monkeypatch.chdir(folder)
+    assert run(["plot", *files, "--figure", figure, "-o", "none.png"]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert error in printed.err
+    assert not Path("none.png").exists()
 
 
 @pytest.mark.parametrize("figure", ["training", "margins"])

@@ -24,7 +24,7 @@ ENTRY = 0.22  # inches that one more row of a legend takes
 FEW_DECADES = 1.6  # of which parts have ticks too
 
 
-def draw(sheet: Sheet, title: str | None = None) -> Figure:
+def draw_sheet(sheet: Sheet, title: str | None = None) -> Figure:
     """The figure of a sheet, with its caption in one small line under it."""
     columns = min(sheet.columns, len(sheet.panels))
     rows = math.ceil(len(sheet.panels) / columns)

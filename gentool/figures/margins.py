@@ -57,7 +57,7 @@ def steps(record: Record) -> Points:
     edges, counts = histogram["edges"], histogram["counts"]
     x, y = [edges[0]], [0.0]
     for low, high, number in zip(edges[:-1], edges[1:], counts, strict=True):
-        height = number / sum(counts) / (high - low)
+        height = number / sum(counts) / ((high - low) or 1.0)
         x += [low, high]
         y += [height, height]
     return (*x, edges[-1]), (*y, 0.0)
