@@ -23,10 +23,9 @@ from gentool.files import sha256, write_whole
 from gentool.foreign.inference import inferred
 from gentool.foreign.reading import is_pytorch_file, read_pytorch, read_safetensors
 from gentool.hints import NO_HINTS, Hints, as_options
+from gentool.metadata import FORMAT, KEY, about
 from gentool.models import build
 from gentool.recipe import LAYERS, Json, Outcome, Recipe
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -73,13 +72,13 @@ class Checkpoint:
 def write(path: Path, model: nn.Module, recipe: Recipe, outcome: Outcome | None) -> None:
     """Write a checkpoint, whole or not at all; GentoolError with the reason where that fails."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    about = {
+    said = {
         "format": FORMAT,
         "recipe": recipe.to_json(),
         "outcome": outcome.to_json() if outcome is not None else None,
         "versions": versions(),
     }
-    metadata = {"gentool": json.dumps(about, ensure_ascii=False, allow_nan=False)}
+    metadata = {KEY: json.dumps(said, ensure_ascii=False, allow_nan=False)}
     write_whole(path, save(tensors, metadata))
 
 
@@ -94,8 +93,8 @@ def read(path: Path, hints: Hints = NO_HINTS) -> Checkpoint:
     is_pytorch = is_pytorch_file(path)
     tensors, metadata = (read_pytorch(path), {}) if is_pytorch else read_safetensors(path)
     try:
-        if "gentool" in metadata:
-            return _own(path, tensors, metadata["gentool"], hints)
+        if KEY in metadata:
+            return _own(path, tensors, metadata[KEY], hints)
         digest = sha256(path)
         recipe, tensors = inferred(tensors, hints, path.name, digest, is_ordered=is_pytorch)
     except GentoolError as error:
@@ -108,31 +107,14 @@ def _own(path: Path, tensors: dict[str, Tensor], text: str, hints: Hints) -> Che
     """The checkpoint of a file that describes itself."""
     if said := hints.architecture():
         raise UsageError(f"it describes itself; {as_options(said)} is for foreign checkpoints")
-    about = _about(text)
+    said = about(text)
     try:
-        recipe = Recipe.from_json(about["recipe"])
+        recipe = Recipe.from_json(said["recipe"])
     except UsageError as error:  # nobody asked wrongly here: the file is wrong
         raise GentoolError(str(error)) from error
-    is_unknown = recipe.origin is not None and about["outcome"] is None
-    outcome = None if is_unknown else Outcome.from_json(about["outcome"])
-    return Checkpoint(path, sha256(path), tensors, recipe, outcome, versions=about.get("versions"))
-
-
-def _about(text: str) -> Json:
-    """The JSON object under the metadata key `gentool`."""
-    try:
-        about = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise GentoolError("its gentool metadata is not JSON; the file is damaged") from error
-    if not isinstance(about, dict) or not {"format", "recipe", "outcome"} <= set(about):
-        raise GentoolError(
-            "its gentool metadata lacks format, recipe or outcome; the file is damaged"
-        )
-    if about["format"] != FORMAT:
-        raise GentoolError(
-            f"format {about['format']!r} is not known here (known: {FORMAT}); update gentool"
-        )
-    return about
+    is_unknown = recipe.origin is not None and said["outcome"] is None
+    outcome = None if is_unknown else Outcome.from_json(said["outcome"])
+    return Checkpoint(path, sha256(path), tensors, recipe, outcome, versions=said.get("versions"))
 
 
 def _check_fit(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

@@ -29,6 +29,7 @@ class DataSet:
     """Images and labels for training and for testing.
 
     `fingerprint` is a SHA-256 over what the data set was made from, the same on every machine.
+    `names` are those of the classes, None where they are numbers.
     """
 
     train_images: Tensor  # (N, C, H, W), uint8 or float32
@@ -37,6 +38,7 @@ class DataSet:
     test_labels: Tensor
     classes: int
     fingerprint: str
+    names: tuple[str, ...] | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -186,7 +188,11 @@ def _npz_labels(labels: np.ndarray, images: int, name: str) -> Tensor:
 
 
 def _of_arrays(
-    train_images: Tensor, train_labels: Tensor, test_images: Tensor, test_labels: Tensor
+    train_images: Tensor,
+    train_labels: Tensor,
+    test_images: Tensor,
+    test_labels: Tensor,
+    names: tuple[str, ...] | None = None,
 ) -> DataSet:
     """A data set of arrays, with as many classes as its largest label says."""
     digest = hashlib.sha256()
@@ -195,7 +201,7 @@ def _of_arrays(
         digest.update(np.ascontiguousarray(array.numpy()))
     classes = max(2, int(torch.cat([train_labels, test_labels]).max()) + 1)
     return DataSet(
-        train_images, train_labels, test_images, test_labels, classes, digest.hexdigest()
+        train_images, train_labels, test_images, test_labels, classes, digest.hexdigest(), names
     )
 
 
@@ -216,7 +222,8 @@ def _of_torchvision(name: str, data_dir: Path, show_progress: bool) -> DataSet:
         images = torch.as_tensor(half.data)
         images = images.unsqueeze(1) if images.dim() == 3 else images.permute(0, 3, 1, 2)
         arrays += [images.contiguous(), torch.as_tensor(half.targets, dtype=torch.int64)]
-    return _of_arrays(*arrays)
+    has_names = not all(name[:1].isdigit() for name in half.classes)  # MNIST's are "0 - zero"
+    return _of_arrays(*arrays, tuple(half.classes) if has_names else None)
 
 
 def _downloaded(kind: Callable, name: str, data_dir: Path, train: bool) -> torch.utils.data.Dataset:

@@ -25,8 +25,10 @@ Arrays = tuple[Tensor, Tensor, Tensor, Tensor]
 Image = tuple[Path, int]  # the file of an image, and its class
 
 
-def read_folder(path: Path, show_progress: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, int, str]:
-    """Train images and labels, test images and labels, number of classes, SHA-256 of the content.
+def read_folder(
+    path: Path, show_progress: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, int, str, tuple[str, ...]]:
+    """Train images and labels, test images and labels, number of classes, SHA-256, their names.
 
     Images are RGB, uint8, of shape (N, 3, H, W), in the order of their names.
 
@@ -46,7 +48,7 @@ def read_folder(path: Path, show_progress: bool) -> tuple[Tensor, Tensor, Tensor
         n = len(train)
         arrays = (images[:n], labels[:n], images[n:], labels[n:])
         _keep(fingerprint, arrays)
-    return *arrays, max(2, len(train_classes)), fingerprint
+    return *arrays, max(2, len(train_classes)), fingerprint, tuple(train_classes)
 
 
 def _listed(path: Path) -> tuple[list[Image], list[str]]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gentool import __version__
 from gentool.checkpoint import Checkpoint, read
-from gentool.data import load
+from gentool.data import DataSet, load
 from gentool.device import describe, in_double_precision, versions
 from gentool.errors import GentoolError, UsageError
 from gentool.foreign.training_data import asked_recipe, fitted
@@ -194,12 +194,24 @@ def trained_on(
     `data` and `hints` say what the recipe of a foreign checkpoint does not. GentoolError where the
     data differs from what it was trained on, UsageError where nothing says what that was.
     """
+    recipe, source = source_of(checkpoint, data_dir, data, show_progress, hints)
+    drawn, sets = training_set(recipe, source, device)
+    return replace(drawn, classes=checkpoint.recipe.classes), sets
+
+
+def source_of(
+    checkpoint: Checkpoint,
+    data_dir: Path,
+    data: str | None,
+    show_progress: bool,
+    hints: Hints = NO_HINTS,
+) -> tuple[Recipe, DataSet]:
+    """The data set that a checkpoint's training set is drawn from, and the recipe to draw it by."""
     recipe = asked_recipe(checkpoint.recipe, data, hints)
     source = load(recipe.data, data_dir, show_progress)
     if recipe.origin is not None:
         recipe = fitted(recipe, source, hints)
-    drawn, sets = training_set(recipe, source, device)
-    return replace(drawn, classes=checkpoint.recipe.classes), sets
+    return recipe, source
 
 
 def training_margins(

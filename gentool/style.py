@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -99,6 +99,13 @@ def sequence(count: int) -> list[str]:
 def shades(count: int) -> list[str]:
     """Greys in order, light to dark."""
     return [to_hex(colormaps["Greys"](0.35 + 0.45 * place)) for place in _places(count)]
+
+
+def tints(colour: str, count: int) -> list[str]:
+    """Tints of one colour in order: light, and at last the colour itself."""
+    full = to_rgb(colour)
+    lightness = [0.65 * (1 - place) for place in _places(count)]
+    return [to_hex([part + (1 - part) * light for part in full]) for light in lightness]
 
 
 def _places(count: int) -> list[float]:

@@ -18,34 +18,45 @@ MARGIN = 0.06  # of an axis' range, around what is drawn
 FARTHEST = 2.0  # how much longer an axis may get by the paper's values before they get their own
 FADED = "0.55"  # the paper's own axes
 LARGEST = 8  # marker; those of later curves are smaller, so that equal points are all seen
+SINGLE = 6  # marker of single points of a curve
 WIDE = 18  # characters of a label, of which two stand side by side
+ENTRY = 0.22  # inches that one more row of a legend takes
 FEW_DECADES = 1.6  # of which parts have ticks too
 
 
-def draw(sheet: Sheet, title: str | None = None) -> Figure:
+def draw_sheet(sheet: Sheet, title: str | None = None) -> Figure:
     """The figure of a sheet, with its caption in one small line under it."""
     columns = min(sheet.columns, len(sheet.panels))
     rows = math.ceil(len(sheet.panels) / columns)
-    size = (PANEL[0] * columns, PANEL[1] * rows + (0.7 if title else 0.4))
-    figure = Figure(figsize=size, layout="constrained")
+    handles = {h.get_label(): h for panel in sheet.panels for h in _handles(panel)}
+    has_one_legend = sheet.has_one_legend and bool(handles)
+    width, height = PANEL[0] * columns, PANEL[1] * rows + (0.7 if title else 0.4)
+    if has_one_legend:
+        ncols = _columns(list(handles), width)
+        height += ENTRY * (math.ceil(len(handles) / ncols) - 1)
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     for i, panel in enumerate(sheet.panels):
         axes = figure.add_subplot(rows, columns, i + 1)
         _draw_panel(axes, panel, has_legend=not sheet.has_one_legend)
-    handles = {h.get_label(): h for panel in sheet.panels for h in _handles(panel)}
-    if sheet.has_one_legend and handles:
+    if has_one_legend:
         figure.legend(
             handles=list(handles.values()),
             title=title,  # where a title of the figure's own would be
             title_fontsize=13,
             loc="outside upper center",
-            ncols=4,
+            ncols=ncols,
             frameon=False,
         )
     elif title:
         figure.suptitle(title, size=13)
-    figure.supxlabel(textwrap.fill(_caption(sheet), 46 * columns), size=8, color="0.4")
+    figure.supxlabel(textwrap.fill(_caption(sheet), 56 * columns), size=8, color="0.4")
     return figure
+
+
+def _columns(labels: list[str], width: float) -> int:
+    """How many labels stand side by side in so many inches."""
+    return max(1, min(4, int(width / (0.5 + 0.085 * max(map(len, labels))))))
 
 
 def _caption(sheet: Sheet) -> str:
@@ -74,6 +85,8 @@ def _draw_panel(axes: Axes, panel: Panel, *, has_legend: bool) -> None:
         axes.set_xlabel(f"{panel.x.label}\n{said}")
     if panel.level is not None:
         axes.axhline(panel.level, color="0.3", linewidth=0.8)
+    for line in panel.uprights:
+        axes.axvline(line.x, color=line.colour, linewidth=1.2, linestyle=line.style, zorder=2)
     if has_legend:
         _draw_legend(axes, panel, lines=axes.get_xlabel().count("\n"))
 
@@ -104,7 +117,10 @@ def _draw_legend(axes: Axes, panel: Panel, lines: int) -> None:
 
 
 def _draw_curve(axes: Axes, curve: Curve, markersize: float) -> None:
-    look = {"color": curve.colour, "linewidth": 0.8 if curve.is_thin else 1.6, "zorder": 3}
+    look: dict = {"color": curve.colour, "linewidth": 0.8 if curve.is_thin else 1.6, "zorder": 3}
+    if curve.marked is not None:
+        look |= {"markevery": list(curve.marked)}
+        markersize = SINGLE
     axes.plot(curve.x, curve.y, marker=curve.marker, markersize=markersize, **look)
     if curve.low is None or curve.high is None:
         return
@@ -216,6 +232,9 @@ def _handles(panel: Panel) -> list[Line2D]:
         for label, curve in by_label.items()
         if label
     ]
+    uprights = {line.label: line for line in panel.uprights if line.label}
+    for label, line in uprights.items():
+        found.append(Line2D([], [], color="0.3", linestyle=line.style, linewidth=1.2, label=label))
     if panel.reference:
         look = {"color": FADED, "linewidth": 1, "linestyle": "--"}
         found.append(Line2D([], [], label=panel.reference_label, **look))

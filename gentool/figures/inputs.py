@@ -2,15 +2,55 @@
 
 from pathlib import Path
 
+from gentool import metadata
 from gentool.errors import UsageError
 from gentool.figures.registry import Entry
+from gentool.files import sha256
 from gentool.records import Record, merge, read
+
+MEASURES, CHECKPOINT = "a measure file", "a checkpoint"
 
 
 def given(entry: Entry, files: list[Path]) -> list[Record] | Path:
     """The files as the figure reads them; UsageError where it reads others, or fewer."""
-    if entry.reads == "checkpoint":
-        if len(files) > 1:
-            raise UsageError(f"--figure {entry.name} draws one checkpoint; {len(files)} are named")
-        return files[0]
-    return merge(map(read, files))
+    if entry.reads == "outcomes":
+        return merge(_outcome(path) if kind(path) == CHECKPOINT else read(path) for path in files)
+    wanted = CHECKPOINT if entry.reads == "checkpoint" else MEASURES
+    for path in files:
+        if (found := kind(path)) not in (wanted, ""):
+            remedy = "; gentool measure makes one" if wanted == MEASURES else ""
+            raise UsageError(
+                f"{path} is {found}, and --figure {entry.name} is drawn from {wanted}{remedy}"
+            )
+    if wanted == MEASURES:
+        return merge(map(read, files))
+    if len(files) > 1:
+        raise UsageError(f"--figure {entry.name} draws one checkpoint; {len(files)} are named")
+    return files[0]
+
+
+def kind(path: Path) -> str:
+    """What a file is by its first bytes; empty for neither, of which its reader says more.
+
+    A safetensors file begins with eight bytes of length, of which the upper ones are 0.
+    """
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        start = file.read(64)
+    if (b"\0" in start[:8] and start[8:9] == b"{") or start[:2] in (b"PK", b"\x80\x02"):
+        return CHECKPOINT
+    return MEASURES if start.lstrip().startswith(b"{") else ""
+
+
+def _outcome(path: Path) -> Record:
+    """A record of what a checkpoint says of its training."""
+    said = metadata.read(path)
+    return {
+        "checkpoint": {"file": path.name, "sha256": sha256(path)},
+        "recipe": said["recipe"],
+        "outcome": said["outcome"],
+        "measures": {},
+        "log10": {},
+        "notes": [],
+    }

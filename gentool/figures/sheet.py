@@ -20,6 +20,7 @@ class Curve:
     high: tuple[float, ...] | None = None
     is_band: bool = False
     is_thin: bool = False
+    marked: tuple[int, ...] | None = None  # the points that have the marker; None for all
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Upright:
+    """A vertical line; the legend has each label once, none where it is empty."""
+
+    x: float
+    label: str
+    colour: str
+    style: str = ":"
+
+
+@dataclass(frozen=True)
 class Panel:
     """Axes with their curves, and what is missing for them."""
 
@@ -45,6 +56,7 @@ class Panel:
     reference_label: str = "read off the paper"
     legend: str | None = None  # its title; None where the labels say it themselves
     level: float | None = None  # a horizontal line
+    uprights: list[Upright] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)  # what is missing
 
 

@@ -1,0 +1,82 @@
+"""What a network was trained on: some of its images, with the labels that training was given."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gentool.figures.gallery import COLUMNS, Gallery, Shelf, Tile
+from gentool.figures.registry import FIGURES, Asked
+from gentool.sources import default_data_dir, describe_source
+
+if TYPE_CHECKING:  # torch is imported when the figure is asked for
+    from torch import Tensor
+
+    from gentool.data import DataSet
+    from gentool.draw import Drawn
+
+ROWS = 3  # of the subset; the confusion set has one
+
+
+@FIGURES.register("samples", "checkpoint", "seed", "data", "data_dir")
+def samples(path: Path, asked: Asked) -> Gallery:
+    """Images of the training set with their given and their true labels, chosen by --seed."""
+    import torch
+
+    from gentool import checkpoint
+    from gentool.draw import draw
+    from gentool.measuring import source_of
+    from gentool.training_set import training_set
+
+    read = checkpoint.read(path)
+    folder = asked.data_dir or default_data_dir()
+    recipe, source = source_of(read, folder, asked.data, not asked.quiet)
+    recipe, _ = training_set(recipe, source, torch.device("cpu"))  # checks that it is the same
+    drawn = draw(
+        source,
+        labels=recipe.labels,
+        subset=recipe.subset,
+        confusion=recipe.confusion,
+        seed=recipe.seed,
+    )
+    kind = f"{recipe.labels:g} random" if isinstance(recipe.labels, float) else recipe.labels
+    shelves = [_shelf(f"{kind} labels", drawn.subset, source, ROWS * COLUMNS, asked.seed)]
+    if recipe.confusion:
+        shelves.append(_shelf("confusion set", drawn.confusion, source, COLUMNS, asked.seed))
+    caption = (
+        f"{describe_source(recipe.data)}; below each image the label that training was given, "
+        "blue where it is the true one, orange where it is wrong, the (true one) below it"
+    )
+    return Gallery(shelves, caption)
+
+
+def _shelf(name: str, drawn: "Drawn", source: "DataSet", most: int, seed: int) -> Shelf:
+    """Some images of a part of the training set, chosen at random; how many are wrong of all."""
+    size = len(drawn.labels)
+    wrong = int((drawn.labels != drawn.true_labels).sum())
+    chosen = np.random.RandomState(seed).permutation(size)[:most]
+    names = source.names or tuple(map(str, range(source.classes)))
+    tiles = [
+        Tile(pixels, names[given], names[true])
+        for pixels, given, true in zip(
+            _pixels(drawn.images[chosen]),
+            drawn.labels[chosen].tolist(),
+            drawn.true_labels[chosen].tolist(),
+            strict=True,
+        )
+    ]
+    return Shelf(f"{name}: {len(tiles)} of {size:,} images, {wrong:,} given a wrong label", tiles)
+
+
+def _pixels(images: "Tensor") -> np.ndarray:
+    """Images (n, C, H, W) to be drawn: (n, H, W) grey values or (n, H, W, 3), uint8.
+
+    Of more channels than three the first three are drawn, of two their mean.
+    """
+    found = images.numpy()
+    if found.dtype != np.uint8:
+        low, high = found.min(), found.max()
+        found = (255 * (found - low) / ((high - low) or 1)).astype(np.uint8)
+    if found.shape[1] < 3:
+        return found.mean(axis=1).astype(np.uint8)
+    return found[:, :3].transpose(0, 2, 3, 1)
