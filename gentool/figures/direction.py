@@ -119,4 +119,6 @@ def _curve(label: str, losses: "Losses", colour: str, marker: str, scaled: objec
     """One line's losses; the marker is at its end."""
     points = [(t, scaled(loss)) for t, loss in losses.items() if math.isfinite(loss)]
     x, y = zip(*points, strict=True)
-    return Curve(label, x, y, colour, marker, marked=(len(x) - 1,) if marker else None)
+    return Curve(
+        label, x, y, colour, marker, marked=(len(x) - 1,) if marker else None, is_thin=not marker
+    )
