@@ -4,11 +4,15 @@ stdout is for results alone.
 """
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # rich takes a tenth of a second to import, which --help need not pay
     from rich.console import Console
     from rich.progress import Progress
+
+    from gentool.sharpness.problem import Problem
 
 
 def say(message: str) -> None:
@@ -46,6 +50,23 @@ def progress(quiet: bool, *fields: str) -> "Progress":
         transient=True,
         disable=quiet or not sys.stderr.isatty(),
     )
+
+
+@contextmanager
+def search_progress(quiet: bool, name: str) -> "Iterator[Callable[[Problem], None]]":
+    """A progress bar of a search, as the function that the search tells of its progress."""
+    with progress(quiet, "best_rise", "passes") as bar:
+        task = bar.add_task(name, total=1.0, best_rise="-", passes="-")
+
+        def show(problem: "Problem") -> None:
+            bar.update(
+                task,
+                completed=problem.fraction_done,
+                best_rise=f"{problem.rise:.6g}",
+                passes=f"{problem.units_spent:.0f}",
+            )
+
+        yield show
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], words: int = 1) -> None:

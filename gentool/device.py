@@ -28,6 +28,13 @@ def resolve(name: str) -> torch.device:
     return torch.device(name)
 
 
+def use(name: str, threads: int | None) -> torch.device:
+    """The device of a name, with so many threads on the CPU; None: as torch chooses."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return resolve(name)
+
+
 def in_double_precision(device: torch.device) -> torch.device:
     """Where to compute in float64 when asked for a device: MPS has none, the CPU takes over."""
     return torch.device("cpu") if device.type == "mps" else device

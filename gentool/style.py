@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex, to_rgb
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, BLACK = "#56B4E9", "#CC79A7", "#000000"
 _FIXED = {"true": (BLUE, "o"), "random": (VERMILION, "s")}
+FAINT = "#AAAAAA"  # random directions
 GREY, INDIGO, WINE = "#666666", "#332288", "#882255"
 _FIXED_KEYS = {
     "l2": (GREEN, "^"),

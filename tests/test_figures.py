@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from itertools import combinations
 from pathlib import Path
 
 import pytest
 from figure_records import by_confusion, by_size, by_width
-from matplotlib.text import Text
+from figure_text import check_text
 
 from gentool.cli import run
 from gentool.figures import FIGURES, draw
@@ -49,24 +48,7 @@ def test_no_text_lies_on_another(figure, reference):
     """Nor is any text cut off by the edge of the figure."""
     records = GIVEN[figure](curve=figure != "3")
     drawn = draw(FIGURES[figure].prepare(records, Asked(reference=reference)), "A title")
-    drawn.canvas.draw()
-    hidden = set(_beyond_their_axis(drawn))
-    texts = [t for t in drawn.findobj(Text) if t.get_visible() and t.get_text().strip()]
-    boxes = {text: text.get_window_extent() for text in texts if text not in hidden}
-    for (one, box), (other, another) in combinations(boxes.items(), 2):
-        assert not box.padded(-1).overlaps(another.padded(-1)), (one.get_text(), other.get_text())
-    for text, box in boxes.items():
-        assert drawn.bbox.padded(1).contains(*box.min), text.get_text()
-        assert drawn.bbox.padded(1).contains(*box.max), text.get_text()
-
-
-def _beyond_their_axis(drawn):
-    """Labels of ticks that exist, but are not drawn."""
-    for axis in [axis for axes in drawn.axes for axis in (axes.xaxis, axes.yaxis)]:
-        low, high = sorted(axis.get_view_interval())
-        for tick in axis.get_major_ticks():
-            if not low <= tick.get_loc() <= high:
-                yield from (tick.label1, tick.label2)
+    check_text(drawn)
 
 
 def test_what_is_missing_is_said_on_stderr_and_the_path_on_stdout(tmp_path, files, capsys):

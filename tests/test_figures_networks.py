@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from figure_text import check_text
 from PIL import Image
 from safetensors import safe_open
 
@@ -164,6 +165,91 @@ def test_the_seed_chooses_the_samples(checkpoints):
     first, again, other = (prepared("samples", checkpoints[:1], seed=seed) for seed in (0, 0, 1))
     pixels = [[tile.pixels.tolist() for tile in g.shelves[0].tiles] for g in (first, again, other)]
     assert pixels[0] == pixels[1] != pixels[2]
+
+
+@pytest.fixture(scope="module")
+def witness(folder):
+    """A witness of the network on random labels, and the record of its search."""
+    path = folder / "random.safetensors"
+    asked = ["--alpha", "0.02", "--save-perturbation", str(folder / "worst.safetensors")]
+    assert run(["sharpness", str(path), *asked, "--quiet", "--batching", "stacked"]) == 0
+    return folder / "worst.witness", records.read(path.with_suffix(".sharpness.json"))["sharpness"]
+
+
+def test_the_direction_goes_from_the_loss_to_the_loss_and_sharpness(checkpoints, witness):
+    """As the record has them; the marker at +1 says the rise."""
+    file, record = witness
+    [panel] = prepared("direction", checkpoints[1:], witness=file).panels
+    rise = record["points"][0]["rise"]
+    worst = loss_at(panel, 0)
+    assert worst[0] == pytest.approx(record["loss"], rel=1e-9)
+    assert worst[1] == pytest.approx(record["loss"] + rise, rel=1e-9)
+    assert panel.curves[0].x[panel.curves[0].marked[0]] == panel.remarks[0].x == 1
+    assert panel.remarks[0].text == f"rise {rise:.4g}"
+
+
+def loss_at(panel, number):
+    """The losses of a curve by their place, of a logarithmic axis or a plain one."""
+    curve = panel.curves[number]
+    values = [10**y for y in curve.y] if panel.y.scale == "log10" else curve.y
+    return dict(zip(curve.x, values, strict=True))
+
+
+def test_random_corners_begin_at_the_same_loss_and_stay_below_the_worst(checkpoints, witness):
+    [panel] = prepared("direction", checkpoints[1:], witness=witness[0]).panels
+    worst, *others = (loss_at(panel, i) for i in range(4))
+    for other in others:
+        assert other[0] == worst[0]
+        assert max(other[-1], other[1]) < worst[1]
+
+
+def test_without_a_witness_the_direction_is_searched_at_alpha(checkpoints):
+    """A loss that spans decades has a logarithmic axis, one that hardly moves a plain one."""
+    sheets = [prepared("direction", checkpoints[1:], alpha=alpha) for alpha in (0.05, 1e-7)]
+    assert [sheet.panels[0].y.scale for sheet in sheets] == ["log10", "linear"]
+    for sheet in sheets:
+        losses = loss_at(sheet.panels[0], 0)
+        assert losses[1] == max(losses.values()) > losses[0]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "options", "code", "error"),
+    [
+        ("true", ["--witness", "worst.witness"], 1, "is about another checkpoint"),
+        ("random", ["--witness", "random.safetensors"], 1, "is no witness"),
+        ("random", ["--witness", "none.witness"], 1, "none.witness does not exist"),
+        ("random", ["--witness", "worst.witness", "--alpha", "1"], 2, "leave out --alpha"),
+        ("random", ["--alpha", "0"], 2, "--alpha is 0; it has to be a number above 0"),
+        ("none", [], 1, "none.safetensors does not exist"),
+    ],
+)
+def test_a_direction_that_cannot_be_drawn_is_one_line_of_error(
+    folder, witness, monkeypatch, capsys, checkpoint, options, code, error
+):
+    monkeypatch.chdir(folder)
+    asked = [f"{checkpoint}.safetensors", "--figure", "direction", *options, "-o", "none.png"]
+    assert run(["plot", *asked]) == code
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert error in printed.err
+
+
+@pytest.mark.parametrize("figure", ["samples", "margins", "training", "direction"])
+def test_the_same_look_gives_the_same_bytes(folder, witness, figure):
+    file = folder / ("true.measures.json" if figure == "margins" else "random.safetensors")
+    options = ["--witness", str(witness[0])] if figure == "direction" else []
+    paths = [folder / f"{figure}{i}.png" for i in range(2)]
+    for path in paths:
+        asked = [str(file), "--figure", figure, *options, "-o", str(path), "--quiet"]
+        assert run(["plot", *asked]) == 0
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize("figure", ["samples", "margins", "training", "direction"])
+def test_the_text_of_a_look_can_be_read(checkpoints, measured, witness, figure):
+    given = {"margins": measured, "training": checkpoints}.get(figure, checkpoints[1:])
+    asked = {"witness": witness[0]} if figure == "direction" else {}
+    check_text(draw(prepared(figure, given, **asked), "A title"))
 
 
 @pytest.mark.parametrize(

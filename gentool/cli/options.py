@@ -99,10 +99,6 @@ def existing(force: bool, skip_existing: bool) -> Existing:
 
 def use_device(name: str, threads: int | None) -> "torch.device":
     """The device that --device names, with as many CPU threads as --threads says."""
-    import torch
+    from gentool.device import use
 
-    from gentool.device import resolve
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return resolve(name)
+    return use(name, threads)

@@ -9,7 +9,7 @@ from gentool.cli import options
 from gentool.cli.options import existing, use_device
 from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
 from gentool.cli.sharpness_tables import print_list, show_expected, show_found
-from gentool.console import progress
+from gentool.console import progress, search_progress
 from gentool.errors import Interrupted, UsageError
 from gentool.files import Existing, check_output
 from gentool.sources import default_data_dir
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gentool.sharpness.expected import ExpectedOptions
     from gentool.sharpness.finding import Found
     from gentool.sharpness.loading import Loaded
-    from gentool.sharpness.problem import Problem
     from gentool.sharpness.record import SharpnessOptions
 
 DEFAULT_ALPHA = 5e-4
@@ -314,17 +313,7 @@ def _search(
         data_dir=data_dir,
         show_progress=not quiet,
     )
-    with progress(quiet, "best_rise", "passes") as bar:
-        task = bar.add_task(job.checkpoint.name, total=1.0, best_rise="-", passes="-")
-
-        def show(problem: "Problem") -> None:
-            bar.update(
-                task,
-                completed=problem.fraction_done,
-                best_rise=f"{problem.rise:.6g}",
-                passes=f"{problem.units_spent:.0f}",
-            )
-
+    with search_progress(quiet, job.checkpoint.name) as show:
         record, found = searched(loaded, asked, show)
     if perturbation is not None and found:
         _save(perturbation, loaded, found[0])

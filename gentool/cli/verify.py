@@ -8,7 +8,6 @@ import typer
 from gentool.cli import options
 from gentool.cli.options import use_device
 from gentool.console import say
-from gentool.errors import GentoolError
 from gentool.sources import default_data_dir
 
 
@@ -34,15 +33,11 @@ def verify(
     where = use_device(device, threads)
     from gentool import checkpoint as checkpoints
     from gentool.sharpness.loading import load
-    from gentool.sharpness.witness import read
+    from gentool.sharpness.witness import check_about, read
     from gentool.sharpness.witness import verify as judge
 
     made, read_checkpoint = read(witness), checkpoints.read(checkpoint)
-    if read_checkpoint.sha256 != made.claim.checkpoint:
-        raise GentoolError(
-            f"{witness} is about another checkpoint (SHA-256 {made.claim.checkpoint[:12]}..., "
-            f"that of {checkpoint} is {read_checkpoint.sha256[:12]}...)"
-        )
+    check_about(witness, made, read_checkpoint)
     loaded = load(
         read_checkpoint,
         fold_batch_norm=made.claim.folded,
@@ -52,12 +47,7 @@ def verify(
         show_progress=not quiet,
     )
     verdict = judge(made, loaded.subject, loaded.sets.all)
-    if not verdict.holds:
-        why = "" if verdict.is_inside else "; its point is outside of the box"
-        raise GentoolError(
-            f"{witness} does not hold: it claims {made.claim.rise:.6g}, and the rise is "
-            f"{verdict.rise:.6g}{why}"
-        )
+    verdict.check(witness)
     print(repr(verdict.rise), flush=True)
     if not quiet:
         say(

@@ -6,13 +6,23 @@ tests can check; one function draws any.
 
 from matplotlib.figure import Figure
 
-from gentool.figures import confusion, margins, samples, size, training, width
+from gentool.figures import confusion, direction, margins, samples, size, training, width
 from gentool.figures.drawing import draw_sheet
 from gentool.figures.gallery import Gallery, draw_gallery
 from gentool.figures.registry import FIGURES
 from gentool.figures.sheet import Sheet
 
-__all__ = ["FIGURES", "confusion", "draw", "margins", "samples", "size", "training", "width"]
+__all__ = [
+    "FIGURES",
+    "confusion",
+    "direction",
+    "draw",
+    "margins",
+    "samples",
+    "size",
+    "training",
+    "width",
+]
 
 
 def draw(prepared: Sheet | Gallery, title: str | None = None) -> Figure:

@@ -13,7 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 from gentool import style
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet
 
-PANEL = (4.0, 3.5)  # inches
+HEIGHT = 3.5  # inches of a panel
 MARGIN = 0.06  # of an axis' range, around what is drawn
 FARTHEST = 2.0  # how much longer an axis may get by the paper's values before they get their own
 FADED = "0.55"  # the paper's own axes
@@ -30,7 +30,7 @@ def draw_sheet(sheet: Sheet, title: str | None = None) -> Figure:
     rows = math.ceil(len(sheet.panels) / columns)
     handles = {h.get_label(): h for panel in sheet.panels for h in _handles(panel)}
     has_one_legend = sheet.has_one_legend and bool(handles)
-    width, height = PANEL[0] * columns, PANEL[1] * rows + (0.7 if title else 0.4)
+    width, height = sheet.wide * columns, HEIGHT * rows + (0.7 if title else 0.4)
     if has_one_legend:
         ncols = _columns(list(handles), width)
         height += ENTRY * (math.ceil(len(handles) / ncols) - 1)
@@ -50,7 +50,7 @@ def draw_sheet(sheet: Sheet, title: str | None = None) -> Figure:
         )
     elif title:
         figure.suptitle(title, size=13)
-    figure.supxlabel(textwrap.fill(_caption(sheet), 56 * columns), size=8, color="0.4")
+    figure.supxlabel(textwrap.fill(_caption(sheet), int(14 * width)), size=8, color="0.4")
     return figure
 
 
@@ -87,6 +87,9 @@ def _draw_panel(axes: Axes, panel: Panel, *, has_legend: bool) -> None:
         axes.axhline(panel.level, color="0.3", linewidth=0.8)
     for line in panel.uprights:
         axes.axvline(line.x, color=line.colour, linewidth=1.2, linestyle=line.style, zorder=2)
+    for remark in panel.remarks:
+        place = {"xytext": (6, 7), "textcoords": "offset points", "ha": "right"}
+        axes.annotate(remark.text, (remark.x, remark.y), size=9, **place)
     if has_legend:
         _draw_legend(axes, panel, lines=axes.get_xlabel().count("\n"))
 
@@ -193,7 +196,8 @@ def _dress(ticked: object, axis: Axis, span: tuple[float, float]) -> None:
         ticked.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
     else:
         ticked.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-        ticked.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
+        digits = 2 + math.ceil(math.log10(max(map(abs, span)) / (span[1] - span[0])))
+        ticked.set_major_formatter(FuncFormatter(lambda value, _: _plain(value, digits)))
 
 
 def _parts_of_decades(span: tuple[float, float]) -> list[float]:
@@ -209,8 +213,10 @@ def _power(exponent: float) -> str:
     return f"$10^{{{whole}}}$" if part == 1 else f"${part}\\cdot10^{{{whole}}}$"
 
 
-def _plain(value: float) -> str:
-    """A number of a linear axis: 0.05, 500, 2K, 3M."""
+def _plain(value: float, digits: int) -> str:
+    """A number of a linear axis: 0.05, 500, 2K, 3M; more digits where it needs more."""
+    if digits > 3:
+        return f"{value:.{digits}g}"
     if abs(value) >= 1e6:
         return f"{value / 1e6:.3g}M"
     return style.number(value) if value >= 0 else f"{value:.3g}"

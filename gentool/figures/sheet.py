@@ -45,6 +45,15 @@ class Upright:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """Words above a point."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Panel:
     """Axes with their curves, and what is missing for them."""
 
@@ -57,6 +66,7 @@ class Panel:
     legend: str | None = None  # its title; None where the labels say it themselves
     level: float | None = None  # a horizontal line
     uprights: list[Upright] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)  # what is missing
 
 
@@ -67,5 +77,6 @@ class Sheet:
     panels: list[Panel]
     caption: str
     columns: int = 3
+    wide: float = 4.0  # inches of a panel
     has_one_legend: bool = False  # for all panels
     notes: list[str] = field(default_factory=list)

@@ -128,6 +128,24 @@ class Verdict:
         scale = max(abs(self.claim.rise), 1e-9 * (1 + abs(self.claim.loss_before)))
         return self.is_inside and abs(self.rise - self.claim.rise) <= 1e-4 * scale
 
+    def check(self, path: Path) -> None:
+        """Raise GentoolError where the witness, read from `path`, does not hold."""
+        if not self.holds:
+            why = "" if self.is_inside else "; its point is outside of the box"
+            raise GentoolError(
+                f"{path} does not hold: it claims {self.claim.rise:.6g}, and the rise is "
+                f"{self.rise:.6g}{why}"
+            )
+
+
+def check_about(path: Path, made: Witness, checkpoint: Checkpoint) -> None:
+    """Raise GentoolError where a witness, read from `path`, is about another checkpoint."""
+    if checkpoint.sha256 != made.claim.checkpoint:
+        raise GentoolError(
+            f"{path} is about another checkpoint (SHA-256 {made.claim.checkpoint[:12]}..., "
+            f"that of {checkpoint.path} is {checkpoint.sha256[:12]}...)"
+        )
+
 
 def verify(made: Witness, subject: Subject, examples: Examples) -> Verdict:
     """Recompute a claim by one pass over the data at w and one at w + ν, both in float64."""

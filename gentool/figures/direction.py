@@ -1,0 +1,124 @@
+"""Sharpness to be seen: the loss around a network, in the worst direction found and in others."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gentool import style
+from gentool.console import progress, search_progress
+from gentool.errors import GentoolError, Interrupted, UsageError
+from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.sheet import Axis, Curve, Panel, Remark, Sheet
+from gentool.plot import DECADES_FOR_LOG
+from gentool.sources import default_data_dir
+
+if TYPE_CHECKING:  # torch is imported when the figure is asked for
+    from torch import Tensor
+
+    from gentool.checkpoint import Checkpoint
+    from gentool.sharpness.loading import Loaded
+    from gentool.sharpness.profile import Losses, Profile
+
+OPTIONS = ("witness", "alpha", "seed", "data", "data_dir", "device", "threads")
+HEADROOM = 0.15  # of the range, for the words above the highest point
+
+
+@FIGURES.register("direction", "checkpoint", *OPTIONS)
+def direction(path: Path, asked: Asked) -> Sheet:
+    """The training loss along the worst perturbation found, and along random ones."""
+    if asked.witness is not None and asked.alpha is not None:
+        raise UsageError("the witness says what alpha is; leave out --alpha")
+    if asked.alpha is not None and not 0 < asked.alpha < math.inf:
+        raise UsageError(f"--alpha is {asked.alpha:g}; it has to be a number above 0")
+    from gentool import checkpoint
+    from gentool.sharpness.profile import profile
+
+    read = checkpoint.read(path)
+    loaded, point, alpha = (_claimed if asked.witness else _searched)(read, asked)
+    with progress(asked.quiet) as bar:
+        task = bar.add_task(f"{path.name}: losses along it", total=1.0)
+        found = profile(
+            loaded.subject,
+            loaded.sets.all,
+            point,
+            alpha,
+            asked.seed,
+            lambda done: bar.update(task, completed=done),
+        )
+    return _sheet(found, f"{path.stem}, {len(loaded.sets.all):,} images")
+
+
+def _load(read: "Checkpoint", asked: Asked, *, fold_batch_norm: bool) -> "Loaded":
+    from gentool.device import in_double_precision, use
+    from gentool.sharpness.loading import load
+
+    return load(
+        read,
+        fold_batch_norm=fold_batch_norm,
+        data=asked.data,
+        device=in_double_precision(use(asked.device, asked.threads)),
+        data_dir=asked.data_dir or default_data_dir(),
+        show_progress=not asked.quiet,
+    )
+
+
+def _claimed(read: "Checkpoint", asked: Asked) -> "tuple[Loaded, Tensor, float]":
+    """The point of a witness that holds, and its alpha."""
+    from gentool.sharpness import witness
+
+    made = witness.read(asked.witness)
+    witness.check_about(asked.witness, made, read)
+    loaded = _load(read, asked, fold_batch_norm=made.claim.folded)
+    witness.verify(made, loaded.subject, loaded.sets.all).check(asked.witness)
+    return loaded, made.point(loaded.subject), made.claim.alpha
+
+
+def _searched(read: "Checkpoint", asked: Asked) -> "tuple[Loaded, Tensor, float]":
+    """The point that the default search finds, and its alpha."""
+    from gentool.sharpness.finding import Finder, SearchOptions
+    from gentool.sharpness.record import SharpnessOptions
+
+    alpha = asked.alpha or SharpnessOptions.alphas[0]
+    loaded = _load(read, asked, fold_batch_norm=True)
+    with search_progress(asked.quiet, read.path.name) as show:
+        finder = Finder(loaded.subject, loaded.sets.all, SearchOptions(seed=asked.seed), show)
+        if not math.isfinite(finder.before.loss):
+            raise GentoolError(f"the training loss is {finder.before.loss}; nothing can be drawn")
+        found = finder.find(alpha)
+    if found.stopped == "interrupted":
+        raise Interrupted("interrupted; nothing was drawn")
+    return loaded, found.point, alpha
+
+
+def _sheet(found: "Profile", network: str) -> Sheet:
+    """The losses as curves, as exponents where they span decades."""
+    losses = [loss for line in (found.worst, *found.random) for loss in line.values()]
+    losses = [loss for loss in losses if math.isfinite(loss)]
+    is_log = min(losses) > 0 and math.log10(max(losses) / min(losses)) >= DECADES_FOR_LOG
+    scaled = math.log10 if is_log else float
+    low, high = scaled(min(losses)), scaled(max(losses))
+    room = HEADROOM * ((high - low) or 1.0)
+    colour, marker = style.fixed("sharpness")
+    random = f"{len(found.random)} random corners of the box"
+    worst = _curve("worst perturbation found", found.worst, colour, marker, scaled)
+    others = [_curve(random, line, style.FAINT, "", scaled) for line in found.random]
+    panel = Panel(
+        "",
+        Axis("multiple of the perturbation ν", low=-1.1, high=1.1),
+        Axis("training loss", "log10" if is_log else "linear", low - room / 3, high + room),
+        [worst, *others],
+        level=scaled(found.before),
+        remarks=[Remark(1.0, worst.y[-1], f"rise {found.rise:.4g}")],
+    )
+    box = f"|νᵢ| ≤ α(|wᵢ| + 1), α = {found.alpha:g}"
+    caption = f"{network}; {box}; the level line is the loss at 0"
+    return Sheet([panel], caption, columns=1, wide=6.0, has_one_legend=True)
+
+
+def _curve(label: str, losses: "Losses", colour: str, marker: str, scaled: object) -> Curve:
+    """One line's losses; the marker is at its end."""
+    points = [(t, scaled(loss)) for t, loss in losses.items() if math.isfinite(loss)]
+    x, y = zip(*points, strict=True)
+    return Curve(
+        label, x, y, colour, marker, marked=(len(x) - 1,) if marker else None, is_thin=not marker
+    )
