@@ -26,7 +26,9 @@ def read(path: Path) -> Json:
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None
     except (OSError, safetensors.SafetensorError) as error:
-        raise GentoolError(f"{path} is no whole safetensors file; copy it again") from error
+        raise GentoolError(
+            f"{path} is damaged, or no safetensors file, which alone tell of their training"
+        ) from error
     if KEY not in metadata:
         raise GentoolError(f"{path} says nothing of its training; gentool train writes that down")
     try:

@@ -76,7 +76,7 @@ def plot(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Plot figures of the paper, or any measure against any key of the recipes.
+    """Plot figures of the paper, looks at networks, or any measure against any key.
 
     Files about the same checkpoint are merged; points with the same x are averaged over seeds, with
     their spread. A key is a measure (l2) or a dotted path (recipe.subset, outcome.test_error).

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gentool import style
 from gentool.console import progress, search_progress
 from gentool.errors import GentoolError, Interrupted, UsageError
+from gentool.figures.inputs import inferred
 from gentool.figures.registry import FIGURES, Asked
 from gentool.figures.sheet import Axis, Curve, Panel, Remark, Sheet
 from gentool.plot import DECADES_FOR_LOG
@@ -45,7 +46,7 @@ def direction(path: Path, asked: Asked) -> Sheet:
             asked.seed,
             lambda done: bar.update(task, completed=done),
         )
-    return _sheet(found, f"{path.stem}, {len(loaded.sets.all):,} images")
+    return _sheet(found, f"{path.stem}, {len(loaded.sets.all):,} images", inferred(read))
 
 
 def _load(read: "Checkpoint", asked: Asked, *, fold_batch_norm: bool) -> "Loaded":
@@ -90,7 +91,7 @@ def _searched(read: "Checkpoint", asked: Asked) -> "tuple[Loaded, Tensor, float]
     return loaded, found.point, alpha
 
 
-def _sheet(found: "Profile", network: str) -> Sheet:
+def _sheet(found: "Profile", network: str, notes: list[str]) -> Sheet:
     """The losses as curves, as exponents where they span decades."""
     losses = [loss for line in (found.worst, *found.random) for loss in line.values()]
     losses = [loss for loss in losses if math.isfinite(loss)]
@@ -112,7 +113,7 @@ def _sheet(found: "Profile", network: str) -> Sheet:
     )
     box = f"|νᵢ| ≤ α(|wᵢ| + 1), α = {found.alpha:g}"
     caption = f"{network}; {box}; the level line is the loss at 0"
-    return Sheet([panel], caption, columns=1, wide=6.0, has_one_legend=True)
+    return Sheet([panel], caption, columns=1, wide=6.0, has_one_legend=True, notes=notes)
 
 
 def _curve(label: str, losses: "Losses", colour: str, marker: str, scaled: object) -> Curve:

@@ -1,12 +1,17 @@
 """What a figure is made from: measure files merged by checkpoint, or one checkpoint."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gentool import metadata
-from gentool.errors import UsageError
+from gentool.errors import GentoolError, UsageError
 from gentool.figures.registry import Entry
 from gentool.files import sha256
+from gentool.recipe import Outcome, Recipe
 from gentool.records import Record, merge, read
+
+if TYPE_CHECKING:
+    from gentool.checkpoint import Checkpoint
 
 MEASURES, CHECKPOINT = "a measure file", "a checkpoint"
 
@@ -43,9 +48,22 @@ def kind(path: Path) -> str:
     return MEASURES if start.lstrip().startswith(b"{") else ""
 
 
+def inferred(checkpoint: "Checkpoint") -> list[str]:
+    """A note of what was inferred of a checkpoint that another program saved."""
+    if checkpoint.kind == "gentool":
+        return []
+    return [f"{checkpoint.path.name}: inferred {'; '.join(checkpoint.recipe.origin['inferred'])}"]
+
+
 def _outcome(path: Path) -> Record:
     """A record of what a checkpoint says of its training."""
     said = metadata.read(path)
+    try:
+        Recipe.from_json(said["recipe"])
+        if said["outcome"] is not None:
+            Outcome.from_json(said["outcome"])
+    except GentoolError as error:  # nobody asked wrongly here: the file is wrong
+        raise GentoolError(f"{path}: {error}") from error
     return {
         "checkpoint": {"file": path.name, "sha256": sha256(path)},
         "recipe": said["recipe"],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gentool.figures.gallery import COLUMNS, Gallery, Shelf, Tile
+from gentool.figures.inputs import inferred
 from gentool.figures.registry import FIGURES, Asked
 from gentool.sources import default_data_dir, describe_source
 
@@ -47,14 +48,14 @@ def samples(path: Path, asked: Asked) -> Gallery:
         f"{describe_source(recipe.data)}; below each image the label that training was given, "
         "blue where it is the true one, orange where it is wrong, the (true one) below it"
     )
-    return Gallery(shelves, caption)
+    return Gallery(shelves, caption, inferred(read))
 
 
 def _shelf(name: str, drawn: "Drawn", source: "DataSet", most: int, seed: int) -> Shelf:
     """Some images of a part of the training set, chosen at random; how many are wrong of all."""
     size = len(drawn.labels)
     wrong = int((drawn.labels != drawn.true_labels).sum())
-    chosen = np.random.RandomState(seed).permutation(size)[:most]
+    chosen = np.random.default_rng(seed).permutation(size)[:most]
     names = source.names or tuple(map(str, range(source.classes)))
     tiles = [
         Tile(pixels, names[given], names[true])
