@@ -8,7 +8,7 @@ to rounding, the draws and orders are each network's own.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,6 +32,15 @@ def stack_key(recipe: Recipe, examples: int) -> tuple | None:
     return (*shape, examples, recipe.batch_size, recipe.momentum, recipe.weight_decay)
 
 
+@dataclass(frozen=True)
+class Room:
+    """Memory that the batches of one size use in turn: fresh memory costs as much as a gather."""
+
+    rows: Tensor  # (K b, C, H, W), the images of `images`
+    images: Tensor  # (K, b, d)
+    ones: Tensor  # (K, 1, b)
+
+
 class Stack:
     """The networks of some runs, whose parameters and momenta from now on lie here.
 
@@ -47,7 +56,10 @@ class Stack:
         shapes = [parameter.shape for parameter in parameters[0]]
         self.layers = _layers(self.weights, shapes)
         self.momenta_of_layers = _layers(self.momenta, shapes)
-        self.ones = self.weights.new_ones(len(runs), 1, runs[0].recipe.batch_size)
+        # Views that every step needs, made once: making one takes half as long as a small product.
+        self.transposed = [W.mT for W, _ in self.layers]
+        self.last_bias = self.layers[-1][1].mT
+        self.room: dict[int, Room] = {}
         for k, run in enumerate(runs):
             self._take_over(run, k)
         self.examples = _joined([run.examples for run in runs])
@@ -80,33 +92,41 @@ class Stack:
         found = []
         with torch.no_grad():
             for indices, part, rate in zip(batches, parts, rates, strict=True):
-                images = self.examples.images_at(indices.flatten())
-                images = images.reshape(*indices.shape, -1)  # (K, b, d)
-                found.append(self._step(images, part, rate))
+                room = self._room(indices.shape[1])
+                self.examples.images_into(room.rows, indices.flatten())
+                found.append(self._step(room, part, rate))
         logits = torch.cat(found, dim=2)
         losses = cross_entropy(logits.double(), labels, reduction="none").mean(dim=1)
         errors = (logits.max(dim=1).indices != labels).double().mean(dim=1)
         return list(zip(losses.tolist(), errors.tolist(), strict=True))
 
-    def _step(self, images: Tensor, targets: Tensor, rate: Tensor) -> Tensor:
+    def _room(self, size: int) -> "Room":
+        """What batches of that many images share; there are two sizes at most."""
+        if size not in self.room:
+            K, d = len(self.runs), self.layers[0][0].shape[2]
+            images = self.weights.new_empty(K, size, d)
+            rows = images.view(K * size, *self.examples.images.shape[1:])
+            self.room[size] = Room(rows, images, self.weights.new_ones(K, 1, size))
+        return self.room[size]
+
+    def _step(self, room: "Room", targets: Tensor, rate: Tensor) -> Tensor:
         """One step of gradient descent of each network; the logits before it, shape (K, C, b).
 
         Classes come before examples: a softmax over few numbers that lie together is slow.
         """
-        inputs = [images]  # of each layer
-        for W, b in self.layers[:-1]:
-            inputs.append(torch.baddbmm(b, inputs[-1], W.mT).relu_())
-        W, b = self.layers[-1]
-        logits = torch.baddbmm(b.mT, W, inputs[-1].mT)
+        inputs = [room.images]  # of each layer
+        for (_, b), WT in zip(self.layers[:-1], self.transposed, strict=False):
+            inputs.append(torch.baddbmm(b, inputs[-1], WT).relu_())
+        logits = torch.baddbmm(self.last_bias, self.layers[-1][0], inputs[-1].mT)
         gradient = logits.softmax(dim=1).sub_(targets).mT  # of the summed losses
         scale = {"beta": self._decay(), "alpha": 1 / targets.shape[2]}
-        ones = self.ones[:, :, : targets.shape[2]]
         for i in range(len(self.layers) - 1, -1, -1):
             of_weight, of_bias = self.momenta_of_layers[i]
             of_weight.baddbmm_(gradient.mT, inputs[i], **scale)
-            of_bias.baddbmm_(ones, gradient, **scale)
-            if i:  # the sign of a ReLU's output is its slope
-                gradient = torch.bmm(gradient, self.layers[i][0]).mul_(inputs[i].sign())
+            of_bias.baddbmm_(room.ones, gradient, **scale)
+            if i:
+                gradient = torch.bmm(gradient, self.layers[i][0])
+                gradient = torch.ops.aten.threshold_backward(gradient, inputs[i], 0)
         self.weights.addcmul_(self.momenta, rate, value=-1)
         return logits
 

@@ -47,6 +47,13 @@ class Examples:
             chosen = self.images[indices]  # keeps the channels last
         return self._normalised(chosen, dtype)
 
+    def images_into(self, rows: Tensor, indices: Tensor) -> None:
+        """Write normalised images into memory of their own, shape (b, C, H, W)."""
+        if self.images.dtype == rows.dtype:
+            torch.index_select(self.images, 0, indices, out=rows)
+        else:
+            rows.copy_(self.images_at(indices, rows.dtype))
+
     def batches(
         self, size: int, dtype: torch.dtype = torch.float32
     ) -> Iterator[tuple[Tensor, Tensor]]:
