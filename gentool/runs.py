@@ -39,7 +39,7 @@ THREADED_STACK = 4
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train, whatever the network: nothing of it changes a result beyond the device."""
+    """How to train, whatever the network: nothing of it changes a result beyond rounding."""
 
     device: str
     threads: int | None
@@ -47,6 +47,7 @@ class Settings:
     show_progress: bool
     resume: bool
     team: Team = ALONE
+    is_compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _run(one: Wanted, settings: Settings, device: torch.device, listener: Listen
         on_epoch=lambda report: listener.on_epoch(one, report),
         on_checkpoint=save if one.has_several_files else None,
     )
-    return Run(recipe, sets, device, keeping, settings.team)
+    return Run(recipe, sets, device, keeping, settings.team, settings.is_compiled)
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from gentool.compiling import compiled
 from gentool.errors import GentoolError
 from gentool.evaluation import evaluate, fits, wrong
 from gentool.models import build
@@ -68,6 +69,7 @@ class Run:
         device: torch.device,
         keeping: Keeping,
         team: Team = ALONE,
+        is_compiled: bool = False,
     ) -> None:
         if team.size > 1 and recipe.dropout:
             raise GentoolError(
@@ -79,6 +81,9 @@ class Run:
         has_channels = is_convolutional(self.state.model)
         self.examples = examples.channels_last() if has_channels else examples
         self.module = team.parallel(self.state.model)  # what is called in training
+        if is_compiled:
+            has_graphs = device.type == "cuda"
+            self.module = compiled(self.module, "reduce-overhead" if has_graphs else "default")
         self.saved_at = -math.inf
         if not self._has_resumed() and keeping.on_checkpoint is not None:
             self._checkpoint()
@@ -280,7 +285,7 @@ def train_epoch(run: Run) -> tuple[float, float]:
         loss = cross_entropy(logits, labels, reduction="sum") / len(batch)
         (loss * run.team.size).backward()  # DDP takes the mean over the processes
         optimizer.step()
-        found.append(logits.detach())
+        found.append(logits.detach().clone())  # a CUDA graph writes the next over them
     logits, labels = torch.cat(found), examples.labels[torch.cat(shares)]
     losses = cross_entropy(logits.double(), labels, reduction="sum")
     loss, error = run.team.totals(losses, wrong(logits, labels))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gentool.sharpness.record import SharpnessOptions
 
 DEFAULT_ALPHA = 5e-4
+BATCHINGS = ("auto", "loop", "vmap", "stacked", "compiled")
 
 
 def sharpness(
@@ -106,7 +107,10 @@ def sharpness(
     ] = True,
     batching: Annotated[
         str,
-        typer.Option(help="auto, loop, vmap or stacked (MLPs): candidates one by one or together."),
+        typer.Option(
+            help="auto, loop, vmap, stacked (MLPs) or compiled (vmap under torch.compile): "
+            "candidates one by one or together."
+        ),
     ] = "auto",
     save_perturbation: Annotated[
         Path | None,
@@ -163,8 +167,8 @@ def sharpness(
     if not checkpoints:
         raise UsageError("name one checkpoint or more, or --list")
     alphas = _alphas(alpha)
-    if batching not in ("auto", "loop", "vmap", "stacked"):
-        raise UsageError(f"--batching is {batching!r}; it has to be auto, loop, vmap or stacked")
+    if batching not in BATCHINGS:
+        raise UsageError(f"--batching is {batching!r}; it has to be one of {', '.join(BATCHINGS)}")
     kind = "expected" if expected else "sharpness"
     jobs = jobs_for(checkpoints, output, kind, existing(force, skip_existing))
     _check_perturbation(save_perturbation, len(jobs), existing(force, skip_existing), expected)

@@ -31,14 +31,22 @@ class Training:
     quiet: bool
     must_fit: bool
     jobs: int
+    is_compiled: bool
 
     def settings(self, resume: bool, team: "Team | None" = None) -> "Settings":
         """What the trainer is told of them."""
         from gentool.runs import Settings
         from gentool.team import ALONE
 
-        is_shown = not self.quiet
-        return Settings(self.device, self.threads, self.data_dir, is_shown, resume, team or ALONE)
+        return Settings(
+            device=self.device,
+            threads=self.threads,
+            data_dir=self.data_dir,
+            show_progress=not self.quiet,
+            resume=resume,
+            team=team or ALONE,
+            is_compiled=self.is_compiled,
+        )
 
 
 def train_in_team(wanted: Wanted, training: Training, existing: Existing, resume: bool) -> None:

@@ -164,7 +164,9 @@ class Finder:
             objective = Objective(self.subject.to(device, dtype), examples, memory=_memory(device))
             asked = self.options.batching
             if asked not in ("auto", *ways_of(self.subject)):
-                raise GentoolError(f"--batching {asked} is for MLPs; take auto, loop or vmap")
+                raise GentoolError(
+                    f"--batching {asked} is for MLPs; take auto, loop, vmap or compiled"
+                )
             batching = choose(objective) if asked == "auto" else Batching(asked)
             self._prepared[dtype] = replace(objective, batching=batching.chosen), batching
         objective, batching = self._prepared[dtype]

@@ -1,22 +1,28 @@
 """Logits of many networks that differ in their parameters alone: one by one or all together.
 
-Together they run under `vmap`, or, MLPs, by batched products that are written out here, forward and
-backward: weights are views of the points, gradients are written into views of one tensor, and none
-is computed for the images. What `vmap` and autograd add to the products costs more than they do.
+Together they run under `vmap`, compiled or not, or, MLPs, by batched products that are written out
+here, forward and backward: weights are views of the points, gradients are written into views of one
+tensor, and none is computed for the images. What `vmap` and autograd add to the products costs more
+than they do.
 """
+
+from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from gentool.compiling import compiled
 from gentool.sharpness.subject import Subject
 
-WAYS = ("loop", "vmap", "stacked")
+QUICK_WAYS = ("loop", "vmap", "stacked")
+WAYS = (*QUICK_WAYS, "compiled")  # which takes a minute to begin, and so only when asked for
 
 
 def ways_of(subject: Subject) -> tuple[str, ...]:
     """The ways that a network can be evaluated; stacked is for MLPs."""
-    return WAYS if subject.mlp else WAYS[:-1]
+    return tuple(way for way in WAYS if subject.mlp or way != "stacked")
 
 
 def logits_at(subject: Subject, points: Tensor, images: Tensor, way: str) -> Tensor:
@@ -27,6 +33,8 @@ def logits_at(subject: Subject, points: Tensor, images: Tensor, way: str) -> Ten
     if way == "stacked":
         x = images.flatten(-3)
         return _Stacked.apply(points, x.expand(len(points), *x.shape[-2:]), subject)
+    if way == "compiled":
+        return _compiled(subject)(points, images)
     named, are_own = subject.named(points), images.dim() == 5
 
     def one(weights: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -39,6 +47,16 @@ def logits_at(subject: Subject, points: Tensor, images: Tensor, way: str) -> Ten
         for k in range(len(points))
     ]
     return torch.stack(found)
+
+
+@lru_cache(maxsize=2)  # a network in its two precisions
+def _compiled(subject: Subject) -> Callable[[Tensor, Tensor], Tensor]:
+    """Logits at points on images, compiled for each kind of shapes."""
+
+    def together(points: Tensor, images: Tensor) -> Tensor:
+        return logits_at(subject, points, images, "vmap")
+
+    return compiled(together)
 
 
 class _Stacked(torch.autograd.Function):
