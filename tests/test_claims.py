@@ -238,6 +238,18 @@ def test_three_seeds_have_a_standard_error():
     assert said(networks, "1a")[0] == "cannot be told"
 
 
+def test_curves_of_three_seeds_have_that_of_their_mean():
+    """Sampled exactly, but the seeds differ by more than the labels do: not told apart."""
+    networks = [
+        network(labels=labels, seed=seed, curve=[(10, 2 * high, 1e-6), (100, high, 1e-6)])
+        for labels, lowest in (("true", 0.1), ("random", 0.11))
+        for high in (lowest, lowest + 0.05, lowest + 0.1)
+        for seed in [round(100 * (high - lowest))]
+    ]
+    assert said(networks[:1] + networks[3:4], "3a", "expected_sharpness.curve")[0] == "holds"
+    assert said(networks, "3a", "expected_sharpness.curve")[0] == "cannot be told"
+
+
 def test_measures_of_several_settings_are_no_comparison():
     networks = labelled([1], [2])
     for one, epsilon in zip(networks, (0.05, 0.1), strict=True):

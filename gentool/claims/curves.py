@@ -52,11 +52,17 @@ class Comparison:
 
 
 def mean_curve(networks: list[Record]) -> Curve:
-    """The mean of the curves of several seeds, over the KLs that all of them reach."""
+    """The mean of the curves of several seeds, over the KLs that all of them reach.
+
+    Its standard errors are those of the mean of three seeds or more; of fewer, the sampling's.
+    """
     curves = [_curve(network) for network in networks]
     grid = _common(curves)
     values, stderrs = zip(*(curve.at(grid) for curve in curves), strict=True)
-    stderr = np.sqrt(np.square(stderrs).sum(axis=0)) / len(curves)
+    if len(curves) >= 3:
+        stderr = np.std(values, axis=0, ddof=1) / len(curves) ** 0.5
+    else:
+        stderr = np.sqrt(np.square(stderrs).sum(axis=0)) / len(curves)
     return Curve(grid, np.mean(values, axis=0), stderr, len(curves))
 
 
