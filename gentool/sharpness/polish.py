@@ -9,25 +9,23 @@ from torch import Tensor
 
 from gentool.sharpness.problem import Problem
 
+FIRST = 0.5  # step of every coordinate, in units of its own radius
+
 
 def polish(problem: Problem, point: Tensor | None, steps: int) -> None:
-    """Momentum steps along the gradient's signs from a point, halved whenever one gains nothing.
+    """Steps along the gradient's signs, halved for each coordinate whose sign has turned.
 
-    The rule of Auto-PGD (Croce and Hein, ICML 2020), with the step in units of each coordinate's
-    own radius, checked at every step since there are few.
+    So each coordinate that belongs on a face or between them finds its place by bisection, while
+    those at their corner stay. After Rprop (Riedmiller and Braun, ICNN 1993), without its growth.
     """
     if point is None:
         return
-    size, reach = 2.0, (problem.box.high - problem.box.low) / 2
-    best, anchor, gradient_there = -torch.inf, point, None
-    previous = point
+    size = FIRST * (problem.box.high - problem.box.low) / 2
+    before = torch.zeros_like(point)
     for _ in range(steps):
-        losses, gradients = problem.gradients(point[None])
-        if losses[0] > best:
-            best, anchor, gradient_there = losses[0], point, gradients[0]
-        else:
-            size, point, previous = size / 2, anchor, anchor
-        step = problem.box.project(point + size * reach * gradient_there.sign())
-        ahead = problem.box.project(point + 0.75 * (step - point) + 0.25 * (point - previous))
-        previous, point = point, ahead
+        _, gradients = problem.gradients(point[None])
+        signs = gradients[0].sign()
+        size = torch.where(signs * before < 0, size / 2, size)
+        point = problem.box.project(point + size * signs)
+        before = signs
     problem.losses(point[None])

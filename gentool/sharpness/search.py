@@ -22,7 +22,7 @@ SCREENED = 512  # images that the first screening takes, at least; 1/16 of the s
 SCREEN_STEPS = 3
 FINALISTS = 3
 DEFAULT_STEPS = 12
-POLISH_STEPS = 10
+POLISH_STEPS = 10  # twice as many where a pass is cheap
 POOL = 12  # corners that are bred
 
 
@@ -60,7 +60,7 @@ def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFA
     finished = _finish(problem, _with_plain(problem, screened.best(FINALISTS)), steps)
     if is_cheap(problem.objective):
         finished = _bred(problem, finished, restarts, steps)
-    polish(problem, problem.best_point, min(steps, POLISH_STEPS))
+    polish(problem, problem.best_point, _polish_steps(problem, steps))
     if len(problem.box.center) <= MOST_PARAMETERS:
         flip(problem, finished.signs)
 
@@ -72,7 +72,11 @@ def _expected(problem: Problem, restarts: int, steps: int) -> float:
     bred = 0
     if is_cheap(problem.objective):
         bred = effort(problem.objective) * 4 * (restarts + 2 * steps)
-    return 3 * (screening + (FINALISTS + 1) * steps / 2 + bred + POLISH_STEPS)
+    return 3 * (screening + (FINALISTS + 1) * steps / 2 + bred + _polish_steps(problem, steps))
+
+
+def _polish_steps(problem: Problem, steps: int) -> int:
+    return min(steps, POLISH_STEPS) * (2 if is_cheap(problem.objective) else 1)
 
 
 def _screen(problem: Problem, part: Objective, candidates: Candidates) -> Candidates:
