@@ -162,17 +162,19 @@ def build(recipe: Recipe) -> nn.Module:
 def initialised(recipe: Recipe) -> nn.Module:
     """The module of a recipe with its initial weights, on the CPU.
 
-    With batch norm the weights are PyTorch's default, uniform with variance 1 / (3 fan-in): the
-    scale does not matter to the function, and a small one lets a learning rate turn the weights
-    far. Without it they are normal with variance 2 / fan-in, the output layer's 1 / fan-in, so that
-    the signal neither fades nor explodes (He et al., ICCV 2015). Biases are 0, batch norm is the
-    identity. The draw depends on the seed alone and touches no global generator.
+    `init` is `uniform`, PyTorch's default, with variance 1 / (3 fan-in), or `he`: normal with
+    variance 2 / fan-in, the output layer's 1 / fan-in, so that the signal neither fades nor
+    explodes (He et al., ICCV 2015). Unless told it is `uniform` with batch norm, where the scale
+    does not matter to the function, and a small one lets a learning rate turn the weights far; else
+    `he`. Biases are 0, batch norm is the identity. The draw depends on the seed alone and touches
+    no global generator.
     """
+    is_uniform = recipe.batch_norm if recipe.init is None else recipe.init == "uniform"
     model = build(recipe).to_empty(device="cpu")
     generator = torch.Generator().manual_seed(recipe.seed)
     layers = [module for module in model.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
     for layer in layers:
-        if recipe.batch_norm:
+        if is_uniform:
             nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
         else:
             gain = "linear" if layer is layers[-1] else "relu"

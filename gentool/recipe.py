@@ -22,8 +22,8 @@ LAYERS = "layers"
 class Recipe:
     """What determines a trained network, on one machine to the bit.
 
-    Options that a model does not have are None (`hidden` of a VGG). Raises UsageError for a value
-    out of range.
+    Options that a model does not have are None (`hidden` of a VGG); `init` None is `uniform` with
+    batch norm, else `he`. Raises UsageError for a value out of range.
 
     A network that another program trained has the model `layers`: `layers` lists them (see
     `gentool.architecture`), `origin` tells the file and what was inferred from it, and whatever is
@@ -36,6 +36,7 @@ class Recipe:
     width: float | None = None
     depth: int | None = None
     hidden: int | None = None
+    init: str | None = None
 
     data: str = "cifar10"
     labels: str | float = "true"
@@ -197,6 +198,7 @@ _RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
     "width": (_or_none(_positive), "a positive number"),
     "depth": (_or_none(_whole(0, 1000)), "a whole number from 0 to 1000"),
     "hidden": (_or_none(_whole(1)), "a whole number, 1 or more"),
+    "init": (lambda value: value in (None, "he", "uniform"), "he or uniform"),
     "data": (_text, "a name"),
     "labels": (
         lambda value: value in ("true", "random") or _number(lambda part: 0 < part < 1)(value),

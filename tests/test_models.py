@@ -1,5 +1,6 @@
 """The models: the layers that the papers name, options that fit, initial weights from the seed."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -47,6 +48,30 @@ def test_a_vgg_has_torchvisions_feature_stack(name, batch_norm):
 def test_an_mlp_has_depth_hidden_layers():
     assert weights(build(recipe("mlp", (1, 8, 8), depth=2, hidden=5))) == [(5, 64), (5, 5), (10, 5)]
     assert weights(build(recipe("mlp", (1, 8, 8), depth=0))) == [(10, 64)]
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_initial_weights_have_the_variance_that_was_asked_for(batch_norm):
+    """He: 2 / fan-in, the output's 1 / fan-in; uniform: 1 / (3 fan-in), within 1 / sqrt(fan-in)."""
+    options = {"hidden": 2000, "batch_norm": batch_norm}
+    drawn = {
+        init: [
+            p.detach()
+            for p in initialised(
+                replace(recipe("mlp", (1, 10, 10), **options), init=init)
+            ).parameters()
+            if p.dim() == 2
+        ]
+        for init in ("he", "uniform", None)
+    }
+    for (hidden, output), first, last in (
+        (drawn["he"], 2 / 100, 1 / 2000),
+        (drawn["uniform"], 1 / 300, 1 / 6000),
+    ):
+        assert hidden.var().item() == pytest.approx(first, rel=0.02)
+        assert output.var().item() == pytest.approx(last, rel=0.05)
+    assert drawn["uniform"][0].abs().max() <= 100**-0.5
+    assert torch.equal(drawn[None][0], drawn["uniform" if batch_norm else "he"][0])
 
 
 def test_width_scales_every_layer_of_a_vgg():

@@ -60,7 +60,12 @@ def settings(record: Record, without: Iterable[str] = ()) -> Json:
     found["data"] = describe_source(recipe.get("data") or "unknown")
     if recipe.get("fingerprint"):  # two folders of one name are not one data set
         found["data"] += f" {recipe['fingerprint'][:8]}"
-    return {key: value for key, value in found.items() if key not in ("seed", *without)}
+    left_out = ("seed", *without)
+    return {
+        key: value
+        for key, value in found.items()
+        if value is not None and key not in left_out  # None is as good as an older file's silence
+    }
 
 
 def families(networks: list[Record], study: Study) -> list[Family]:

@@ -42,6 +42,14 @@ def train(
         str | None,
         typer.Option(metavar="<int,...>", help="Units in each of them.", show_default="512"),
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Initial weights: he (normal, variance 2 / fan-in) or uniform (PyTorch's default, "
+            "1 / (3 fan-in)).",
+            show_default="he, uniform with batch norm",
+        ),
+    ] = None,
     data: Annotated[
         str, typer.Option(help="cifar10, mnist, fashion-mnist, digits, folder:DIR or npz:FILE.")
     ] = "cifar10",
@@ -181,6 +189,7 @@ def train(
     """
     asked = Recipe(
         model=model,
+        init=init,
         data=data,
         weight_decay=weight_decay,
         epochs=epochs,
