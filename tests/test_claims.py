@@ -89,6 +89,16 @@ def test_3a_compares_at_the_same_kl_by_two_standard_errors():
     assert said(curves(low, noisy), "3a", key)[0] == "cannot be told"
 
 
+def test_3a_asks_for_more_the_more_kls_are_compared():
+    """2.5 standard errors at one of two shared KLs are told apart, at one of fifty are chance."""
+    key = "expected_sharpness.curve"
+    for count, verdict in ((2, "holds"), (50, "cannot be told")):
+        kls = [10 * 1.1**i for i in range(count)]
+        true = [(kl, 0.1, 0.01) for kl in kls]
+        random = [(kl, 0.1 + (0.0253 if kl == 10 else 0), 0.0) for kl in kls]
+        assert said(curves(true, random), "3a", key)[0] == verdict
+
+
 def test_3a_of_curves_that_share_no_kl_compares_the_ends_that_face_each_other():
     """Both fall: above its value at 50, the true curve is below 0.1 at 500 as well."""
     true, random = [(10, 0.3, 0.0), (50, 0.1, 0.0)], [(500, 0.3, 0.0), (900, 0.2, 0.0)]

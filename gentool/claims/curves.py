@@ -1,6 +1,7 @@
 """Curves of expected sharpness against KL: averaged over seeds, and compared at the same KL."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Comparison:
-    """At how many KLs one curve is above and below another, by two standard errors."""
+    """At how many KLs one curve is above and below another, by more than chance."""
 
     size: int
     kls: int
@@ -67,10 +68,16 @@ def mean_curve(networks: list[Record]) -> Curve:
 
 
 def compare_curves(size: int, true: Curve, random: Curve) -> Comparison:
-    """Where the curve with random labels lies with respect to that with true labels."""
+    """Where the curve with random labels lies with respect to that with true labels.
+
+    Two standard errors tell two values apart; of k pairs of values as many more as keep the chance
+    that one of them is told apart by mistake what it is for one pair (Bonferroni).
+    """
     grid = _common([true, random])
     (a, a_stderr), (b, b_stderr) = random.at(grid), true.at(grid)
-    difference, near = a - b, TOLD_APART * np.hypot(a_stderr, b_stderr)
+    normal = NormalDist()
+    told_apart = -normal.inv_cdf(normal.cdf(-TOLD_APART) / len(grid))
+    difference, near = a - b, told_apart * np.hypot(a_stderr, b_stderr)
     above, below = (int(np.sum(side > near)) for side in (difference, -difference))
     median = float(np.median(difference))
     return Comparison(size, len(grid), above, below, median, (true.seeds, random.seeds))

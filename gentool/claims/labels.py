@@ -59,9 +59,9 @@ def random_label_curves_lie_above(networks: list[Record], key: str) -> Verdict:
 
     At each size, both curves are interpolated in log KL and compared at every KL of either within
     the range of both (where they share none, at the ends that face each other, since both fall). A
-    size holds where random labels are above at one KL and below at none, by two standard errors;
-    it is contrary where they are below at one. Holds where every size that has both holds; fails
-    where one is contrary.
+    size holds where random labels are above at one KL and below at none, by two standard errors,
+    or more for the number of KLs (Bonferroni: 3.3 for 50); it is contrary where they are below at
+    one. Holds where every size that has both holds; fails where one is contrary.
 
     Figure 2, middle and right.
     """
