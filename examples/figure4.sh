@@ -1,6 +1,7 @@
 #!/bin/sh
 # Figure 4 of the paper: errors, measures and expected sharpness of MLPs of ever more hidden units
-# on MNIST. The narrowest cannot fit, so that a network that does not is no failure here.
+# on MNIST. The narrowest cannot fit, so that a network that does not is no failure here. The initial
+# weights are PyTorch's: with He's, which are larger, the norms of the widest are those of the start.
 #
 #   sh examples/figure4.sh [FOLDER]
 #
@@ -9,7 +10,8 @@
 set -eu
 . "$(dirname "$0")/figures.sh"
 
-networks=$(gentool train --data "$MLP_DATA" --model mlp --hidden "$HIDDEN" -o "$folder/mlp")
+networks=$(gentool train --data "$MLP_DATA" --model mlp --hidden "$HIDDEN" --init uniform \
+    -o "$folder/mlp")
 records=$(gentool measure --skip-existing $networks)
 worst=$(gentool sharpness --skip-existing $networks)
 expected=$(gentool sharpness --expected --precision "$PRECISION" --skip-existing $networks)

@@ -150,9 +150,17 @@ def test_the_papers_recipe_is_plain_sgd_and_fast_is_the_default(tmp_path):
     }
 
 
+def test_mlps_are_trained_at_a_lower_rate_by_default():
+    """At 0.03 a narrow one can be left with one wrong image for good."""
+    asked = {"optimizer": "sgd", "momentum": None, "lr": None}
+    assert training_options("fast", "vgg", asked)["lr"] == 0.03
+    assert training_options("fast", "mlp", asked)["lr"] == 0.01
+    assert training_options("fast", "mlp", asked | {"lr": 0.1})["lr"] == 0.1
+
+
 def test_an_unknown_recipe_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match=r"unknown recipe 'papr' \(did you mean 'paper'\?\)"):
-        training_options("papr", {})
+        training_options("papr", "vgg", {})
 
 
 def test_an_outcome_of_the_first_checkpoints_can_be_read():

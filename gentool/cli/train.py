@@ -80,7 +80,7 @@ def train(
         float | None,
         typer.Option(
             help="Learning rate, the highest of a schedule.",
-            show_default="0.03, paper 0.01, adam 0.001",
+            show_default="0.03, mlp and paper 0.01, adam 0.001",
         ),
     ] = None,
     momentum: Annotated[
@@ -197,6 +197,7 @@ def train(
         precision=precision,
         **training_options(
             recipe,
+            model,
             {
                 "optimizer": optimizer,
                 "lr": lr,
