@@ -27,6 +27,8 @@ from gentool.training_set import Examples, TrainingSet
 TURNS = 7
 NETWORKS = {
     "VGG, quarter width, 3x32x32": ("vgg", {"width": 0.25}, (3, 32, 32), 1024),
+    "MLP, 8 units, 1x28x28": ("mlp", {"hidden": 8}, (1, 28, 28), 6400),
+    "MLP, 32 units, 1x28x28": ("mlp", {"hidden": 32}, (1, 28, 28), 6400),
     "MLP, 64 units, 1x8x8": ("mlp", {"hidden": 64}, (1, 8, 8), 6400),
     "MLP, 64 units, 1x28x28": ("mlp", {"hidden": 64}, (1, 28, 28), 6400),
     "MLP, 512 units, 1x28x28": ("mlp", {"hidden": 512}, (1, 28, 28), 6400),

@@ -35,6 +35,12 @@ def test_the_page_gives_the_verdicts_that_the_files_give(capsys):
     assert rows("Which claims hold") == judged(capsys, "vgg", "mlp")
 
 
+def test_the_page_gives_those_of_the_second_run_too(capsys):
+    """All that its VGGs can be judged by."""
+    found = [row for row in judged(capsys, "again") if row[2] != "cannot be judged"]
+    assert rows("The same commands once more") == found
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_a_measure_file_fits_the_schema_and_names_no_place(path):
     """No path of the machine that made it: data folders are named, not located."""
