@@ -22,7 +22,7 @@ SCREENED = 512  # images that the first screening takes, at least; 1/16 of the s
 SCREEN_STEPS = 3
 FINALISTS = 3
 DEFAULT_STEPS = 12
-POLISH_STEPS = 10  # twice as many where a pass is cheap
+POLISH_STEPS = 20  # twice as many where a pass is cheap
 POOL = 12  # corners that are bred
 
 
@@ -76,7 +76,8 @@ def _expected(problem: Problem, restarts: int, steps: int) -> float:
 
 
 def _polish_steps(problem: Problem, steps: int) -> int:
-    return min(steps, POLISH_STEPS) * (2 if is_cheap(problem.objective) else 1)
+    most = POLISH_STEPS * (2 if is_cheap(problem.objective) else 1)
+    return most * steps // DEFAULT_STEPS
 
 
 def _screen(problem: Problem, part: Objective, candidates: Candidates) -> Candidates:
