@@ -7,6 +7,7 @@
 set -eu
 . "$(dirname "$0")/figures.sh"
 
+mkdir -p "$folder/vgg" # a folder even for a single network
 networks=$(gentool train --data "$DATA" --width "$WIDTH" --subset "$SUBSET" \
     --confusion "$CONFUSION" --must-fit -o "$folder/vgg")
 records=$(gentool measure --skip-existing $networks)

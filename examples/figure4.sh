@@ -10,6 +10,7 @@
 set -eu
 . "$(dirname "$0")/figures.sh"
 
+mkdir -p "$folder/mlp" # a folder even for a single network
 networks=$(gentool train --data "$MLP_DATA" --model mlp --hidden "$HIDDEN" --init uniform \
     -o "$folder/mlp")
 records=$(gentool measure --skip-existing $networks)
