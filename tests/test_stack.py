@@ -70,6 +70,31 @@ def test_a_deeper_mlp_has_the_same_step():
     assert difference(ours.state.model, autograds.state.model) < 1e-5
 
 
+def test_images_that_are_normalised_batch_by_batch_are_the_same_to_a_step(monkeypatch):
+    """uint8 images too many to be held as floats: the same losses and weights, to the bit."""
+
+    def trained():
+        stored = replace(examples(60), images=torch.arange(60 * 16, dtype=torch.int64) * 7 % 256)
+        stored = replace(stored, images=stored.images.to(torch.uint8).reshape(60, 1, 4, 4))
+        one = Run(
+            recipe(batch_size=7), replace(sets(), subset=stored, confusion=stored), CPU, Keeping()
+        )
+        with torch.random.fork_rng():
+            return one, Stack([one]).train_epoch()
+
+    (at_once, found), _ = (
+        trained(),
+        monkeypatch.setattr("gentool.training_set.NORMALISE_AT_ONCE", 0),
+    )
+    by_batch, wanted = trained()
+    assert (at_once.examples.images.dtype, by_batch.examples.images.dtype) == (
+        torch.float32,
+        torch.uint8,
+    )
+    assert found == wanted
+    assert difference(at_once.state.model, by_batch.state.model) == 0
+
+
 def test_a_stack_gives_the_networks_that_would_be_trained_one_by_one():
     """Each with its own seed, draws and order, each stopped in the epoch in which it fits."""
     runs = [run(seed=seed, hidden=64) for seed in SEEDS]
