@@ -1,11 +1,14 @@
 """What the tests share: a small trained network on disk, and a cache that is nobody's."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from gentool.cli import run
+from gentool.cli import SPINS, run
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line does, before torch is loaded
 
 
 @pytest.fixture(autouse=True)

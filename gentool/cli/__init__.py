@@ -72,8 +72,15 @@ def gentool(
     """
 
 
+SPINS = "10000"  # of GNU OpenMP's threads before they sleep, 300,000 by default
+
+
 def main() -> None:
     """Run the command line: one line on stderr for every error, and its exit code."""
+    # Threads that wait for each other spin: beside other programs, that makes what is done in small
+    # steps many times slower. Read when torch is loaded; who has a policy of their own keeps it.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     sys.exit(run(sys.argv[1:]))
 
 

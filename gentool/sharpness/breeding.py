@@ -13,7 +13,7 @@ from gentool.sharpness.starts import corner_of_gradient
 
 CHILDREN = 6  # a generation; every second one of a single parent
 FLIPPED = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)  # of the signs of a single parent
-CLIMB = 8  # vertex iterations at most
+CLIMB = 8  # vertex iterations at most of a child
 ENOUGH = 1e-4  # a relative gain below which a candidate has arrived, a generation was in vain
 GENERATIONS = 30
 
@@ -39,11 +39,11 @@ def breed(
     return signs, losses
 
 
-def climb(problem: Problem, signs: Tensor) -> tuple[Tensor, Tensor]:
+def climb(problem: Problem, signs: Tensor, steps: int = CLIMB) -> tuple[Tensor, Tensor]:
     """Vertex iteration of corners, bool (k, P), until each has arrived: best losses, and where."""
     best = torch.full((len(signs),), -torch.inf, dtype=torch.float64, device=signs.device)
     corners, moving = signs.clone(), torch.arange(len(signs), device=signs.device)
-    for _ in range(CLIMB):
+    for _ in range(steps):
         losses, following = step(problem, signs)
         gains = losses - best[moving]
         higher = moving[gains > 0]

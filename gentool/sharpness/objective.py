@@ -21,7 +21,7 @@ from gentool.training_set import Examples
 
 GRADIENT_COST = 3  # forward passes that one gradient costs, about
 CPU_MEMORY = 2**28  # bytes for points and activations; a constant, so that runs repeat to the bit
-CACHED_IMAGES = 256  # the fewest that are worth a chunk of their own, as measured
+CACHED = 4 * 2**20  # bytes of activations that one chunk of a stack on a CPU keeps, as measured
 
 Goal = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From logits (n, classes), labels (n,) and a candidate's own parameter to one number an image."""
@@ -136,12 +136,17 @@ class Objective:
     def images(self, candidates: int) -> int:
         """Images that go through the network together, beside so many candidates.
 
-        Stacked on a CPU, as many as keep near its cache what is read as often as the weights are.
+        Candidates in a stack share the images. On a CPU they take no more than keep near its cache
+        what is read as often as the weights are, or the activations of all.
         """
-        activations, weights = self.subject.activations, self.subject.weights
-        fitting = self.memory // 2 // (3 * candidates * activations * self.dtype.itemsize)
-        if self.batching == "stacked" and weights.device.type == "cpu":
-            fitting = min(fitting, max(CACHED_IMAGES, 6 * len(weights) // activations))
+        subject, itemsize = self.subject, self.dtype.itemsize
+        numbers = candidates * subject.activations
+        if self.batching == "stacked":
+            numbers = subject.pixels + candidates * subject.units
+        fitting = self.memory // 2 // (3 * numbers * itemsize)
+        if self.batching == "stacked" and subject.weights.device.type == "cpu":
+            cached = CACHED // (candidates * subject.units * itemsize)
+            fitting = min(fitting, max(cached, 6 * len(subject.weights) // subject.activations))
         return max(1, min(len(self), fitting))
 
     def _losses(self, points: Tensor) -> Tensor:

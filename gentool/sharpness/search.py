@@ -2,8 +2,9 @@
 
 The step is vertex iteration, ν ← r·sign(∇L(w + ν)): the maximum of a smooth rise over a box lies
 near a corner that follows the gradient's signs. Restarts decide the quality, not the step rule, so
-most candidates are dropped early, on few images; the best go on over the whole set, where they are
-bred if a pass over it is cheap, and the very best is polished.
+most candidates are dropped early, on few images, and the best go on over the whole set. Where a
+pass over it is cheap all go on, for what is best on a part need not be so on the whole, and are
+bred. The very best is polished.
 """
 
 from dataclasses import dataclass
@@ -44,8 +45,8 @@ class Candidates:
 def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFAULT_STEPS) -> None:
     """Search the box; the best point is left in `problem`, with the table of starts.
 
-    `restarts` is the number of starts, `steps` of vertex iterations over the whole set for each of
-    those that get so far; a third of it the generations without a gain that end the breeding.
+    `restarts` is the number of starts, `steps` of vertex iterations at most over the whole set for
+    each that gets so far; a third of it the generations without a gain that end the breeding.
     """
     whole = len(problem.objective)
     restarts = restarts or default_restarts(problem.objective)
@@ -54,12 +55,13 @@ def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFA
     names, signs = starts(problem, small, restarts)
     nothing = torch.full((len(names),), -torch.inf, dtype=torch.float64, device=signs.device)
     screened = _screen(problem, small, Candidates(names, signs, nothing))
-    if len(small) < whole // 4:
-        larger = problem.sample(whole // 4)
-        screened = _screen(problem, larger, screened.best(max(2 * FINALISTS, restarts // 3)))
-    finished = _finish(problem, _with_plain(problem, screened.best(FINALISTS)), steps)
     if is_cheap(problem.objective):
-        finished = _bred(problem, finished, restarts, steps)
+        finished = _bred(problem, _with_plain(problem, screened), restarts, steps)
+    else:
+        if len(small) < whole // 4:
+            larger = problem.sample(whole // 4)
+            screened = _screen(problem, larger, screened.best(max(2 * FINALISTS, restarts // 3)))
+        finished = _finish(problem, _with_plain(problem, screened.best(FINALISTS)), steps)
     polish(problem, problem.best_point, _polish_steps(problem, steps))
     if len(problem.box.center) <= MOST_PARAMETERS:
         flip(problem, finished.signs)
@@ -68,11 +70,12 @@ def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFA
 def _expected(problem: Problem, restarts: int, steps: int) -> float:
     """About the cost of the search, in passes over the whole set, if no candidate arrives early."""
     part = min(1.0, max(SCREENED / len(problem.objective), 1 / 16))
-    screening = restarts * (SCREEN_STEPS + 1) * part + (restarts / 3) * SCREEN_STEPS * 0.25
-    bred = 0
+    screening = restarts * (SCREEN_STEPS + 1) * part
     if is_cheap(problem.objective):
-        bred = effort(problem.objective) * 4 * (restarts + 2 * steps)
-    return 3 * (screening + (FINALISTS + 1) * steps / 2 + bred + _polish_steps(problem, steps))
+        going_on = effort(problem.objective) * 5 * (restarts + 2 * steps)
+    else:
+        going_on = (restarts / 3) * SCREEN_STEPS * 0.25 + (FINALISTS + 1) * steps / 2
+    return 3 * (screening + going_on + _polish_steps(problem, steps))
 
 
 def _polish_steps(problem: Problem, steps: int) -> int:
@@ -112,7 +115,7 @@ def _better(best: Tensor, corners: Tensor, losses: Tensor, signs: Tensor) -> tup
 
 
 def _with_plain(problem: Problem, finalists: Candidates) -> Candidates:
-    """The finalists and the corner of the gradient at w: where α is small there is one basin."""
+    """Finalists and the corner of the gradient at w: where α is small there is one basin."""
     _, gradients = problem.gradients(problem.middle[None])
     plain = corner_of_gradient(gradients, finalists.signs[:1])
     return Candidates(
@@ -123,13 +126,13 @@ def _with_plain(problem: Problem, finalists: Candidates) -> Candidates:
 
 
 def _bred(problem: Problem, candidates: Candidates, restarts: int, steps: int) -> Candidates:
-    """Candidates and random corners, more of them than `restarts`, bred over the whole set."""
+    """All candidates, and random corners where there are few parameters, climbed and bred."""
     more = effort(problem.objective)
-    losses, signs = climb(problem, problem.random_signs(more * restarts * 3 // 5))
-    for i, loss in enumerate(losses.tolist(), 1):
-        name = f"random {i}, all images"
+    random = problem.random_signs((more - 1) * restarts * 3 // 5)
+    names = candidates.names + [f"random {i}, all images" for i in range(1, len(random) + 1)]
+    losses, signs = climb(problem, torch.cat([candidates.signs, random]), steps)
+    for name, loss in zip(names, losses.tolist(), strict=True):
         _enter(problem, name, loss - problem.loss_before, len(problem.objective))
-    signs, losses = torch.cat([candidates.signs, signs]), torch.cat([candidates.losses, losses])
     patience = max(1, steps // 3)
     signs, losses = breed(problem, signs, losses, more * POOL, more * patience)
     _enter(problem, "bred", float(losses[0]) - problem.loss_before, len(problem.objective))

@@ -48,10 +48,14 @@ class Subject:
         with torch.inference_mode(False):  # whoever asks first must not decide what it is good for
             return torch.cat([p.detach().flatten() for p in self.module.parameters()])
 
+    @property
+    def pixels(self) -> int:
+        return torch.Size(self.input_shape).numel()
+
     @cached_property
     def activations(self) -> int:
         """Numbers that the layers put out for one image, its own pixels included."""
-        counts = [torch.Size(self.input_shape).numel()]
+        counts = [self.pixels]
         leaves = [m for m in self.module.modules() if not list(m.children())]
         hooks = [
             leaf.register_forward_hook(lambda _m, _i, output: counts.append(output.numel()))
@@ -85,6 +89,11 @@ class Subject:
                 return None
         is_plain = type(first) is nn.Flatten and (first.start_dim, first.end_dim) == (1, -1)
         return layers if is_plain and layers else None
+
+    @cached_property
+    def units(self) -> int:
+        """Outputs of an MLP's linear layers, all that a stack computes for one image."""
+        return sum(self.module.get_parameter(f"{name}.weight").shape[0] for name, _ in self.mlp)
 
     def logits(self, images: Tensor) -> Tensor:
         """The unperturbed network's logits."""
