@@ -8,18 +8,23 @@ to rounding, the draws and orders are each network's own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from gentool.recipe import Recipe
 from gentool.training_set import Examples
 
 if TYPE_CHECKING:
     from gentool.training import Run
+
+
+WIDE = 32  # units of a layer from which its weights are held transposed, as measured
+
+_through_relu = torch.ops.aten.threshold_backward.grad_input
 
 
 def stack_key(recipe: Recipe, examples: int) -> tuple | None:
@@ -32,13 +37,24 @@ def stack_key(recipe: Recipe, examples: int) -> tuple | None:
     return (*shape, examples, recipe.batch_size, recipe.momentum, recipe.weight_decay)
 
 
-@dataclass(frozen=True)
 class Room:
-    """Memory that the batches of one size use in turn: fresh memory costs as much as a gather."""
+    """Memory that the steps on batches of one size use in turn, and every view of it they need.
 
-    rows: Tensor  # (K b, C, H, W), the images of `images`
-    images: Tensor  # (K, b, d)
-    ones: Tensor  # (K, 1, b)
+    Fresh memory costs as much as a gather, and a view half as much as a small product. `inputs` of
+    each layer and `gradients` of what it puts out lie as rows, (K, b, units); the last gradient, of
+    the logits, as columns, (K, C, b): a softmax over few numbers that lie together is slow.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], size: int, input_shape: Sequence[int]) -> None:
+        first, last, K = weights[0], weights[-1], len(weights[0])
+        self.inputs = [W.new_empty(K, size, W.shape[2]) for W in weights]
+        self.images = self.inputs[0].view(K * size, *input_shape)
+        self.last_input = self.inputs[-1].mT
+        self.of_logits = last.new_empty(K, last.shape[1], size)
+        hidden = [W.new_empty(K, size, W.shape[1]) for W in weights[:-1]]
+        self.gradients = [*hidden, self.of_logits.mT]
+        self.transposed = [*(rows.mT for rows in hidden), self.of_logits]
+        self.ones = first.new_ones(K, 1, size)
 
 
 class Stack:
@@ -50,31 +66,20 @@ class Stack:
 
     def __init__(self, runs: Sequence["Run"]) -> None:
         self.runs = runs
-        parameters = [list(run.state.model.parameters()) for run in runs]
-        self.weights = _flat(parameters)  # (K, P)
+        parameters = list(runs[0].state.model.parameters())
+        shapes = [parameter.shape for parameter in parameters]
+        size = sum(parameter.numel() for parameter in parameters)
+        self.weights = parameters[0].new_empty(len(runs), size)
         self.momenta = torch.zeros_like(self.weights)
-        shapes = [parameter.shape for parameter in parameters[0]]
-        self.layers = _layers(self.weights, shapes)
-        self.momenta_of_layers = _layers(self.momenta, shapes)
-        # Views that every step needs, made once: making one takes half as long as a small product.
+        views, momenta = _views(self.weights, shapes), _views(self.momenta, shapes)
+        for k, run in enumerate(runs):
+            _take_over(run, [view[k] for view in views], [view[k] for view in momenta])
+        self.layers = _layers(views)
+        self.momenta_of_layers = _layers(momenta)
         self.transposed = [W.mT for W, _ in self.layers]
         self.last_bias = self.layers[-1][1].mT
         self.room: dict[int, Room] = {}
-        for k, run in enumerate(runs):
-            self._take_over(run, k)
         self.examples = _joined([run.examples for run in runs])
-
-    def _take_over(self, run: "Run", k: int) -> None:
-        """Make a run's parameters and momenta views of the buffers."""
-        start = 0
-        for parameter in run.state.model.parameters():
-            part = slice(start, start := start + parameter.numel())
-            momentum = self.momenta[k, part].view_as(parameter)
-            state = run.state.optimizer.state[parameter]
-            if state.get("momentum_buffer") is not None:
-                momentum.copy_(state["momentum_buffer"])
-            state["momentum_buffer"] = momentum
-            parameter.data = self.weights[k, part].view_as(parameter)
 
     def train_epoch(self) -> list[tuple[float, float]]:
         """One pass of each network over its examples; running losses and errors in training."""
@@ -83,7 +88,8 @@ class Stack:
         recipe, device = self.runs[0].recipe, self.weights.device
         order = torch.stack([run.order() for run in self.runs]).to(device)  # (K, n)
         labels = torch.stack([run.examples.labels for run in self.runs]).gather(1, order)
-        targets = one_hot(labels, recipe.classes).to(self.weights.dtype).mT.contiguous()
+        targets = self.weights.new_zeros(len(order), recipe.classes, order.shape[1])
+        targets.scatter_(1, labels.unsqueeze(1), 1.0)  # as columns
         first = torch.arange(len(self.runs), device=device).unsqueeze(1) * order.shape[1]
         batches = in_batches(order + first, recipe.batch_size)
         parts = in_batches(targets, recipe.batch_size)
@@ -93,40 +99,35 @@ class Stack:
         with torch.no_grad():
             for indices, part, rate in zip(batches, parts, rates, strict=True):
                 room = self._room(indices.shape[1])
-                self.examples.images_into(room.rows, indices.flatten())
+                self.examples.images_into(room.images, indices.flatten())
                 found.append(self._step(room, part, rate))
         logits = torch.cat(found, dim=2)
         losses = cross_entropy(logits.double(), labels, reduction="none").mean(dim=1)
         errors = (logits.max(dim=1).indices != labels).double().mean(dim=1)
         return list(zip(losses.tolist(), errors.tolist(), strict=True))
 
-    def _room(self, size: int) -> "Room":
+    def _room(self, size: int) -> Room:
         """What batches of that many images share; there are two sizes at most."""
         if size not in self.room:
-            K, d = len(self.runs), self.layers[0][0].shape[2]
-            images = self.weights.new_empty(K, size, d)
-            rows = images.view(K * size, *self.examples.images.shape[1:])
-            self.room[size] = Room(rows, images, self.weights.new_ones(K, 1, size))
+            weights = [W for W, _ in self.layers]
+            self.room[size] = Room(weights, size, self.examples.images.shape[1:])
         return self.room[size]
 
-    def _step(self, room: "Room", targets: Tensor, rate: Tensor) -> Tensor:
-        """One step of gradient descent of each network; the logits before it, shape (K, C, b).
-
-        Classes come before examples: a softmax over few numbers that lie together is slow.
-        """
-        inputs = [room.images]  # of each layer
-        for (_, b), WT in zip(self.layers[:-1], self.transposed, strict=False):
-            inputs.append(torch.baddbmm(b, inputs[-1], WT).relu_())
-        logits = torch.baddbmm(self.last_bias, self.layers[-1][0], inputs[-1].mT)
-        gradient = logits.softmax(dim=1).sub_(targets).mT  # of the summed losses
+    def _step(self, room: Room, targets: Tensor, rate: Tensor) -> Tensor:
+        """One step of gradient descent of each network; the logits before it, shape (K, C, b)."""
+        inputs, gradients = room.inputs, room.gradients
+        for i, WT in enumerate(self.transposed[:-1]):
+            torch.baddbmm(self.layers[i][1], inputs[i], WT, out=inputs[i + 1]).relu_()
+        logits = torch.baddbmm(self.last_bias, self.layers[-1][0], room.last_input)
+        torch.softmax(logits, dim=1, out=room.of_logits).sub_(targets)  # of the summed losses
         scale = {"beta": self._decay(), "alpha": 1 / targets.shape[2]}
         for i in range(len(self.layers) - 1, -1, -1):
             of_weight, of_bias = self.momenta_of_layers[i]
-            of_weight.baddbmm_(gradient.mT, inputs[i], **scale)
-            of_bias.baddbmm_(room.ones, gradient, **scale)
+            of_weight.baddbmm_(room.transposed[i], inputs[i], **scale)
+            of_bias.baddbmm_(room.ones, gradients[i], **scale)
             if i:
-                gradient = torch.bmm(gradient, self.layers[i][0])
-                gradient = torch.ops.aten.threshold_backward(gradient, inputs[i], 0)
+                below = torch.bmm(gradients[i], self.layers[i][0], out=gradients[i - 1])
+                _through_relu(below, inputs[i], 0, grad_input=below)
         self.weights.addcmul_(self.momenta, rate, value=-1)
         return logits
 
@@ -140,13 +141,30 @@ class Stack:
         return 1.0
 
 
+def _take_over(run: "Run", parameters: Sequence[Tensor], momenta: Sequence[Tensor]) -> None:
+    """Move a run's parameters and momenta into given memory, shaped as they are."""
+    with torch.no_grad():
+        for parameter, place, momentum in zip(
+            run.state.model.parameters(), parameters, momenta, strict=True
+        ):
+            state = run.state.optimizer.state[parameter]
+            if state.get("momentum_buffer") is not None:
+                momentum.copy_(state["momentum_buffer"])
+            state["momentum_buffer"] = momentum
+            parameter.data = place.copy_(parameter)
+
+
 def release(run: "Run") -> None:
     """Give a run's parameters and momenta memory of their own again."""
     for parameter in run.state.model.parameters():
-        parameter.data = parameter.data.clone()
+        parameter.data = _copy(parameter.data)
         state = run.state.optimizer.state[parameter]
         if state.get("momentum_buffer") is not None:
-            state["momentum_buffer"] = state["momentum_buffer"].clone()
+            state["momentum_buffer"] = _copy(state["momentum_buffer"])
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _joined(examples: Sequence[Examples]) -> Examples:
@@ -157,16 +175,20 @@ def _joined(examples: Sequence[Examples]) -> Examples:
     return replace(examples[0], images=images, labels=torch.cat([p.labels for p in examples]))
 
 
-def _flat(parameters: list[list[nn.Parameter]]) -> Tensor:
-    """The parameters of each network in a row, shape (K, P)."""
-    return torch.stack([torch.cat([p.detach().flatten() for p in row]) for row in parameters])
+def _views(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    """Views (K, *shape) of a buffer (K, P). The weights of a wide layer lie in it transposed.
 
-
-def _layers(flat: Tensor, shapes: Sequence[torch.Size]) -> list[tuple[Tensor, Tensor]]:
-    """Weights (K, out, in) and biases (K, 1, out) of each layer, as views of a flat buffer."""
+    So its product with rows of images, as long as one step of a small network needs for all the
+    rest, is done in a fifth less time.
+    """
     views, start = [], 0
     for shape in shapes:
-        part = slice(start, start := start + shape.numel())
-        inner = shape if len(shape) == 2 else (1, *shape)
-        views.append(flat[:, part].unflatten(1, inner))
-    return list(zip(views[::2], views[1::2], strict=True))
+        part = flat[:, start : (start := start + shape.numel())]
+        is_wide = len(shape) == 2 and shape[0] >= WIDE
+        views.append(part.unflatten(1, shape[::-1]).mT if is_wide else part.unflatten(1, shape))
+    return views
+
+
+def _layers(views: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Weights (K, out, in) and biases (K, 1, out) of each layer."""
+    return [(W, b.unsqueeze(1)) for W, b in zip(views[::2], views[1::2], strict=True)]

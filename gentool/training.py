@@ -99,14 +99,16 @@ class Run:
         return has_given_up(self.state.history["loss"], self.recipe.patience)
 
     def order(self) -> torch.Tensor:
-        """The order of the examples in the epoch to come; seeds dropout, too.
+        """The order of the examples in the epoch to come; seeds dropout, too, if there is any.
 
-        Dropout knows no other generator than the global one, which the caller keeps.
+        Dropout knows no other generator than the global one, which the caller keeps. Seeding that
+        one takes as long as a step of a small network.
         """
         order, dropout = numpy.random.SeedSequence(
             [self.recipe.seed, self.state.epoch]
         ).generate_state(2, numpy.uint64)
-        torch.manual_seed(int(dropout))
+        if self.recipe.dropout:
+            torch.manual_seed(int(dropout))
         generator = torch.Generator().manual_seed(int(order))
         return torch.randperm(len(self.examples), generator=generator)
 

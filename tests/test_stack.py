@@ -41,6 +41,7 @@ def momenta(run):
         {"weight_decay": 0.01},
         {"schedule": "on-stall", "warmup": 2.0},
         {"batch_size": 7},
+        {"hidden": 40},
     ],
 )
 def test_the_written_out_step_is_that_of_autograd_and_sgd(options):
@@ -117,6 +118,7 @@ def test_a_network_that_has_left_a_stack_is_changed_no_more():
     for one in runs:
         assert one.outcome() == kept[one.recipe.seed]
         assert evaluate(one.state.model, one.examples)[1] == 0
+        assert all(parameter.is_contiguous() for parameter in one.state.model.parameters())
 
 
 def test_a_network_goes_on_alone_from_the_state_that_it_had_in_a_stack(tmp_path, monkeypatch):
