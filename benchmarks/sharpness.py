@@ -7,7 +7,7 @@ python benchmarks/sharpness.py batching [--threads N]
 
 `quality` runs every search at the cost of the default one. `doubling` gives the default search
 twice the starts and twice the steps. `speed` times the default search at the default alpha.
-`batching` times 16 small networks together and one by one. The checkpoints are those of
+`batching` times candidates together and one by one. The checkpoints are those of
 `gentool train`; results measured with this file are in benchmarks/sharpness.md.
 """
 
@@ -29,7 +29,7 @@ from gentool.sharpness.objective import Objective
 from gentool.sharpness.search import DEFAULT_STEPS
 from gentool.sharpness.starts import default_restarts
 from gentool.sharpness.subject import subject
-from gentool.sharpness.together import WAYS
+from gentool.sharpness.together import QUICK_WAYS
 from gentool.sources import default_data_dir
 from gentool.training_set import Examples
 
@@ -110,27 +110,40 @@ def speed(options: argparse.Namespace) -> None:
         )
 
 
+SMALL = [(inputs, hidden) for inputs in (64, 784) for hidden in (8, 16, 32, 64)]
+LARGE = [(64, 512), (784, 64), (784, 256), (784, 512), (3072, 64), (3072, 512)]
+
+
 def batching(options: argparse.Namespace) -> None:
-    """One gradient of 16 candidates on 128 images, each way: the fastest of some repetitions."""
-    print("| network | loop, ms | vmap, ms | stacked, ms | loop / stacked | chosen |")
-    print("|---|---|---|---|---|---|")
-    for inputs in (64, 784):
-        for hidden in (8, 16, 32, 64):
-            model = nn.Sequential(
-                nn.Flatten(), nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, 10)
-            )
-            images = torch.randn(128, 1, 1, inputs)
-            data = Examples(images, torch.arange(128) % 10, torch.zeros(1), torch.ones(1))
-            network = subject(model, (1, 1, inputs)).to(torch.device("cpu"), torch.float32)
-            rounds = [choose(Objective(network, data), 16, 128) for _ in range(options.rounds)]
-            loop, vmap, stacked = (
-                1000 * min(getattr(one, f"{way}_seconds") for one in rounds) for way in WAYS
-            )
-            print(
-                f"| {inputs}-{hidden}-10 | {loop:.2f} | {vmap:.2f} | {stacked:.2f} "
-                f"| {loop / stacked:.1f}x | {rounds[0].chosen} |",
-                flush=True,
-            )
+    """A gradient each way, the fastest of some repetitions.
+
+    Of 16 candidates on 128 images for small networks, then of few on many for larger ones.
+    """
+    ways = " | ".join(f"{way}, ms" for way in QUICK_WAYS)
+    print(f"| network | candidates | images | {ways} | loop / stacked |")
+    print("|---|---|---|---|---|---|---|")
+    cases = [(*sizes, 16, 128) for sizes in SMALL]
+    cases += [(*sizes, *few) for sizes in LARGE for few in ((8, 1024), (8, 4096), (1, 4096))]
+    for inputs, hidden, candidates, n in cases:
+        objective = random_objective(inputs, hidden, n)
+        rounds = [choose(objective, candidates, n) for _ in range(options.rounds)]
+        loop, vmap, stacked = (
+            1000 * min(getattr(one, f"{way}_seconds") for one in rounds) for way in QUICK_WAYS
+        )
+        print(
+            f"| {inputs}-{hidden}-10 | {candidates} | {n} | {loop:.2f} | {vmap:.2f} "
+            f"| {stacked:.2f} | {loop / stacked:.2f}x |",
+            flush=True,
+        )
+
+
+def random_objective(inputs: int, hidden: int, n: int) -> Objective:
+    """The loss of an MLP over random images."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+    images = torch.randn(n, 1, 1, inputs)
+    data = Examples(images, torch.arange(n) % 10, torch.zeros(1), torch.ones(1))
+    network = subject(model, (1, 1, inputs)).to(torch.device("cpu"), torch.float32)
+    return Objective(network, data)
 
 
 COMMANDS = {

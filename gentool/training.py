@@ -29,7 +29,7 @@ from gentool.team import ALONE, Team
 from gentool.training_set import TrainingSet
 
 SECONDS_BETWEEN_STATES = 10.0
-SMALL_STEP = 2**24  # multiplications of a forward pass
+SMALL_STEP = 2**22  # multiplications of a forward pass, as measured
 
 
 @dataclass(frozen=True)
