@@ -17,12 +17,14 @@ import time
 from pathlib import Path
 
 import torch
+from rates import forward_operations, product_rate
 from torch import nn
 
 from gentool import checkpoint
+from gentool.device import describe
 from gentool.recipe import Json
 from gentool.sharpness.batching import choose
-from gentool.sharpness.finding import Finder, SearchOptions
+from gentool.sharpness.finding import Finder, SearchOptions, fast_arithmetic
 from gentool.sharpness.loading import load
 from gentool.sharpness.methods import METHODS
 from gentool.sharpness.objective import Objective
@@ -91,21 +93,33 @@ def doubling(options: argparse.Namespace) -> None:
 
 
 def speed(options: argparse.Namespace) -> None:
-    """Seconds of the default search at the default alpha, choosing the batching included."""
+    """Seconds of the default search at the default alpha, choosing the batching included.
+
+    The last column is its operations a second, a gradient counted as three forward passes, over
+    those of a large matrix product in float32 (TF32 on CUDA, as the search).
+    """
+    device = torch.device(options.device)
+    with fast_arithmetic():
+        rate = product_rate(device)
+    print(f"{describe(device)}, torch {torch.__version__}, {rate / 1e12:.3g} TFLOP/s\n")
     print(
-        "| network | images | parameters | batching | passes | images/s | seconds | CPU seconds |"
+        "| network | images | parameters | batching | passes | images/s | seconds | CPU seconds "
+        "| of the rate of large products |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     for path in options.checkpoints:
         began, began_cpu = time.perf_counter(), time.process_time()
         task = finder(path, options)
         found = task.find(5e-4)
         seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
         images = found.spent.forward + found.spent.gradient
+        passes = found.spent.units(1)
+        used = passes * forward_operations(task.subject.module, task.subject.input_shape)
         print(
             f"| {path.stem} | {len(task.examples)} | {len(task.subject.weights)} "
             f"| {found.batching.chosen} | {found.units:.0f} "
-            f"| {images / found.spent.seconds:,.0f} | {seconds:.1f} | {cpu:.1f} |",
+            f"| {images / found.spent.seconds:,.0f} | {seconds:.1f} | {cpu:.1f} "
+            f"| {used / found.spent.seconds / rate:.0%} |",
             flush=True,
         )
 

@@ -178,8 +178,7 @@ def _joined(examples: Sequence[Examples]) -> Examples:
 def _views(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
     """Views (K, *shape) of a buffer (K, P). The weights of a wide layer lie in it transposed.
 
-    So its product with rows of images, as long as one step of a small network needs for all the
-    rest, is done in a fifth less time.
+    Its product with rows of images then takes a sixth less time, on a CPU.
     """
     views, start = [], 0
     for shape in shapes:

@@ -1,0 +1,38 @@
+"""What a time is worth: the rate of large matrix products here, and a network's own operations."""
+
+import time
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+SECONDS = 1.0  # spent on a rate
+
+
+def product_rate(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
+    """Operations a second of a large product of matrices: the highest of those that were timed."""
+    size = 8192 if device.type == "cuda" else 1024
+    one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best, until = float("inf"), time.perf_counter() + SECONDS
+    while time.perf_counter() < until:
+        finish(device)
+        began = time.perf_counter()
+        one @ other
+        finish(device)
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
+
+
+def forward_operations(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
+    """Multiplications and additions of a network's products for one image, forward only."""
+    image = torch.zeros(1, *input_shape)
+    image = image.to(next(model.parameters()))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(image)
+    return counter.get_total_flops()
+
+
+def finish(device: torch.device) -> None:
+    """Wait for all that was started on a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
