@@ -14,7 +14,7 @@ from gentool.sharpness.together import QUICK_WAYS, ways_of
 
 CANDIDATES = 8
 IMAGES = 64
-MLP_IMAGES = 256  # they cost little, and what is gained depends on how many there are
+MLP_IMAGES = 512  # as many as are screened: what is gained depends on how many there are
 REPEATS = 5
 LONG = 0.5  # seconds after which two repetitions tell enough
 GAIN = 1.1  # how much faster than a loop another way has to be to be taken
