@@ -9,7 +9,7 @@ from gentool.cli import run
 from gentool.errors import UsageError
 from gentool.models import initialised
 from gentool.optimizers import count_stalls, has_given_up, learning_rates
-from gentool.presets import PRESETS, training_options
+from gentool.presets import training_options
 from gentool.recipe import Outcome, Recipe
 
 DIGITS = ["train", "--model", "mlp", "--data", "digits", "--hidden", "8", "--subset", "50", "-q"]
@@ -144,23 +144,30 @@ def test_the_papers_recipe_is_plain_sgd_and_fast_is_the_default(tmp_path):
     assert (recipe.schedule, recipe.warmup, recipe.patience) == ("constant", 0, None)
     assert run([*DIGITS, "--epochs", "1", "--lr", "0.02", "-o", "fast.safetensors"]) == 0
     recipe = checkpoint.read(tmp_path / "fast.safetensors").recipe
-    assert recipe.lr == 0.02
-    assert {name: getattr(recipe, name) for name in PRESETS["fast"]} == PRESETS["fast"] | {
-        "lr": 0.02
-    }
+    assert (recipe.lr, recipe.momentum, recipe.batch_size) == (0.02, 0.9, 64)
+    assert (recipe.schedule, recipe.warmup, recipe.patience) == ("on-stall", 1, 30)
+
+
+ASKED = {"optimizer": "sgd", "momentum": None, "lr": None}
 
 
 def test_mlps_are_trained_at_a_lower_rate_by_default():
     """At 0.03 a narrow one can be left with one wrong image for good."""
-    asked = {"optimizer": "sgd", "momentum": None, "lr": None}
-    assert training_options("fast", "vgg", asked)["lr"] == 0.03
-    assert training_options("fast", "mlp", asked)["lr"] == 0.01
-    assert training_options("fast", "mlp", asked | {"lr": 0.1})["lr"] == 0.1
+    assert training_options("fast", "mlp", None, ASKED)["lr"] == 0.01
+    assert training_options("fast", "mlp", None, ASKED | {"lr": 0.1})["lr"] == 0.1
+
+
+@pytest.mark.parametrize(("width", "rate"), [(None, 0.015), (2, 0.0075), (0.25, 0.06), (0.1, 0.06)])
+def test_the_rate_of_a_vgg_falls_with_its_width(width, rate):
+    """So that its hidden units stay alive; each network of a grid has that of its own width."""
+    assert training_options("fast", "vgg", width, ASKED)["lr"] == rate
+    assert training_options("fast", "vgg", width, ASKED | {"lr": 0.1})["lr"] == 0.1
+    assert training_options("paper", "vgg", width, ASKED)["lr"] == 0.01
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match=r"unknown recipe 'papr' \(did you mean 'paper'\?\)"):
-        training_options("papr", "vgg", {})
+        training_options("papr", "vgg", None, {})
 
 
 def test_an_outcome_of_the_first_checkpoints_can_be_read():

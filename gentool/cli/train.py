@@ -1,6 +1,7 @@
 """`gentool train`: from options to a checkpoint, or to a grid of them."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -80,14 +81,14 @@ def train(
         float | None,
         typer.Option(
             help="Learning rate, the highest of a schedule.",
-            show_default="0.03, mlp and paper 0.01, adam 0.001",
+            show_default="0.015 / width, 0.06 at most; mlp and paper 0.01; adam 0.001",
         ),
     ] = None,
     momentum: Annotated[
         float | None, typer.Option(help="Momentum of sgd.", show_default="0.9")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Images a step.", show_default="64")
+        int | None, typer.Option(help="Images a step.", show_default="256; mlp and paper 64")
     ] = None,
     schedule: Annotated[
         str | None,
@@ -100,7 +101,8 @@ def train(
     warmup: Annotated[
         float | None,
         typer.Option(
-            help="Epochs over which the learning rate rises from 0.", show_default="1, paper 0"
+            help="Epochs over which the learning rate rises from 0.",
+            show_default="5, mlp 1, paper 0",
         ),
     ] = None,
     patience: Annotated[
@@ -195,20 +197,16 @@ def train(
         epochs=epochs,
         stop_loss=stop_loss,
         precision=precision,
-        **training_options(
-            recipe,
-            model,
-            {
-                "optimizer": optimizer,
-                "lr": lr,
-                "momentum": momentum,
-                "batch_size": batch_size,
-                "schedule": schedule,
-                "warmup": warmup,
-                "patience": patience,
-            },
-        ),
     )
+    given = {
+        "optimizer": optimizer,
+        "lr": lr,
+        "momentum": momentum,
+        "batch_size": batch_size,
+        "schedule": schedule,
+        "warmup": warmup,
+        "patience": patience,
+    }
     shape = {
         "batch_norm": batch_norm,
         "dropout": dropout,
@@ -224,7 +222,10 @@ def train(
         "hidden": numbers("hidden", hidden),
         "labels": tuple(map(parse_labels, labels.split(","))),
     }
-    networks = grid(asked, shape, axes)
+    networks = [
+        (replace(one, **training_options(recipe, model, chosen["width"], given)), chosen)
+        for one, chosen in grid(asked, shape, axes)
+    ]
     along_the_way = {"keep_initial": keep_initial, "save_every": save_every}
     settings = Training(
         device=device,
