@@ -29,27 +29,29 @@ from gentool.training_set import Examples, TrainingSet
 
 TURNS = 7
 NETWORKS = {
-    "VGG, quarter width, 3x32x32": ("vgg", {"width": 0.25}, (3, 32, 32), 1024),
-    "MLP, 8 units, 1x28x28": ("mlp", {"hidden": 8}, (1, 28, 28), 6400),
-    "MLP, 32 units, 1x28x28": ("mlp", {"hidden": 32}, (1, 28, 28), 6400),
-    "MLP, 64 units, 1x8x8": ("mlp", {"hidden": 64}, (1, 8, 8), 6400),
-    "MLP, 64 units, 1x28x28": ("mlp", {"hidden": 64}, (1, 28, 28), 6400),
-    "MLP, 512 units, 1x28x28": ("mlp", {"hidden": 512}, (1, 28, 28), 6400),
+    "VGG, quarter width, 3x32x32": ("vgg", {"width": 0.25}, (3, 32, 32), 1024, 256),
+    "the same": ("vgg", {"width": 0.25}, (3, 32, 32), 1024, 64),
+    "MLP, 8 units, 1x28x28": ("mlp", {"hidden": 8}, (1, 28, 28), 6400, 64),
+    "MLP, 32 units, 1x28x28": ("mlp", {"hidden": 32}, (1, 28, 28), 6400, 64),
+    "MLP, 64 units, 1x8x8": ("mlp", {"hidden": 64}, (1, 8, 8), 6400, 64),
+    "MLP, 64 units, 1x28x28": ("mlp", {"hidden": 64}, (1, 28, 28), 6400, 64),
+    "MLP, 512 units, 1x28x28": ("mlp", {"hidden": 512}, (1, 28, 28), 6400, 64),
 }
+"""The model, its options, its input, how many images, and how many of them a batch."""
 
-
-ON_CUDA = {"VGG, 3x32x32": ("vgg", {}, (3, 32, 32), 12800)} | NETWORKS
+ON_CUDA = {"VGG, 3x32x32": ("vgg", {}, (3, 32, 32), 12800, 256)} | NETWORKS
 
 
 def run(name: str, device: torch.device, seed: int = 0, precision: str = "float32") -> Run:
     """A network with random images and labels."""
-    model, shape, input_shape, n = ON_CUDA[name]
+    model, shape, input_shape, n, batch_size = ON_CUDA[name]
     is_mlp = model == "mlp"
     recipe = Recipe(
         model=model,
         input_shape=input_shape,
         classes=10,
         seed=seed,
+        batch_size=batch_size,
         precision="float32" if is_mlp else precision,
         **with_defaults(model, shape),
     )
@@ -125,10 +127,10 @@ def main(device: torch.device, precision: str) -> None:
         + "\n"
     )
     print(
-        "| network, batches of 64 | gentool, images/s | DataLoader loop, images/s | ratio "
+        "| network | batches of | gentool, images/s | DataLoader loop, images/s | ratio "
         "| of the rate of large products |"
     )
-    print("|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|")
     for name in ON_CUDA if device.type == "cuda" else NETWORKS:
         one = run(name, device, precision=precision)
         n = len(one.examples)
@@ -136,7 +138,8 @@ def main(device: torch.device, precision: str) -> None:
         operations = 3 * forward_operations(one.state.model, one.recipe.input_shape)
         used = operations * n / mine / rates[one.recipe.precision]
         print(
-            f"| {name} | {n / mine:,.0f} | {n / other:,.0f} | {ratio:.2f} | {used:.0%} |",
+            f"| {name} | {one.recipe.batch_size} | {n / mine:,.0f} | {n / other:,.0f} "
+            f"| {ratio:.2f} | {used:.0%} |",
             flush=True,
         )
     print("\n| ten networks | stacked, images/s | one by one, images/s | ratio |")

@@ -53,7 +53,7 @@ def training_options(
     elif model == "mlp":
         options = dict(_FAST_MLP)
     else:
-        options = _FAST_VGG | {"lr": 0.015 / max(width or 1.0, 0.25)}
+        options = _FAST_VGG | {"lr": 0.01 / max(width or 1.0, 0.25)}
     if given["optimizer"] != "sgd":
         if given["momentum"] is not None:
             raise UsageError(f"--momentum is an option of sgd; {given['optimizer']} has none")

@@ -157,7 +157,7 @@ def test_mlps_are_trained_at_a_lower_rate_by_default():
     assert training_options("fast", "mlp", None, ASKED | {"lr": 0.1})["lr"] == 0.1
 
 
-@pytest.mark.parametrize(("width", "rate"), [(None, 0.015), (2, 0.0075), (0.25, 0.06), (0.1, 0.06)])
+@pytest.mark.parametrize(("width", "rate"), [(None, 0.01), (2, 0.005), (0.25, 0.04), (0.1, 0.04)])
 def test_the_rate_of_a_vgg_falls_with_its_width(width, rate):
     """So that its hidden units stay alive; each network of a grid has that of its own width."""
     assert training_options("fast", "vgg", width, ASKED)["lr"] == rate

@@ -81,7 +81,7 @@ def train(
         float | None,
         typer.Option(
             help="Learning rate, the highest of a schedule.",
-            show_default="0.015 / width, 0.06 at most; mlp and paper 0.01; adam 0.001",
+            show_default="0.01 / width, 0.04 at most; mlp and paper 0.01; adam 0.001",
         ),
     ] = None,
     momentum: Annotated[
