@@ -8,7 +8,7 @@ from sharpness_helpers import examples, find, linear_case, mlp_case
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from gentool.sharpness import methods
+from gentool.sharpness import methods, starts
 from gentool.sharpness.box import box
 from gentool.sharpness.finding import Finder, SearchOptions
 from gentool.sharpness.subject import subject
@@ -183,6 +183,30 @@ def test_a_sample_estimates_the_loss_without_bias():
     error = math.sqrt(sum((f - mean) ** 2 for f in found)) / len(found)
     assert abs(mean - whole) < 4 * error
     assert error < 0.05 * whole
+
+
+@pytest.mark.parametrize("batching", ["loop", "vmap"])
+def test_in_a_deep_network_short_steps_towards_a_class_begin_higher(batching, monkeypatch):
+    """Higher, for each class, than the corner that the gradient of its logit points to at w."""
+    generator = torch.Generator().manual_seed(0)
+    layers = [nn.Linear(8, 16), *(nn.Linear(16, 16) for _ in range(5)), nn.Linear(16, 4)]
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, generator=generator)
+        nn.init.zeros_(layer.bias)
+    hidden = [module for layer in layers[:-1] for module in (layer, nn.ReLU())]
+    deep = subject(nn.Sequential(nn.Flatten(), *hidden, layers[-1]), (1, 1, 8))
+    data = examples(torch.randn(60, 1, 1, 8, generator=generator), torch.arange(60) % 4)
+    problem, _ = Finder(deep, data, SearchOptions(batching=batching)).problem(0.05, torch.float32)
+    assert starts.is_deep(problem.objective)
+
+    def losses():
+        anywhere = problem.random_signs(1)[0]
+        corners = starts._towards(problem, problem.objective, anywhere, torch.eye(4))
+        return problem.objective.losses(problem.box.corner(corners))
+
+    ascended = losses()
+    monkeypatch.setattr(starts, "DEEP", 99)
+    assert bool((ascended > losses()).all())
 
 
 def test_the_same_seed_finds_the_same_point():
