@@ -26,7 +26,7 @@ WIDER = (2.0, 4.0, 8.0)  # how many times as wide the boxes are in which the con
 WIDER_STEPS = 3
 CHEAP = 2**24  # numbers that all layers put out in a pass: breeding over the whole set
 LITTLE = 2**25  # images times parameters below which breeding goes on for longer
-ASCENT_STEPS, FINE_STEPS = 8, 32  # of an ascent that is two radii long; in a deep network
+ASCENT_STEPS, FINE_STEPS = 8, 32  # of an ascent that is two radii long; deep and cheap networks
 DEEP = 4  # layers with weights from which a network is deep
 
 
@@ -114,7 +114,8 @@ def _ascended(
     Of the loss; with directions, shape (k, classes), the first half of each ascent is towards a
     class. It ends early where the loss overflows.
     """
-    within, steps = problem.box, FINE_STEPS if is_deep(part) else ASCENT_STEPS
+    is_fine = is_deep(part) and is_cheap(problem.objective)
+    within, steps = problem.box, FINE_STEPS if is_fine else ASCENT_STEPS
     length = (within.high - within.low) / steps  # in all twice as far as the faces
     count = 1 if directions is None else len(directions)
     points = problem.middle.expand(count, -1)
