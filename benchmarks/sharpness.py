@@ -21,10 +21,10 @@ from rates import forward_operations, product_rate
 from torch import nn
 
 from gentool import checkpoint
-from gentool.device import describe
+from gentool.device import describe, fast_products
 from gentool.recipe import Json
 from gentool.sharpness.batching import choose
-from gentool.sharpness.finding import Finder, SearchOptions, fast_arithmetic
+from gentool.sharpness.finding import Finder, SearchOptions
 from gentool.sharpness.loading import load
 from gentool.sharpness.methods import METHODS
 from gentool.sharpness.objective import Objective
@@ -99,7 +99,7 @@ def speed(options: argparse.Namespace) -> None:
     those of a large matrix product in float32 (TF32 on CUDA, as the search).
     """
     device = torch.device(options.device)
-    with fast_arithmetic():
+    with fast_products():
         rate = product_rate(device)
     print(f"{describe(device)}, torch {torch.__version__}, {rate / 1e12:.3g} TFLOP/s\n")
     print(

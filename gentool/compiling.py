@@ -8,7 +8,7 @@ import torch
 from gentool.errors import GentoolError
 
 
-def compiled(function: Callable, mode: str = "default") -> Callable:
+def compiled(function: Callable) -> Callable:
     """The same function, compiled when it is first called and for each new kind of shapes.
 
     The call raises GentoolError where it cannot be compiled, as without a C++ compiler.
@@ -16,7 +16,7 @@ def compiled(function: Callable, mode: str = "default") -> Callable:
     from torch._dynamo.exc import TorchDynamoException  # takes a second to import
 
     torch.compiler.reset()  # else the ninth network that shares its code would not be compiled
-    fast = torch.compile(function, mode=mode)
+    fast = torch.compile(function)
 
     @wraps(function)
     def call(*given: object) -> object:

@@ -1,6 +1,8 @@
 """Where to compute: the device that an option names, and what a record says of it."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy
 import torch
@@ -11,8 +13,12 @@ from gentool.errors import GentoolError, UsageError
 def resolve(name: str) -> torch.device:
     """The device of `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; auto takes CUDA where there is one.
 
+    From then on float32 means float32 on CUDA, where PyTorch's convolutions take TF32 unless told
+    otherwise: that is for what asks for it, see `fast_products`.
+
     Raises UsageError for another name, GentoolError for a device that this machine does not have.
     """
+    torch.backends.cudnn.allow_tf32 = False
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, index = name.partition(":")
@@ -38,6 +44,21 @@ def use(name: str, threads: int | None) -> torch.device:
 def in_double_precision(device: torch.device) -> torch.device:
     """Where to compute in float64 when asked for a device: MPS has none, the CPU takes over."""
     return torch.device("cpu") if device.type == "mps" else device
+
+
+@contextmanager
+def fast_products() -> Iterator[None]:
+    """TF32 for products of float32 on CUDA, for steps and searches, never for what is reported.
+
+    Of cuDNN's kernels those that give the same bits every time.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic
+    matmul.allow_tf32 = cudnn.allow_tf32 = cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic = before
 
 
 def describe(device: torch.device) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from gentool.capturing import Captured
 from gentool.recipe import Recipe
 from gentool.training_set import Examples
 
@@ -80,6 +81,8 @@ class Stack:
         self.last_bias = self.layers[-1][1].mT
         self.room: dict[int, Room] = {}
         self.examples = _joined([run.examples for run in runs])
+        self.is_captured = self.weights.device.type == "cuda"
+        self.step = Captured(self._step) if self.is_captured else self._step
 
     def train_epoch(self) -> list[tuple[float, float]]:
         """One pass of each network over its examples; running losses and errors in training."""
@@ -98,9 +101,8 @@ class Stack:
         found = []
         with torch.no_grad():
             for indices, part, rate in zip(batches, parts, rates, strict=True):
-                room = self._room(indices.shape[1])
-                self.examples.images_into(room.images, indices.flatten())
-                found.append(self._step(room, part, rate))
+                [logits] = self.step(indices, part, rate)
+                found.append(logits.clone() if self.is_captured else logits)
         logits = torch.cat(found, dim=2)
         losses = cross_entropy(logits.double(), labels, reduction="none").mean(dim=1)
         errors = (logits.max(dim=1).indices != labels).double().mean(dim=1)
@@ -113,8 +115,10 @@ class Stack:
             self.room[size] = Room(weights, size, self.examples.images.shape[1:])
         return self.room[size]
 
-    def _step(self, room: Room, targets: Tensor, rate: Tensor) -> Tensor:
+    def _step(self, indices: Tensor, targets: Tensor, rate: Tensor) -> tuple[Tensor]:
         """One step of gradient descent of each network; the logits before it, shape (K, C, b)."""
+        room = self._room(indices.shape[1])
+        self.examples.images_into(room.images, indices.flatten())
         inputs, gradients = room.inputs, room.gradients
         for i, WT in enumerate(self.transposed[:-1]):
             torch.baddbmm(self.layers[i][1], inputs[i], WT, out=inputs[i + 1]).relu_()
@@ -129,7 +133,7 @@ class Stack:
                 below = torch.bmm(gradients[i], self.layers[i][0], out=gradients[i - 1])
                 _through_relu(below, inputs[i], 0, grad_input=below)
         self.weights.addcmul_(self.momenta, rate, value=-1)
-        return logits
+        return (logits,)
 
     def _decay(self) -> float:
         """What momenta are multiplied by as a gradient is added; adds that of weight decay."""

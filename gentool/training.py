@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from gentool.capturing import Captured
 from gentool.compiling import compiled
+from gentool.device import fast_products
 from gentool.errors import GentoolError
 from gentool.evaluation import evaluate, fits, wrong
 from gentool.models import build
@@ -82,8 +84,7 @@ class Run:
         self.examples = examples.channels_last() if has_channels else examples
         self.module = team.parallel(self.state.model)  # what is called in training
         if is_compiled:
-            has_graphs = device.type == "cuda"
-            self.module = compiled(self.module, "reduce-overhead" if has_graphs else "default")
+            self.module = compiled(self.module)
         self.saved_at = -math.inf
         if not self._has_resumed() and keeping.on_checkpoint is not None:
             self._checkpoint()
@@ -98,7 +99,7 @@ class Run:
         """Whether the loss no longer falls."""
         return has_given_up(self.state.history["loss"], self.recipe.patience)
 
-    def order(self) -> torch.Tensor:
+    def order(self) -> Tensor:
         """The order of the examples in the epoch to come; seeds dropout, too, if there is any.
 
         Dropout knows no other generator than the global one, which the caller keeps. Seeding that
@@ -237,7 +238,8 @@ def train_together(
             next_epoch, failed = epochs_of(runs), []
             while not failed and not any(run.is_over for run in runs):
                 began = time.perf_counter()
-                results = next_epoch()
+                with fast_products():
+                    results = next_epoch()
                 seconds = (time.perf_counter() - began) / len(runs)
                 for run, (loss, error) in zip(runs, results, strict=True):
                     try:
@@ -256,7 +258,8 @@ def epochs_of(runs: Sequence[Run]) -> Callable[[], list[tuple[float, float]]]:
     if key is not None and runs[0].team.size == 1:
         return Stack(runs).train_epoch
     [run] = runs
-    return lambda: [train_epoch(run)]
+    step = step_of(run)
+    return lambda: [train_epoch(run, step)]
 
 
 def _still_going(runs: Sequence[Run], on_end: Callable[[Run], None]) -> list[Run]:
@@ -268,33 +271,64 @@ def _still_going(runs: Sequence[Run], on_end: Callable[[Run], None]) -> list[Run
     return [run for run in runs if not run.is_over]
 
 
-def train_epoch(run: Run) -> tuple[float, float]:
-    """One pass over the examples in a new order; the running loss and error in training mode."""
-    examples, module, optimizer = run.examples, run.module, run.state.optimizer
-    order = run.order().to(examples.labels.device)
-    batches = in_batches(order, run.recipe.batch_size)
-    shares = [run.team.share(batch) for batch in batches]
+Step = Callable[[Tensor, int], tuple[Tensor, ...]]
+"""From the indices of images, and how many of them all processes take, to logits and gradients."""
+
+
+def step_of(run: Run) -> Step:
+    """A forward and a backward pass of a run; on a GPU of its own it is captured.
+
+    Not with dropout, whose generator is seeded for every epoch: a graph would draw on.
+    """
+    examples, module, team = run.examples, run.module, run.team
+    parameters = list(run.state.model.parameters())
     is_half = run.recipe.precision == "bfloat16"
+
+    def step(indices: Tensor, batch_size: int) -> tuple[Tensor, ...]:
+        images, labels = examples.batch(indices)
+        with torch.autocast(
+            images.device.type, torch.bfloat16, enabled=is_half, cache_enabled=False
+        ):
+            logits = module(images).float()
+        for parameter in parameters:
+            parameter.grad = None
+        loss = cross_entropy(logits, labels, reduction="sum") / batch_size
+        (loss * team.size).backward()  # DDP takes the mean over the processes
+        return logits.detach(), *(parameter.grad for parameter in parameters)
+
+    on_gpu = examples.labels.device.type == "cuda"
+    is_captured = on_gpu and team.size == 1 and not run.recipe.dropout
+    return Captured(step) if is_captured else step
+
+
+def train_epoch(run: Run, step: Step | None = None) -> tuple[float, float]:
+    """One pass over the examples in a new order; the running loss and error in training mode.
+
+    `step` is that of `step_of`, where it is worth keeping from epoch to epoch.
+    """
+    step = step or step_of(run)
+    examples, optimizer, batch_size = run.examples, run.state.optimizer, run.recipe.batch_size
+    parameters = list(run.state.model.parameters())
+    order = run.order().to(examples.labels.device)
+    batches = in_batches(order, batch_size)
+    shares = [run.team.share(batch) for batch in batches]
     found = []  # the logits of each batch: one reading of losses an epoch, no waiting in between
     run.state.model.train()
     for batch, mine, rate in zip(batches, shares, run.learning_rates(len(batches)), strict=True):
         for group in optimizer.param_groups:
             group["lr"] = rate
-        images, labels = examples.batch(mine)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=is_half):
-            logits = module(images).float()
-        optimizer.zero_grad(set_to_none=True)
-        loss = cross_entropy(logits, labels, reduction="sum") / len(batch)
-        (loss * run.team.size).backward()  # DDP takes the mean over the processes
+        logits, *gradients = step(mine, len(batch))
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
         optimizer.step()
-        found.append(logits.detach().clone())  # a CUDA graph writes the next over them
+        found.append(logits.clone())  # a CUDA graph writes the next over them
     logits, labels = torch.cat(found), examples.labels[torch.cat(shares)]
     losses = cross_entropy(logits.double(), labels, reduction="sum")
     loss, error = run.team.totals(losses, wrong(logits, labels))
     return loss / len(order), error / len(order)
 
 
-def in_batches(order: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:
+def in_batches(order: Tensor, size: int) -> tuple[Tensor, ...]:
     """Batches of nearly one size: a last one of a single image would have no variance."""
     return order.tensor_split(math.ceil(order.shape[-1] / size), dim=-1)
 

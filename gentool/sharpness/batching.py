@@ -14,7 +14,7 @@ from gentool.sharpness.together import QUICK_WAYS, ways_of
 
 CANDIDATES = 8
 IMAGES = 64
-MLP_IMAGES = 512  # as many as are screened: what is gained depends on how many there are
+SCREENED_IMAGES = 512  # for MLPs and on CUDA: what is gained depends on how many there are
 REPEATS = 5
 LONG = 0.5  # seconds after which two repetitions tell enough
 GAIN = 1.1  # how much faster than a loop another way has to be to be taken
@@ -39,7 +39,8 @@ def choose(
     objective: Objective, candidates: int = CANDIDATES, images: int | None = None
 ) -> Batching:
     """Time a gradient of some candidates on some images each way; the fastest, or else a loop."""
-    images = min(images or (MLP_IMAGES if objective.subject.mlp else IMAGES), len(objective))
+    is_quick = objective.subject.mlp or objective.subject.weights.device.type == "cuda"
+    images = min(images or (SCREENED_IMAGES if is_quick else IMAGES), len(objective))
     trial = replace(objective, spent=Spent()).part(torch.arange(images))
     points = objective.subject.weights.expand(candidates, -1)
     ways = {

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from gentool.sharpness.objective import CPU_MEMORY
+from gentool.sharpness.objective import room
 from gentool.sharpness.subject import Subject
 from gentool.training_set import Examples
 
@@ -32,7 +32,7 @@ def evaluate(subject: Subject, examples: Examples, point: Tensor) -> Evaluation:
     loss = torch.zeros((), dtype=torch.float64, device=device)
     wrong = torch.zeros((), dtype=torch.int64, device=device)
     said = torch.zeros(subject.classes, dtype=torch.int64, device=device)
-    size = max(1, CPU_MEMORY // (16 * subject.activations))
+    size = max(1, room(device) // (16 * subject.activations))
     with torch.inference_mode():
         for images, labels in examples.batches(size, torch.float64):
             logits = functional_call(subject.module, named, (images,))

@@ -8,12 +8,12 @@ lower bound of ζ however the search went. It is never negative, for ν = 0 is i
 import copy
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from gentool.device import fast_products
 from gentool.errors import GentoolError
 from gentool.sharpness.batching import Batching, choose
 from gentool.sharpness.bounds import (
@@ -25,7 +25,7 @@ from gentool.sharpness.bounds import (
 from gentool.sharpness.box import Box, box
 from gentool.sharpness.evaluation import Evaluation, evaluate
 from gentool.sharpness.methods import METHODS, lbfgsb_run, run
-from gentool.sharpness.objective import CPU_MEMORY, Objective, Spent
+from gentool.sharpness.objective import Objective, Spent, room
 from gentool.sharpness.problem import OutOfTimeError, Problem, Start
 from gentool.sharpness.protocols import m_sharpness
 from gentool.sharpness.search import DEFAULT_STEPS, multi_start
@@ -161,7 +161,7 @@ class Finder:
             examples = self.examples.normalised() if dtype is torch.float32 else self.examples
             if not self.subject.mlp:
                 examples = examples.channels_last()
-            objective = Objective(self.subject.to(device, dtype), examples, memory=_memory(device))
+            objective = Objective(self.subject.to(device, dtype), examples, memory=room(device))
             asked = self.options.batching
             if asked not in ("auto", *ways_of(self.subject)):
                 raise GentoolError(
@@ -196,7 +196,7 @@ class Finder:
         began, stopped = time.perf_counter(), None
         if alpha > 0:  # at 0 the box is the point w
             try:
-                with fast_arithmetic():
+                with fast_products():
                     self._search(problem)
             except OutOfTimeError:
                 stopped = "time"
@@ -247,22 +247,3 @@ class Finder:
 def check_inside(within: Box, point: Tensor) -> None:
     """The proof that a point is in the box; AssertionError, for it cannot be outside."""
     assert within.contains(point), "the search left its box"
-
-
-@contextmanager
-def fast_arithmetic() -> Iterator[None]:
-    """TF32 on CUDA, for the search only; what is reported is computed without it."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = True
-    try:
-        yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
-
-
-def _memory(device: torch.device) -> int:
-    """Bytes for points and activations: a constant on the CPU, a third of what is free on CUDA."""
-    if device.type == "cuda":
-        return max(CPU_MEMORY, torch.cuda.mem_get_info(device)[0] // 3)
-    return CPU_MEMORY

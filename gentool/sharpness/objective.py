@@ -40,6 +40,13 @@ class Spent:
         return (self.forward + GRADIENT_COST * self.gradient) / examples
 
 
+def room(device: torch.device) -> int:
+    """Bytes for points and activations: a constant on the CPU, a third of what is free on CUDA."""
+    if device.type == "cuda":
+        return max(CPU_MEMORY, torch.cuda.mem_get_info(device)[0] // 3)
+    return CPU_MEMORY
+
+
 def training_loss(logits: Tensor, labels: Tensor, temperature: Tensor) -> Tensor:
     """Cross-entropy of each image, of the logits divided by a temperature (1: the loss itself).
 

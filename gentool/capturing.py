@@ -1,0 +1,63 @@
+"""CUDA graphs: the many small launches of a step recorded once, and from then on replayed as one.
+
+Launching a kernel takes about as long as a small one runs, so that a step of a narrow network waits
+for the launches. The trap: a graph reads and writes the memory that it was recorded with. What it
+is given is copied there, and what it returns is overwritten by the next replay.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Given = tuple[Tensor | int, ...]
+
+
+class Captured:
+    """A function of tensors and whole numbers that returns tensors, replayed as a CUDA graph.
+
+    It may change other tensors, always the same ones in place, and must never wait for the device.
+    For each kind of arguments (their shapes, and the numbers) the first call runs the function as
+    it is, for libraries choose their kernels and compilers compile then; the second records it.
+    """
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]]) -> None:
+        self.function = function
+        self.graphs: dict[tuple, _Graph | None] = {}
+
+    def __call__(self, *given: Tensor | int) -> tuple[Tensor, ...]:
+        kind = tuple(value.shape if isinstance(value, Tensor) else value for value in given)
+        if kind not in self.graphs:
+            self.graphs[kind] = None
+            return _aside(lambda: self.function(*given))
+        graph = self.graphs[kind]
+        if graph is None:
+            graph = self.graphs[kind] = _Graph(self.function, given)
+        return graph.replay(given)
+
+
+class _Graph:
+    """One recording, with the memory that it reads its arguments from."""
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]], given: Given) -> None:
+        self.places = [v.clone() if isinstance(v, Tensor) else v for v in given]
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):  # nothing runs while it is recorded
+            self.found = function(*self.places)
+
+    def replay(self, given: Given) -> tuple[Tensor, ...]:
+        for place, value in zip(self.places, given, strict=True):
+            if isinstance(value, Tensor):
+                place.copy_(value)
+        self.graph.replay()
+        return self.found
+
+
+def _aside(work: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Work on a stream of its own, as PyTorch asks of what is recorded afterwards."""
+    here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+    aside.wait_stream(here)
+    with torch.cuda.stream(aside):
+        found = work()
+    here.wait_stream(aside)
+    return found
