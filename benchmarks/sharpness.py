@@ -104,9 +104,9 @@ def speed(options: argparse.Namespace) -> None:
     print(f"{describe(device)}, torch {torch.__version__}, {rate / 1e12:.3g} TFLOP/s\n")
     print(
         "| network | images | parameters | batching | passes | images/s | seconds | CPU seconds "
-        "| of the rate of large products |"
+        "| TFLOP/s | of the rate of large products |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for path in options.checkpoints:
         began, began_cpu = time.perf_counter(), time.process_time()
         task = finder(path, options)
@@ -114,12 +114,13 @@ def speed(options: argparse.Namespace) -> None:
         seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
         images = found.spent.forward + found.spent.gradient
         passes = found.spent.units(1)
-        used = passes * forward_operations(task.subject.module, task.subject.input_shape)
+        operations = passes * forward_operations(task.subject.module, task.subject.input_shape)
+        used = operations / found.spent.seconds
         print(
             f"| {path.stem} | {len(task.examples)} | {len(task.subject.weights)} "
             f"| {found.batching.chosen} | {found.units:.0f} "
             f"| {images / found.spent.seconds:,.0f} | {seconds:.1f} | {cpu:.1f} "
-            f"| {used / found.spent.seconds / rate:.0%} |",
+            f"| {used / 1e12:.3g} | {used / rate:.0%} |",
             flush=True,
         )
 

@@ -1,12 +1,13 @@
 """gentool's training step beside a plain PyTorch loop with a DataLoader: images a second.
 
-python benchmarks/training.py [DEVICE] [--threads N] [--precision float32|bfloat16]
+python benchmarks/training.py [DEVICE] [--threads N] [--precision float32|bfloat16] [--compile]
 
 The same network, batches, data and device in the same process, the two in turn, so that other work
 on the machine slows both; the ratio is the median over the turns. The last column is gentool's
 operations a second, a step counted as three forward passes, over those of a large matrix product in
 the same precision. Below, ten MLPs stacked beside the same ten one by one, each trained with
-autograd and each with gentool's own step. On CUDA the VGG is of full width.
+autograd and each with gentool's own step. On CUDA there is a VGG of full width too, and float32
+products are TF32, as in gentool's steps. With --compile the VGGs' step is compiled.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from rates import finish, forward_operations, product_rate
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
-from gentool.device import describe
+from gentool.device import describe, fast_products
 from gentool.models import initialised, with_defaults
 from gentool.recipe import Recipe
 from gentool.training import Keeping, Run, epochs_of, train_epoch
@@ -42,7 +43,13 @@ NETWORKS = {
 ON_CUDA = {"VGG, 3x32x32": ("vgg", {}, (3, 32, 32), 12800, 256)} | NETWORKS
 
 
-def run(name: str, device: torch.device, seed: int = 0, precision: str = "float32") -> Run:
+def run(
+    name: str,
+    device: torch.device,
+    seed: int = 0,
+    precision: str = "float32",
+    is_compiled: bool = False,
+) -> Run:
     """A network with random images and labels."""
     model, shape, input_shape, n, batch_size = ON_CUDA[name]
     is_mlp = model == "mlp"
@@ -60,7 +67,8 @@ def run(name: str, device: torch.device, seed: int = 0, precision: str = "float3
     middle = torch.full((input_shape[0], 1, 1), 128.0, dtype=torch.float64, device=device)
     examples = Examples(images, labels, middle, middle / 2)
     nothing = Examples(images[:0], labels[:0], middle, middle / 2)
-    return Run(recipe, TrainingSet(examples, nothing, nothing), device, Keeping())
+    sets = TrainingSet(examples, nothing, nothing)
+    return Run(recipe, sets, device, Keeping(), is_compiled=is_compiled and not is_mlp)
 
 
 def plain_epoch(of: Run, device: torch.device) -> Callable[[], None]:
@@ -116,9 +124,12 @@ def with_stacks_of_one(runs: list[Run]) -> Callable[[], object]:
     return lambda: [epoch() for epoch in epochs]
 
 
-def main(device: torch.device, precision: str) -> None:
+def main(device: torch.device, precision: str, is_compiled: bool) -> None:
     """Print images a second and ratios."""
-    rates = {dtype: product_rate(device, getattr(torch, dtype)) for dtype in ("float32", precision)}
+    with fast_products():
+        rates = {
+            dtype: product_rate(device, getattr(torch, dtype)) for dtype in ("float32", precision)
+        }
     print(
         f"{describe(device)}, {platform.machine()}, {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} threads, Python {platform.python_version()}, "
@@ -128,18 +139,18 @@ def main(device: torch.device, precision: str) -> None:
     )
     print(
         "| network | batches of | gentool, images/s | DataLoader loop, images/s | ratio "
-        "| of the rate of large products |"
+        "| TFLOP/s | of the rate of large products |"
     )
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|")
     for name in ON_CUDA if device.type == "cuda" else NETWORKS:
-        one = run(name, device, precision=precision)
+        one = run(name, device, precision=precision, is_compiled=is_compiled)
         n = len(one.examples)
         mine, other, ratio = compare(epochs_of([one]), plain_epoch(one, device), device)
-        operations = 3 * forward_operations(one.state.model, one.recipe.input_shape)
-        used = operations * n / mine / rates[one.recipe.precision]
+        operations = 3 * forward_operations(one.state.model, one.recipe.input_shape) * n / mine
+        used = operations / rates[one.recipe.precision]
         print(
             f"| {name} | {one.recipe.batch_size} | {n / mine:,.0f} | {n / other:,.0f} "
-            f"| {ratio:.2f} | {used:.0%} |",
+            f"| {ratio:.2f} | {operations / 1e12:.3g} | {used:.0%} |",
             flush=True,
         )
     print("\n| ten networks | stacked, images/s | one by one, images/s | ratio |")
@@ -162,6 +173,7 @@ if __name__ == "__main__":
     parser.add_argument("device", nargs="?", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    main(torch.device(options.device), options.precision)
+    main(torch.device(options.device), options.precision, options.compile)

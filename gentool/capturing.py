@@ -5,47 +5,51 @@ for the launches. The trap: a graph reads and writes the memory that it was reco
 is given is copied there, and what it returns is overwritten by the next replay.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import torch
 from torch import Tensor
 
-Given = tuple[Tensor | int, ...]
+Given = tuple[Tensor | Hashable, ...]
+Found = tuple[Tensor | None, ...]
 
 
 class Captured:
-    """A function of tensors and whole numbers that returns tensors, replayed as a CUDA graph.
+    """A function of tensors, and of what can be hashed, to tensors, replayed as a CUDA graph.
 
     It may change other tensors, always the same ones in place, and must never wait for the device.
-    For each kind of arguments (their shapes, and the numbers) the first call runs the function as
-    it is, for libraries choose their kernels and compilers compile then; the second records it.
+    For each kind of arguments (the shapes of tensors, the others as they are) the first call runs
+    the function as it is, for libraries choose their kernels and compilers compile then; the second
+    records it.
+    What is returned is good until the next call: the recordings share their memory.
     """
 
-    def __init__(self, function: Callable[..., tuple[Tensor, ...]]) -> None:
+    def __init__(self, function: Callable[..., Found]) -> None:
         self.function = function
         self.graphs: dict[tuple, _Graph | None] = {}
+        self.pool = torch.cuda.graph_pool_handle()
 
-    def __call__(self, *given: Tensor | int) -> tuple[Tensor, ...]:
+    def __call__(self, *given: Tensor | Hashable) -> Found:
         kind = tuple(value.shape if isinstance(value, Tensor) else value for value in given)
         if kind not in self.graphs:
             self.graphs[kind] = None
             return _aside(lambda: self.function(*given))
         graph = self.graphs[kind]
         if graph is None:
-            graph = self.graphs[kind] = _Graph(self.function, given)
+            graph = self.graphs[kind] = _Graph(self.function, given, self.pool)
         return graph.replay(given)
 
 
 class _Graph:
     """One recording, with the memory that it reads its arguments from."""
 
-    def __init__(self, function: Callable[..., tuple[Tensor, ...]], given: Given) -> None:
-        self.places = [v.clone() if isinstance(v, Tensor) else v for v in given]
+    def __init__(self, function: Callable[..., Found], given: Given, pool: tuple[int, int]) -> None:
+        self.places = [v.detach().clone() if isinstance(v, Tensor) else v for v in given]
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):  # nothing runs while it is recorded
+        with torch.cuda.graph(self.graph, pool=pool):  # nothing runs while it is recorded
             self.found = function(*self.places)
 
-    def replay(self, given: Given) -> tuple[Tensor, ...]:
+    def replay(self, given: Given) -> Found:
         for place, value in zip(self.places, given, strict=True):
             if isinstance(value, Tensor):
                 place.copy_(value)
@@ -53,7 +57,7 @@ class _Graph:
         return self.found
 
 
-def _aside(work: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+def _aside(work: Callable[[], Found]) -> Found:
     """Work on a stream of its own, as PyTorch asks of what is recorded afterwards."""
     here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
     aside.wait_stream(here)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gentool.capturing import Captured
+from gentool.device import fast_products
 from gentool.recipe import Recipe
 from gentool.training_set import Examples
 
@@ -84,6 +85,7 @@ class Stack:
         self.is_captured = self.weights.device.type == "cuda"
         self.step = Captured(self._step) if self.is_captured else self._step
 
+    @fast_products()
     def train_epoch(self) -> list[tuple[float, float]]:
         """One pass of each network over its examples; running losses and errors in training."""
         from gentool.training import in_batches

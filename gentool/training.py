@@ -29,6 +29,7 @@ from gentool.stack import Stack, release, stack_key
 from gentool.state import State, is_convolutional
 from gentool.team import ALONE, Team
 from gentool.training_set import TrainingSet
+from gentool.unbiased import unbiased
 
 SECONDS_BETWEEN_STATES = 10.0
 SMALL_STEP = 2**22  # multiplications of a forward pass, as measured
@@ -83,6 +84,8 @@ class Run:
         has_channels = is_convolutional(self.state.model)
         self.examples = examples.channels_last() if has_channels else examples
         self.module = team.parallel(self.state.model)  # what is called in training
+        if device.type == "cuda" and team.size == 1:
+            self.module = unbiased(self.state.model)
         if is_compiled:
             self.module = compiled(self.module)
         self.saved_at = -math.inf
@@ -238,8 +241,7 @@ def train_together(
             next_epoch, failed = epochs_of(runs), []
             while not failed and not any(run.is_over for run in runs):
                 began = time.perf_counter()
-                with fast_products():
-                    results = next_epoch()
+                results = next_epoch()
                 seconds = (time.perf_counter() - began) / len(runs)
                 for run, (loss, error) in zip(runs, results, strict=True):
                     try:
@@ -271,8 +273,10 @@ def _still_going(runs: Sequence[Run], on_end: Callable[[Run], None]) -> list[Run
     return [run for run in runs if not run.is_over]
 
 
-Step = Callable[[Tensor, int], tuple[Tensor, ...]]
-"""From the indices of images, and how many of them all processes take, to logits and gradients."""
+Step = Callable[[Tensor, int], tuple[Tensor | None, ...]]
+"""From the indices of images, and how many of them all processes take, to logits and gradients.
+
+A parameter that has no effect has the gradient None."""
 
 
 def step_of(run: Run) -> Step:
@@ -284,7 +288,7 @@ def step_of(run: Run) -> Step:
     parameters = list(run.state.model.parameters())
     is_half = run.recipe.precision == "bfloat16"
 
-    def step(indices: Tensor, batch_size: int) -> tuple[Tensor, ...]:
+    def step(indices: Tensor, batch_size: int) -> tuple[Tensor | None, ...]:
         images, labels = examples.batch(indices)
         with torch.autocast(
             images.device.type, torch.bfloat16, enabled=is_half, cache_enabled=False
@@ -301,6 +305,7 @@ def step_of(run: Run) -> Step:
     return Captured(step) if is_captured else step
 
 
+@fast_products()
 def train_epoch(run: Run, step: Step | None = None) -> tuple[float, float]:
     """One pass over the examples in a new order; the running loss and error in training mode.
 

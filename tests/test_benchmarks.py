@@ -64,7 +64,7 @@ def test_training_is_timed_beside_a_plain_loop(benchmark_named, monkeypatch, cap
     tiny = {"MLP, 64 units": ("mlp", {"hidden": 64}, (1, 2, 2), 128, 64)}
     monkeypatch.setattr(training, "NETWORKS", tiny)
     monkeypatch.setattr(training, "ON_CUDA", tiny)
-    training.main(CPU, "float32")
+    training.main(CPU, "float32", is_compiled=False)
     alone, stacked = capsys.readouterr().out.split("| ten networks")
     assert [row[:2] for row in rows(alone)] == [["MLP, 64 units", "64"]]
     assert len(rows("| ten networks" + stacked)) == 2

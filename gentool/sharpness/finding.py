@@ -167,7 +167,8 @@ class Finder:
                 raise GentoolError(
                     f"--batching {asked} is for MLPs; take auto, loop, vmap or compiled"
                 )
-            batching = choose(objective) if asked == "auto" else Batching(asked)
+            with fast_products():
+                batching = choose(objective) if asked == "auto" else Batching(asked)
             self._prepared[dtype] = replace(objective, batching=batching.chosen), batching
         objective, batching = self._prepared[dtype]
         return replace(objective, spent=Spent()), batching

@@ -7,7 +7,7 @@ are summed in float64.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -15,16 +15,20 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from gentool.capturing import Captured
 from gentool.sharpness.subject import Subject
 from gentool.sharpness.together import logits_at
 from gentool.training_set import Examples
 
 GRADIENT_COST = 3  # forward passes that one gradient costs, about
 CPU_MEMORY = 2**28  # bytes for points and activations; a constant, so that runs repeat to the bit
+CAPTURED = 2**29  # numbers that the layers put out, below which a GPU waits for launches
 CACHED = 4 * 2**20  # bytes of activations that one chunk of a stack on a CPU keeps, as measured
 
 Goal = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From logits (n, classes), labels (n,) and a candidate's own parameter to one number an image."""
+
+Found = tuple[Tensor, ...]
 
 
 @dataclass
@@ -75,6 +79,7 @@ class Objective:
     memory: int = CPU_MEMORY
     spent: Spent = field(default_factory=Spent)
     watch: Callable[[], None] = lambda: None
+    captured: dict[tuple, Captured] = field(default_factory=dict)  # on CUDA; shared with parts
 
     @property
     def dtype(self) -> torch.dtype:
@@ -159,23 +164,55 @@ class Objective:
     def _losses(self, points: Tensor) -> Tensor:
         total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
         ones = torch.ones(len(points), dtype=self.dtype, device=points.device)
-        for images, labels, weights in self._batches(len(points)):
-            each = self._each(points, images, labels, training_loss, ones)
-            total += (each.double() * weights).sum(dim=1)
+        for batch in self._batches(len(points)):
+            numbers = len(points) * len(batch[0]) * self.subject.activations
+            total += self.quickly(numbers, self._losses_on, points, *batch, ones)[0]
         return total
+
+    def _losses_on(
+        self, points: Tensor, images: Tensor, labels: Tensor, fraction: Tensor, ones: Tensor
+    ) -> Found:
+        each = self._each(points, images, labels, training_loss, ones)
+        return ((each.double() * fraction).sum(dim=1),)
 
     def _gradients(self, points: Tensor, goal: Goal, parameters: Tensor) -> tuple[Tensor, Tensor]:
         total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
-        points = points.detach().requires_grad_()
         gradients = None
-        for images, labels, weights in self._batches(len(points)):
-            with torch.enable_grad():
-                each = self._each(points, images, labels, goal, parameters)
-                weighted = (each * weights.to(each.dtype)).sum()
-                [gradient] = torch.autograd.grad(weighted, points)
+        for batch in self._batches(len(points)):
+            numbers = len(points) * len(batch[0]) * self.subject.activations
+            given = (points, *batch, parameters, goal)
+            values, gradient = self.quickly(numbers, self._gradients_on, *given)
             gradients = gradient if gradients is None else gradients.add_(gradient)
-            total += (each.detach().double() * weights).sum(dim=1)
+            total += values
         return total, gradients
+
+    def _gradients_on(
+        self,
+        points: Tensor,
+        images: Tensor,
+        labels: Tensor,
+        fraction: Tensor,
+        parameters: Tensor,
+        goal: Goal,
+    ) -> Found:
+        points = points.detach().requires_grad_()
+        with torch.enable_grad():
+            each = self._each(points, images, labels, goal, parameters)
+            [gradient] = torch.autograd.grad((each * fraction.to(each.dtype)).sum(), points)
+        return (each.detach().double() * fraction).sum(dim=1), gradient
+
+    def quickly(self, numbers: int, work: Callable[..., Found], *given: Tensor | Hashable) -> Found:
+        """Some work on tensors, in which layers put out so many numbers; on CUDA, if few, a graph.
+
+        `work` is known by its name; whichever part of the examples it is on, it does the same.
+        """
+        few = min(CAPTURED, self.memory // (12 * self.dtype.itemsize))
+        if self.subject.weights.device.type != "cuda" or numbers > few:
+            return work(*given)
+        kind = (work.__name__, self.batching)
+        if kind not in self.captured:
+            self.captured[kind] = Captured(work)
+        return tuple(found.clone() for found in self.captured[kind](*given))
 
     def _batches(self, candidates: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Images, labels, and the fraction of the mean that each image is (float64), in chunks."""
