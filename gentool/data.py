@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,12 @@ def load(data: str, data_dir: Path, show_progress: bool) -> DataSet:
             f"--data {data}: " + (f"write {name}:PATH" if needs_path else f"write {name}")
         )
     return function(Path(path) if needs_path else data_dir, show_progress)
+
+
+@lru_cache(maxsize=1)
+def loaded(data: str, data_dir: Path, show_progress: bool) -> DataSet:
+    """The same, read once for all networks of a command, which ends before the data changes."""
+    return load(data, data_dir, show_progress)
 
 
 @DATASETS.register

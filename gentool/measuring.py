@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gentool import __version__
 from gentool.checkpoint import Checkpoint, read
-from gentool.data import DataSet, load
+from gentool.data import DataSet, loaded
 from gentool.device import describe, in_double_precision, versions
 from gentool.errors import GentoolError, UsageError
 from gentool.foreign.training_data import asked_recipe, fitted
@@ -208,7 +208,7 @@ def source_of(
 ) -> tuple[Recipe, DataSet]:
     """The data set that a checkpoint's training set is drawn from, and the recipe to draw it by."""
     recipe = asked_recipe(checkpoint.recipe, data, hints)
-    source = load(recipe.data, data_dir, show_progress)
+    source = loaded(recipe.data, data_dir, show_progress)
     if recipe.origin is not None:
         recipe = fitted(recipe, source, hints)
     return recipe, source

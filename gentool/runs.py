@@ -12,14 +12,14 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from gentool import checkpoint
-from gentool.data import DataSet, load
+from gentool.data import loaded
 from gentool.device import resolve
 from gentool.errors import GentoolError
 from gentool.grid import LARGEST_STACK, Wanted
@@ -139,7 +139,7 @@ def _train(runs: dict[Run, Wanted], listener: Listener) -> None:
 def _run(one: Wanted, settings: Settings, device: torch.device, listener: Listener) -> Run:
     """The run of a network, its data drawn."""
     recipe = replace(one.asked, **with_defaults(one.asked.model, one.shape))
-    data = _loaded(recipe.data, settings.data_dir, settings.show_progress)
+    data = loaded(recipe.data, settings.data_dir, settings.show_progress)
     recipe, sets = training_set(recipe, data, device)
     recipe = replace(recipe, initial_digest=initial_digest(recipe))
 
@@ -157,11 +157,6 @@ def _run(one: Wanted, settings: Settings, device: torch.device, listener: Listen
         on_checkpoint=save if one.has_several_files else None,
     )
     return Run(recipe, sets, device, keeping, settings.team, settings.is_compiled)
-
-
-@lru_cache(maxsize=1)
-def _loaded(source: str, data_dir: Path, show_progress: bool) -> DataSet:
-    return load(source, data_dir, show_progress)
 
 
 def _written(one: Wanted, run: Run, listener: Listener) -> Ended:

@@ -106,6 +106,9 @@ def run(arguments: list[str]) -> int:
         if not (isinstance(error, GentoolError) and os.environ.get("RANK", "0") != "0"):
             say(message)  # under torchrun all processes find it, and the first says it
         return code
+    finally:
+        if "gentool.data" in sys.modules:  # what a command has read may have changed by the next
+            sys.modules["gentool.data"].loaded.cache_clear()
 
 
 def _explained(error: Exception) -> tuple[str, int]:
