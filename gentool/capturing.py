@@ -5,7 +5,9 @@ for the launches. The trap: a graph reads and writes the memory that it was reco
 is given is copied there, and what it returns is overwritten by the next replay.
 """
 
-from collections.abc import Callable, Hashable
+import gc
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -46,8 +48,8 @@ class _Graph:
     def __init__(self, function: Callable[..., Found], given: Given, pool: tuple[int, int]) -> None:
         self.places = [v.detach().clone() if isinstance(v, Tensor) else v for v in given]
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, pool=pool):  # nothing runs while it is recorded
-            self.found = function(*self.places)
+        with _uncollected(), torch.cuda.graph(self.graph, pool=pool):
+            self.found = function(*self.places)  # nothing runs while it is recorded
 
     def replay(self, given: Given) -> Found:
         for place, value in zip(self.places, given, strict=True):
@@ -55,6 +57,18 @@ class _Graph:
                 place.copy_(value)
         self.graph.replay()
         return self.found
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection: a graph that is freed while another is recorded spoils it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _aside(work: Callable[[], Found]) -> Found:

@@ -47,14 +47,15 @@ def in_double_precision(device: torch.device) -> torch.device:
 
 
 @contextmanager
-def fast_products() -> Iterator[None]:
+def fast_products(tf32: bool = True) -> Iterator[None]:
     """TF32 for products of float32 on CUDA, for steps and searches, never for what is reported.
 
     Of cuDNN's kernels those that give the same bits every time.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic
-    matmul.allow_tf32 = cudnn.allow_tf32 = cudnn.deterministic = True
+    matmul.allow_tf32 = cudnn.allow_tf32 = tf32
+    cudnn.deterministic = True
     try:
         yield
     finally:

@@ -7,8 +7,10 @@ update is one operation whatever the depth. The arithmetic is that of autograd a
 to rounding, the draws and orders are each network's own.
 """
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +18,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gentool.capturing import Captured
-from gentool.device import fast_products
 from gentool.recipe import Recipe
 from gentool.training_set import Examples
 
@@ -83,9 +84,10 @@ class Stack:
         self.room: dict[int, Room] = {}
         self.examples = _joined([run.examples for run in runs])
         self.is_captured = self.weights.device.type == "cuda"
-        self.step = Captured(self._step) if self.is_captured else self._step
+        self.step = self._step
+        if self.is_captured:  # of a proxy, so that the memory of a stack goes with it
+            self.step = Captured(partial(Stack._step, weakref.proxy(self)))
 
-    @fast_products()
     def train_epoch(self) -> list[tuple[float, float]]:
         """One pass of each network over its examples; running losses and errors in training."""
         from gentool.training import in_batches

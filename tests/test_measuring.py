@@ -38,7 +38,7 @@ def test_a_module_in_memory_is_measured_as_its_checkpoint_is(trained):
         labels=labels,
         initial=initialised(saved.recipe).eval(),
     )
-    expected = measured(trained)
+    expected = measured(trained, "--device", "cpu")
     for name in ("measures", "log10", "layers", "margin", "notes"):
         assert record[name] == expected[name]
 

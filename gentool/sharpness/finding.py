@@ -36,6 +36,7 @@ from gentool.training_set import Examples
 FEW_PARAMETERS = 1024  # with which float64 costs nothing
 EXACT = "exact"
 KESKAR2017 = "keskar2017"
+LINE_SEARCHES = ("lbfgsb", "lbfgsb-subspace", KESKAR2017)  # to which TF32's rounding is a slope
 FINEST_FLOAT32 = 1e-5  # α below which the box has too few points in float32
 
 
@@ -197,7 +198,7 @@ class Finder:
         began, stopped = time.perf_counter(), None
         if alpha > 0:  # at 0 the box is the point w
             try:
-                with fast_products():
+                with fast_products(tf32=self.options.method not in LINE_SEARCHES):
                     self._search(problem)
             except OutOfTimeError:
                 stopped = "time"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gentool.sharpness.objective import Objective, training_loss
+from gentool.sharpness.objective import Found, Objective, training_loss
+from gentool.sharpness.subject import Subject
 from gentool.sharpness.together import logits_at
 
 BATCH = 64
@@ -33,7 +34,8 @@ class Noise:
 
     def __init__(self, objective: Objective, seed: int) -> None:
         self.objective = objective
-        self.generator = torch.Generator().manual_seed(seed)
+        where = objective.subject.weights.device  # normal numbers are many: they are drawn there
+        self.generator = torch.Generator(where).manual_seed(seed)
         self.batch = min(BATCH, len(objective))
         self.together = max(1, min(16, self._fit()))
 
@@ -41,13 +43,14 @@ class Noise:
         """The next draws, `together` of them: mini-batches with replacement, z ~ N(0, I)."""
         w = self.objective.subject.weights
         shape = (self.together, self.batch)
-        chosen = torch.randint(len(self.objective), shape, generator=self.generator).to(w.device)
+        where = {"generator": self.generator, "device": w.device}
+        chosen = torch.randint(len(self.objective), shape, **where)
         images, labels = self.objective.examples.batch(chosen.flatten(), w.dtype)
         images, labels = images.unflatten(0, shape), labels.unflatten(0, shape)
-        z = torch.randn(self.together, len(w), generator=self.generator, dtype=w.dtype)
+        z = torch.randn(self.together, len(w), dtype=w.dtype, **where)
         same = w.expand(self.together, -1)
         before, errors = self._evaluate(same, images, labels)
-        return Draws(images, labels, z.to(w.device), before, errors)
+        return Draws(images, labels, z, before, errors)
 
     def rises(self, draws: Draws, scale: Tensor, sign: float = 1.0) -> tuple[Tensor, Tensor]:
         """d of each draw, shape (k,) in float64, and the rise of the error; `scale` is (P,)."""
@@ -66,16 +69,18 @@ class Noise:
         self.objective.watch()
         self.objective.spent.forward += labels.numel()
         numbers = labels.numel() * self.objective.subject.activations
+        given = (points, images, labels)
         with torch.inference_mode():
-            given = (points, images, labels)
-            losses, errors = self.objective.quickly(numbers, self._losses_and_errors, *given)
+            losses, errors = self.objective.quickly(numbers, _losses_and_errors, *given)
         return losses.clone().cpu(), errors.clone().cpu()
 
-    def _losses_and_errors(
-        self, points: Tensor, images: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        logits = logits_at(self.objective.subject, points, images, self.objective.batching)
-        one = torch.ones((), dtype=logits.dtype, device=logits.device)
-        each = training_loss(logits.flatten(0, 1), labels.flatten(), one)
-        losses = each.double().unflatten(0, labels.shape).mean(dim=1)
-        return losses, (logits.argmax(dim=2) != labels).double().mean(dim=1)
+
+def _losses_and_errors(
+    subject: Subject, way: str, points: Tensor, images: Tensor, labels: Tensor
+) -> Found:
+    """Mean loss and error of each network on its own mini-batch, both (k,)."""
+    logits = logits_at(subject, points, images, way)
+    one = torch.ones((), dtype=logits.dtype, device=logits.device)
+    each = training_loss(logits.flatten(0, 1), labels.flatten(), one)
+    losses = each.double().unflatten(0, labels.shape).mean(dim=1)
+    return losses, (logits.argmax(dim=2) != labels).double().mean(dim=1)

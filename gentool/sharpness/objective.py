@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ Goal = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From logits (n, classes), labels (n,) and a candidate's own parameter to one number an image."""
 
 Found = tuple[Tensor, ...]
+Work = Callable[..., Found]
+"""From a network, the way its candidates are batched, and tensors to tensors."""
 
 
 @dataclass
@@ -100,10 +103,11 @@ class Objective:
     def image_losses(self, point: Tensor) -> Tensor:
         """The loss of each image at one point, shape (n,)."""
         self.spent.forward += len(self)
+        subject, way = self.subject, self.batching
         one = torch.ones(1, dtype=self.dtype, device=point.device)
         with torch.inference_mode(), self._timed():
             found = [
-                self._each(point[None], images, labels, training_loss, one)[0]
+                _each(subject, way, point[None], images, labels, training_loss, one)[0]
                 for images, labels, _ in self._batches(1)
             ]
         return torch.cat(found).clone()
@@ -161,19 +165,27 @@ class Objective:
             fitting = min(fitting, max(cached, 6 * len(subject.weights) // subject.activations))
         return max(1, min(len(self), fitting))
 
+    def quickly(self, numbers: int, work: Work, *given: Tensor | Hashable) -> Found:
+        """Some work on a chunk for which the layers put out so many numbers.
+
+        On CUDA, where they are few, it is captured, whichever part of the examples asks first.
+        """
+        on_this = partial(work, self.subject, self.batching)
+        few = min(CAPTURED, self.memory // (12 * self.dtype.itemsize))
+        if self.subject.weights.device.type != "cuda" or numbers > few:
+            return on_this(*given)
+        kind = (work, self.batching, torch.backends.cuda.matmul.allow_tf32)
+        if kind not in self.captured:
+            self.captured[kind] = Captured(on_this)
+        return tuple(found.clone() for found in self.captured[kind](*given))
+
     def _losses(self, points: Tensor) -> Tensor:
         total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
         ones = torch.ones(len(points), dtype=self.dtype, device=points.device)
         for batch in self._batches(len(points)):
             numbers = len(points) * len(batch[0]) * self.subject.activations
-            total += self.quickly(numbers, self._losses_on, points, *batch, ones)[0]
+            total += self.quickly(numbers, _losses_on, points, *batch, ones)[0]
         return total
-
-    def _losses_on(
-        self, points: Tensor, images: Tensor, labels: Tensor, fraction: Tensor, ones: Tensor
-    ) -> Found:
-        each = self._each(points, images, labels, training_loss, ones)
-        return ((each.double() * fraction).sum(dim=1),)
 
     def _gradients(self, points: Tensor, goal: Goal, parameters: Tensor) -> tuple[Tensor, Tensor]:
         total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
@@ -181,38 +193,10 @@ class Objective:
         for batch in self._batches(len(points)):
             numbers = len(points) * len(batch[0]) * self.subject.activations
             given = (points, *batch, parameters, goal)
-            values, gradient = self.quickly(numbers, self._gradients_on, *given)
+            values, gradient = self.quickly(numbers, _gradients_on, *given)
             gradients = gradient if gradients is None else gradients.add_(gradient)
             total += values
         return total, gradients
-
-    def _gradients_on(
-        self,
-        points: Tensor,
-        images: Tensor,
-        labels: Tensor,
-        fraction: Tensor,
-        parameters: Tensor,
-        goal: Goal,
-    ) -> Found:
-        points = points.detach().requires_grad_()
-        with torch.enable_grad():
-            each = self._each(points, images, labels, goal, parameters)
-            [gradient] = torch.autograd.grad((each * fraction.to(each.dtype)).sum(), points)
-        return (each.detach().double() * fraction).sum(dim=1), gradient
-
-    def quickly(self, numbers: int, work: Callable[..., Found], *given: Tensor | Hashable) -> Found:
-        """Some work on tensors, in which layers put out so many numbers; on CUDA, if few, a graph.
-
-        `work` is known by its name; whichever part of the examples it is on, it does the same.
-        """
-        few = min(CAPTURED, self.memory // (12 * self.dtype.itemsize))
-        if self.subject.weights.device.type != "cuda" or numbers > few:
-            return work(*given)
-        kind = (work.__name__, self.batching)
-        if kind not in self.captured:
-            self.captured[kind] = Captured(work)
-        return tuple(found.clone() for found in self.captured[kind](*given))
 
     def _batches(self, candidates: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Images, labels, and the fraction of the mean that each image is (float64), in chunks."""
@@ -226,15 +210,6 @@ class Objective:
             self.watch()
             yield images, labels, fraction
 
-    def _each(
-        self, points: Tensor, images: Tensor, labels: Tensor, goal: Goal, parameters: Tensor
-    ) -> Tensor:
-        """The goal of each candidate on each image, shape (k, n)."""
-        logits = logits_at(self.subject, points, images, self.batching)
-        if len(points) == 1:
-            return goal(logits[0], labels, parameters[0])[None]
-        return vmap(goal, (0, None, 0))(logits, labels, parameters)
-
     @contextmanager
     def _timed(self) -> Iterator[None]:
         began = time.perf_counter()
@@ -242,3 +217,51 @@ class Objective:
             yield
         finally:
             self.spent.seconds += time.perf_counter() - began
+
+
+def _losses_on(
+    subject: Subject,
+    way: str,
+    points: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    fraction: Tensor,
+    ones: Tensor,
+) -> Found:
+    """The part of the mean loss that some images are, at points (k, P): shape (k,)."""
+    each = _each(subject, way, points, images, labels, training_loss, ones)
+    return ((each.double() * fraction).sum(dim=1),)
+
+
+def _gradients_on(
+    subject: Subject,
+    way: str,
+    points: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    fraction: Tensor,
+    parameters: Tensor,
+    goal: Goal,
+) -> Found:
+    """The part of the mean of a goal that some images are, (k,), and its gradients, (k, P)."""
+    points = points.detach().requires_grad_()
+    with torch.enable_grad():
+        each = _each(subject, way, points, images, labels, goal, parameters)
+        [gradient] = torch.autograd.grad((each * fraction.to(each.dtype)).sum(), points)
+    return (each.detach().double() * fraction).sum(dim=1), gradient
+
+
+def _each(
+    subject: Subject,
+    way: str,
+    points: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    goal: Goal,
+    parameters: Tensor,
+) -> Tensor:
+    """The goal of each candidate on each image, shape (k, n)."""
+    logits = logits_at(subject, points, images, way)
+    if len(points) == 1:
+        return goal(logits[0], labels, parameters[0])[None]
+    return vmap(goal, (0, None, 0))(logits, labels, parameters)
