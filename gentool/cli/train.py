@@ -126,16 +126,16 @@ def train(
     precision: Annotated[
         str,
         typer.Option(
-            help="float32 or bfloat16: of the products of a training step; weights and "
-            "evaluation are float32 always."
+            help="float32 (TF32 on CUDA) or bfloat16: of the products of a training step; weights "
+            "and evaluation are float32 always."
         ),
     ] = "float32",
     compile_step: Annotated[
         bool,
         typer.Option(
             "--compile",
-            help="Compile the network's training pass with torch.compile, on a GPU to CUDA graphs: "
-            "a minute at first. Plain MLPs have a step of their own already.",
+            help="Compile the network's training pass with torch.compile: ten seconds or a minute "
+            "at first. Plain MLPs have a step of their own already.",
         ),
     ] = False,
     keep_initial: Annotated[
