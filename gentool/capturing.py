@@ -32,6 +32,11 @@ class Captured:
         self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, *given: Tensor | Hashable) -> Found:
+        first = next(value for value in given if isinstance(value, Tensor))
+        with torch.cuda.device_of(first):  # streams and recordings are of the current device
+            return self._called(given)
+
+    def _called(self, given: Given) -> Found:
         kind = tuple(value.shape if isinstance(value, Tensor) else value for value in given)
         if kind not in self.graphs:
             self.graphs[kind] = None

@@ -4,13 +4,14 @@ Without a GPU a recording is played: it computes again from its places into what
 """
 
 import gc
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 import pytest
 import torch
 
 from gentool import capturing
 from gentool.capturing import Captured
+from gentool.device import fast_products, resolve
 
 ON_CUDA = torch.cuda.is_available()
 
@@ -100,3 +101,16 @@ def test_an_error_while_recording_leaves_garbage_collection_on(device):
     with pytest.raises(ValueError, match="no"):
         captured(torch.ones(1, device=device))
     assert gc.isenabled()
+
+
+def test_tf32_is_for_steps_and_searches_alone():
+    """Off once a device is chosen, on where asked for, and then as it was; errors included."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    resolve("cpu")
+    assert not cudnn.allow_tf32
+    for tf32 in (True, False):
+        with suppress(ValueError), fast_products(tf32):
+            assert matmul.allow_tf32 == cudnn.allow_tf32 == tf32
+            assert cudnn.deterministic
+            raise ValueError
+        assert not any((matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic))
