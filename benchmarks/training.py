@@ -23,9 +23,10 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 from gentool.device import describe, fast_products
+from gentool.epoch import train_epoch
 from gentool.models import initialised, with_defaults
 from gentool.recipe import Recipe
-from gentool.training import Keeping, Run, epochs_of, train_epoch
+from gentool.training import Keeping, Run, epochs_of
 from gentool.training_set import Examples, TrainingSet
 
 TURNS = 7

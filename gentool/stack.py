@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gentool.capturing import Captured
+from gentool.epoch import in_batches
 from gentool.recipe import Recipe
 from gentool.training_set import Examples
 
@@ -90,8 +91,6 @@ class Stack:
 
     def train_epoch(self) -> list[tuple[float, float]]:
         """One pass of each network over its examples; running losses and errors in training."""
-        from gentool.training import in_batches
-
         recipe, device = self.runs[0].recipe, self.weights.device
         order = torch.stack([run.order() for run in self.runs]).to(device)  # (K, n)
         labels = torch.stack([run.examples.labels for run in self.runs]).gather(1, order)

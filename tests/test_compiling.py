@@ -9,10 +9,11 @@ from small_sets import CPU, recipe, sets
 from torch import nn
 
 from gentool.compiling import compiled
+from gentool.epoch import train_epoch
 from gentool.errors import GentoolError
 from gentool.sharpness.objective import Objective
 from gentool.sharpness.subject import subject
-from gentool.training import Keeping, Run, train_epoch
+from gentool.training import Keeping, Run
 
 DEVICES = [
     "cpu",

@@ -6,11 +6,12 @@ import pytest
 import torch
 from small_sets import CPU, examples, recipe, sets
 
+from gentool.epoch import train_epoch
 from gentool.evaluation import evaluate
 from gentool.optimizers import OPTIMIZERS
 from gentool.stack import Stack, stack_key
 from gentool.state import State
-from gentool.training import Keeping, Run, train, train_epoch, train_together
+from gentool.training import Keeping, Run, train, train_together
 
 SEEDS = (0, 1, 2)
 
