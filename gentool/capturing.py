@@ -16,6 +16,11 @@ Given = tuple[Tensor | Hashable, ...]
 Found = tuple[Tensor | None, ...]
 
 
+def can_capture(device: torch.device) -> bool:
+    """Whether there are such graphs on a device."""
+    return device.type == "cuda"
+
+
 class Captured:
     """A function of tensors, and of what can be hashed, to tensors, replayed as a CUDA graph.
 

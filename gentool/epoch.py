@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from gentool.capturing import Captured
+from gentool.capturing import Captured, can_capture
 from gentool.device import fast_products
 from gentool.evaluation import wrong
 
@@ -45,9 +45,8 @@ def step_of(run: "Run") -> Step:
         (loss * team.size).backward()  # DDP takes the mean over the processes
         return logits.detach(), *(parameter.grad for parameter in parameters)
 
-    on_gpu = examples.labels.device.type == "cuda"
-    is_captured = on_gpu and team.size == 1 and not run.recipe.dropout
-    return Captured(step) if is_captured else step
+    is_alone = team.size == 1 and not run.recipe.dropout
+    return Captured(step) if is_alone and can_capture(examples.labels.device) else step
 
 
 @fast_products()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from gentool.capturing import Captured
+from gentool.capturing import Captured, can_capture
 from gentool.epoch import in_batches
 from gentool.recipe import Recipe
 from gentool.training_set import Examples
@@ -84,7 +84,7 @@ class Stack:
         self.last_bias = self.layers[-1][1].mT
         self.room: dict[int, Room] = {}
         self.examples = _joined([run.examples for run in runs])
-        self.is_captured = self.weights.device.type == "cuda"
+        self.is_captured = can_capture(self.weights.device)
         self.step = self._step
         if self.is_captured:  # of a proxy, so that the memory of a stack goes with it
             self.step = Captured(partial(Stack._step, weakref.proxy(self)))

@@ -1,69 +1,49 @@
 """CUDA graphs: what is replayed is the function, on whatever it is given.
 
-Without a GPU a recording is played: it computes again from its places into what it found.
+Without a GPU, recordings are played on the CPU.
 """
 
 import gc
-from contextlib import contextmanager, nullcontext, suppress
+import weakref
+from contextlib import contextmanager, suppress
 
 import pytest
 import torch
+from played_graphs import PlayedGraph, play
+from sharpness_helpers import find, mlp_case
+from small_sets import CPU, recipe, same, sets
 
-from gentool import capturing
-from gentool.capturing import Captured
+from gentool.capturing import Captured, _uncollected
 from gentool.device import fast_products, resolve
+from gentool.epoch import step_of, train_epoch
+from gentool.models import initialised
+from gentool.sharpness.expected import ExpectedOptions, expected_curve
+from gentool.sharpness.objective import Objective
+from gentool.sharpness.subject import subject
+from gentool.stack import Stack
+from gentool.training import Keeping, Run
 
 ON_CUDA = torch.cuda.is_available()
 
 
-class PlayedGraph:
-    """A graph that is told by its _Graph what to play."""
-
-    def replay(self):
-        for place, value in zip(self.found, self.function(*self.places), strict=True):
-            place.copy_(value)
+@contextmanager
+def playing():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        play(monkeypatch)
+        yield
 
 
 @pytest.fixture
 def device(monkeypatch):
-    """CUDA where there is one; else the CPU, with a graph that is played."""
-    if ON_CUDA:
-        return torch.device("cuda")
-
-    @contextmanager
-    def record(graph, pool):
-        assert not gc.isenabled()
-        yield
-
-    class Graph(capturing._Graph):
-        def __init__(self, function, given, pool):
-            super().__init__(function, given, pool)
-            self.graph.function, self.graph.places = function, self.places
-            self.graph.found = self.found
-
-    class Stream:
-        def wait_stream(self, other):
-            pass
-
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", PlayedGraph)
-    monkeypatch.setattr(torch.cuda, "graph", record)
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
-    monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
-    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
-    monkeypatch.setattr(capturing, "_Graph", Graph)
-    return torch.device("cpu")
+    """CUDA where there is one; else the CPU, with graphs that are played."""
+    if not ON_CUDA:
+        play(monkeypatch)
+    return torch.device("cuda" if ON_CUDA else "cpu")
 
 
 def test_a_captured_function_is_the_function(device):
     """First calls, recorded ones and replays; two shapes and two numbers in turn."""
-    calls = []
-
-    def function(x, factor, y):
-        calls.append(x.shape)
-        return factor * x + y, x.sum()
-
-    captured = Captured(function)
+    captured = Captured(lambda x, factor, y: (factor * x + y, x.sum()))
     for i in range(4):
         for n in (3, 5):
             for factor in (2, 3):
@@ -71,14 +51,10 @@ def test_a_captured_function_is_the_function(device):
                 found, total = captured(x, factor, x + 1)
                 assert torch.equal(found, factor * x + x + 1)
                 assert total == n * i
-    assert gc.isenabled()
-    if ON_CUDA:
-        assert len(calls) == 8  # once as it is and once recorded, of each kind
 
 
-@pytest.mark.skipif(not ON_CUDA, reason="there is no CUDA device, and a played recording runs")
 def test_what_a_captured_function_changes_is_changed_once_a_call(device):
-    """A recording alone runs nothing."""
+    """The first call runs as it is, the second records, which alone runs nothing."""
     total = torch.zeros(2, device=device)
     captured = Captured(lambda x: (total.add_(x),))
     for i in range(1, 5):
@@ -86,21 +62,86 @@ def test_what_a_captured_function_changes_is_changed_once_a_call(device):
         assert found.tolist() == [i, i]
 
 
-def test_an_error_while_recording_leaves_garbage_collection_on(device):
-    """The error is the function's own."""
-    asked = []
-
-    def fails(x):
-        asked.append(x + 1)
-        if len(asked) > 1:
-            raise ValueError("no")
-        return (x,)
-
-    captured = Captured(fails)
-    captured(torch.ones(1, device=device))
-    with pytest.raises(ValueError, match="no"):
-        captured(torch.ones(1, device=device))
+def test_nothing_is_collected_while_a_graph_is_recorded():
+    """And afterwards garbage is collected again, errors or not."""
+    with suppress(ValueError), _uncollected():
+        assert not gc.isenabled()
+        raise ValueError
     assert gc.isenabled()
+
+
+def test_a_captured_step_is_the_step():
+    """A VGG with batch norm, batches of two sizes: the same to the bit after three epochs."""
+    asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=23)
+    data = sets(n=68, input_shape=(3, 32, 32))
+    plain, fast = (Run(asked, data, CPU, Keeping()) for _ in range(2))
+    with torch.random.fork_rng():
+        wanted = [train_epoch(plain) for _ in range(3)]
+        with playing():
+            step = step_of(fast)
+            assert [train_epoch(fast, step) for _ in range(3)] == wanted
+            assert PlayedGraph.played == 9 - 2
+    assert same(plain.state.model, fast.state.model)
+
+
+def test_a_captured_stack_is_the_stack_and_leaves_no_memory_behind():
+    """Two MLPs, batches of two sizes; what a stack held goes with it."""
+    plain, fast = (
+        [Run(recipe(seed=seed, batch_size=23), sets(n=68), CPU, Keeping()) for seed in (0, 1)]
+        for _ in range(2)
+    )
+    stack = Stack(plain)
+    wanted = [stack.train_epoch() for _ in range(3)]
+    with playing():
+        stack = Stack(fast)
+        assert [stack.train_epoch() for _ in range(3)] == wanted
+        assert PlayedGraph.played == 9 - 2
+    for one, other in zip(plain, fast, strict=True):
+        assert same(one.state.model, other.state.model)
+    gone = weakref.ref(stack)
+    del stack
+    assert gone() is None
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.1])
+def test_a_captured_search_finds_the_same_point(alpha):
+    """Losses and gradients of every number of candidates, on parts and on the whole."""
+    wanted = find(mlp_case(), alpha)
+    with playing():
+        found = find(mlp_case(), alpha)
+        assert PlayedGraph.played > 50
+    assert torch.equal(found.point, wanted.point)
+    assert found.after == wanted.after
+    assert found.units == wanted.units
+
+
+def test_captured_noise_is_the_same_noise():
+    """Expected sharpness of a small VGG at one alpha, one network after the other."""
+    asked = recipe("vgg", (3, 32, 32), width=0.02)
+    network = subject(initialised(asked).eval(), (3, 32, 32))
+    data = sets(n=10, input_shape=(3, 32, 32)).subset
+
+    def sampled():
+        objective = Objective(network, data, batching="loop")
+        return expected_curve(objective, ExpectedOptions(alpha=0.01, precision=0.5)).points
+
+    wanted = sampled()
+    with playing():
+        assert sampled() == wanted
+        assert PlayedGraph.played > 3
+
+
+def test_recordings_go_with_their_objective():
+    """No circle of references holds the memory of graphs back."""
+    model, data = mlp_case()
+    network = subject(model, (1, 1, 6))
+    with playing():
+        objective = Objective(network, data)
+        for _ in range(3):
+            objective.gradients(network.weights[None])
+        gone = weakref.ref(next(iter(objective.captured.values())))
+        del objective
+        assert gone() is None
 
 
 def test_tf32_is_for_steps_and_searches_alone():

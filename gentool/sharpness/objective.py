@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from gentool.capturing import Captured
+from gentool.capturing import Captured, can_capture
 from gentool.sharpness.subject import Subject
 from gentool.sharpness.together import logits_at
 from gentool.training_set import Examples
@@ -172,7 +172,7 @@ class Objective:
         """
         on_this = partial(work, self.subject, self.batching)
         few = min(CAPTURED, self.memory // (12 * self.dtype.itemsize))
-        if self.subject.weights.device.type != "cuda" or numbers > few:
+        if numbers > few or not can_capture(self.subject.weights.device):
             return on_this(*given)
         kind = (work, self.batching, torch.backends.cuda.matmul.allow_tf32)
         if kind not in self.captured:
