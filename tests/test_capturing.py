@@ -6,6 +6,7 @@ Without a GPU, recordings are played on the CPU.
 import gc
 import weakref
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from gentool.sharpness.objective import Objective
 from gentool.sharpness.subject import subject
 from gentool.stack import Stack
 from gentool.training import Keeping, Run
+from gentool.training_set import TrainingSet
 
 ON_CUDA = torch.cuda.is_available()
 
@@ -82,6 +84,28 @@ def test_a_captured_step_is_the_step():
             assert [train_epoch(fast, step) for _ in range(3)] == wanted
             assert PlayedGraph.played == 9 - 2
     assert same(plain.state.model, fast.state.model)
+
+
+def test_a_captured_step_normalises_images_as_they_are_stored():
+    """uint8 on the device, as a GPU holds the images of a VGG: the same to the bit."""
+    asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=23)
+    data = sets(n=68, input_shape=(3, 32, 32))
+    images = (50 * data.subset.images + 128).clamp(0, 255).to(torch.uint8)
+    subset = replace(data.subset, images=images, mean=torch.tensor(128.0), std=torch.tensor(50.0))
+    nothing = replace(subset, images=images[:0], labels=subset.labels[:0])
+    held, stored = (
+        Run(asked, TrainingSet(subset, nothing, nothing), CPU, Keeping()) for _ in range(2)
+    )
+    stored.examples = stored.sets.all.channels_last()
+    assert (held.examples.images.dtype, stored.examples.images.dtype) == (
+        torch.float32,
+        torch.uint8,
+    )
+    with torch.random.fork_rng(), playing():
+        steps = step_of(held), step_of(stored)
+        for _ in range(3):
+            assert train_epoch(held, steps[0]) == train_epoch(stored, steps[1])
+    assert same(held.state.model, stored.state.model)
 
 
 def test_a_captured_stack_is_the_stack_and_leaves_no_memory_behind():

@@ -216,14 +216,17 @@ def test_bfloat16_is_of_the_products_of_a_step_alone():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_gpu_fits_random_labels_as_the_cpu_does(precision):
-    """A thin VGG with batch norm, its data on the device."""
+    """A thin VGG with batch norm, its data on the device, images as they are stored."""
     cuda = torch.device("cuda")
-    data = sets(input_shape=(3, 32, 32))
     parts = {
         name: replace(
-            part, **{k: getattr(part, k).to(cuda) for k in ("images", "labels", "mean", "std")}
+            part,
+            images=(50 * part.images + 128).clamp(0, 255).to(cuda, torch.uint8),
+            labels=part.labels.to(cuda),
+            mean=128 + part.mean.to(cuda),
+            std=50 * part.std.to(cuda),
         )
-        for name, part in vars(data).items()
+        for name, part in vars(sets(input_shape=(3, 32, 32))).items()
     }
     asked = recipe("vgg", (3, 32, 32), width=0.1, epochs=200, precision=precision)
     model, outcome = train(asked, TrainingSet(**parts), cuda)
