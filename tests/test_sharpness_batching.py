@@ -11,7 +11,7 @@ from gentool.errors import GentoolError
 from gentool.sharpness.batching import choose
 from gentool.sharpness.finding import Finder, SearchOptions
 from gentool.sharpness.noise import Noise
-from gentool.sharpness.objective import Objective, towards_class, training_loss
+from gentool.sharpness.objective import Objective, room, towards_class, training_loss
 from gentool.sharpness.subject import subject
 
 LAYERS = {
@@ -118,3 +118,12 @@ def test_the_fastest_way_is_taken():
     seconds = {way: getattr(found, f"{way}_seconds") for way in ("loop", "vmap", "stacked")}
     fastest = min(seconds, key=seconds.get)
     assert found.chosen == (fastest if 1.1 * seconds[fastest] < seconds["loop"] else "loop")
+
+
+def test_a_little_more_or_less_free_memory_on_a_gpu_changes_nothing(monkeypatch):
+    """A power of two at most a third of what is free or PyTorch's own to use again."""
+    for free, reserved, allocated in ((80e9, 0, 0), (60e9, 20e9, 1e9), (78e9, 9e9, 8e9)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, f=free: (int(f), int(85e9)))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device, r=reserved: int(r))
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device, a=allocated: int(a))
+        assert room(torch.device("cuda")) == 2**34

@@ -22,7 +22,7 @@ from gentool.sharpness.together import logits_at
 from gentool.training_set import Examples
 
 GRADIENT_COST = 3  # forward passes that one gradient costs, about
-CPU_MEMORY = 2**28  # bytes for points and activations; a constant, so that runs repeat to the bit
+CPU_MEMORY = 2**28  # bytes for points and activations
 CAPTURED = 2**29  # numbers that the layers put out, below which a GPU waits for launches
 CACHED = 4 * 2**20  # bytes of activations that one chunk of a stack on a CPU keeps, as measured
 
@@ -48,10 +48,16 @@ class Spent:
 
 
 def room(device: torch.device) -> int:
-    """Bytes for points and activations: a constant on the CPU, a third of what is free on CUDA."""
-    if device.type == "cuda":
-        return max(CPU_MEMORY, torch.cuda.mem_get_info(device)[0] // 3)
-    return CPU_MEMORY
+    """Bytes for points and activations, a round number, so that runs repeat to the bit.
+
+    On CUDA a sixth to a third of what is free, rounded down to a power of two: what other networks
+    have left behind, or a little that another process holds, does not change it.
+    """
+    if device.type != "cuda":
+        return CPU_MEMORY
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    third = (torch.cuda.mem_get_info(device)[0] + unused) // 3
+    return max(CPU_MEMORY, 1 << (third.bit_length() - 1))
 
 
 def training_loss(logits: Tensor, labels: Tensor, temperature: Tensor) -> Tensor:
