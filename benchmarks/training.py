@@ -41,7 +41,10 @@ NETWORKS = {
 }
 """The model, its options, its input, how many images, and how many of them a batch."""
 
-ON_CUDA = {"VGG, 3x32x32": ("vgg", {}, (3, 32, 32), 12800, 256)} | NETWORKS
+ON_CUDA = {
+    "VGG, 3x32x32": ("vgg", {}, (3, 32, 32), 12800, 256),
+    "the same, larger batches": ("vgg", {}, (3, 32, 32), 12800, 1024),
+} | NETWORKS
 
 
 def run(
