@@ -37,19 +37,15 @@ class Captured:
         self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, *given: Tensor | Hashable) -> Found:
+        kind = tuple(value.shape if isinstance(value, Tensor) else value for value in given)
         first = next(value for value in given if isinstance(value, Tensor))
         with torch.cuda.device_of(first):  # streams and recordings are of the current device
-            return self._called(given)
-
-    def _called(self, given: Given) -> Found:
-        kind = tuple(value.shape if isinstance(value, Tensor) else value for value in given)
-        if kind not in self.graphs:
-            self.graphs[kind] = None
-            return _aside(lambda: self.function(*given))
-        graph = self.graphs[kind]
-        if graph is None:
-            graph = self.graphs[kind] = _Graph(self.function, given, self.pool)
-        return graph.replay(given)
+            if kind not in self.graphs:
+                self.graphs[kind] = None
+                return _aside(lambda: self.function(*given))
+            if self.graphs[kind] is None:
+                self.graphs[kind] = _Graph(self.function, given, self.pool)
+            return self.graphs[kind].replay(given)
 
 
 class _Graph:

@@ -84,9 +84,10 @@ class Stack:
         self.last_bias = self.layers[-1][1].mT
         self.room: dict[int, Room] = {}
         self.examples = _joined([run.examples for run in runs])
-        self.is_captured = can_capture(self.weights.device)
         self.step = self._step
-        if self.is_captured:  # of a proxy, so that the memory of a stack goes with it
+        if can_capture(
+            self.weights.device
+        ):  # of a proxy, so that the memory of a stack goes with it
             self.step = Captured(partial(Stack._step, weakref.proxy(self)))
 
     def train_epoch(self) -> list[tuple[float, float]]:
@@ -105,7 +106,7 @@ class Stack:
         with torch.no_grad():
             for indices, part, rate in zip(batches, parts, rates, strict=True):
                 [logits] = self.step(indices, part, rate)
-                found.append(logits.clone() if self.is_captured else logits)
+                found.append(logits.clone() if isinstance(self.step, Captured) else logits)
         logits = torch.cat(found, dim=2)
         losses = cross_entropy(logits.double(), labels, reduction="none").mean(dim=1)
         errors = (logits.max(dim=1).indices != labels).double().mean(dim=1)

@@ -1,7 +1,7 @@
 """A convolution and the batch norm after it in training, without the bias that comes to nothing.
 
 Batch norm takes away the mean of what it is given, and with it whatever a bias added. On a GPU
-adding it and summing its gradient, which is zero but for rounding, takes a fifth of a step. Only
+adding it and summing its gradient, which is zero but for rounding, takes a sixth of a step. Only
 the running mean knows of the bias: it is kept as if it had been added.
 """
 

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gentool.sharpness.objective import Found, Objective, training_loss
-from gentool.sharpness.subject import Subject
-from gentool.sharpness.together import logits_at
+from gentool.sharpness.objective import Found, Logits, Objective, training_loss
 
 BATCH = 64
 
@@ -75,11 +73,9 @@ class Noise:
         return losses.clone().cpu(), errors.clone().cpu()
 
 
-def _losses_and_errors(
-    subject: Subject, way: str, points: Tensor, images: Tensor, labels: Tensor
-) -> Found:
+def _losses_and_errors(network: Logits, points: Tensor, images: Tensor, labels: Tensor) -> Found:
     """Mean loss and error of each network on its own mini-batch, both (k,)."""
-    logits = logits_at(subject, points, images, way)
+    logits = network(points, images)
     one = torch.ones((), dtype=logits.dtype, device=logits.device)
     each = training_loss(logits.flatten(0, 1), labels.flatten(), one)
     losses = each.double().unflatten(0, labels.shape).mean(dim=1)

@@ -29,9 +29,12 @@ CACHED = 4 * 2**20  # bytes of activations that one chunk of a stack on a CPU ke
 Goal = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From logits (n, classes), labels (n,) and a candidate's own parameter to one number an image."""
 
+Logits = Callable[[Tensor, Tensor], Tensor]
+"""From points (k, P) and images to logits (k, n, classes)."""
+
 Found = tuple[Tensor, ...]
 Work = Callable[..., Found]
-"""From a network, the way its candidates are batched, and tensors to tensors."""
+"""From `Logits`, and tensors, to tensors."""
 
 
 @dataclass
@@ -109,11 +112,10 @@ class Objective:
     def image_losses(self, point: Tensor) -> Tensor:
         """The loss of each image at one point, shape (n,)."""
         self.spent.forward += len(self)
-        subject, way = self.subject, self.batching
         one = torch.ones(1, dtype=self.dtype, device=point.device)
         with torch.inference_mode(), self._timed():
             found = [
-                _each(subject, way, point[None], images, labels, training_loss, one)[0]
+                _each(self._logits(point[None], images), labels, training_loss, one)[0]
                 for images, labels, _ in self._batches(1)
             ]
         return torch.cat(found).clone()
@@ -171,12 +173,17 @@ class Objective:
             fitting = min(fitting, max(cached, 6 * len(subject.weights) // subject.activations))
         return max(1, min(len(self), fitting))
 
+    @property
+    def _logits(self) -> Logits:
+        """The network at any points; holds nothing of this objective's examples or recordings."""
+        return partial(logits_at, self.subject, way=self.batching)
+
     def quickly(self, numbers: int, work: Work, *given: Tensor | Hashable) -> Found:
         """Some work on a chunk for which the layers put out so many numbers.
 
         On CUDA, where they are few, it is captured, whichever part of the examples asks first.
         """
-        on_this = partial(work, self.subject, self.batching)
+        on_this = partial(work, self._logits)
         few = min(CAPTURED, self.memory // (12 * self.dtype.itemsize))
         if numbers > few or not can_capture(self.subject.weights.device):
             return on_this(*given)
@@ -226,22 +233,15 @@ class Objective:
 
 
 def _losses_on(
-    subject: Subject,
-    way: str,
-    points: Tensor,
-    images: Tensor,
-    labels: Tensor,
-    fraction: Tensor,
-    ones: Tensor,
+    network: Logits, points: Tensor, images: Tensor, labels: Tensor, fraction: Tensor, ones: Tensor
 ) -> Found:
     """The part of the mean loss that some images are, at points (k, P): shape (k,)."""
-    each = _each(subject, way, points, images, labels, training_loss, ones)
+    each = _each(network(points, images), labels, training_loss, ones)
     return ((each.double() * fraction).sum(dim=1),)
 
 
 def _gradients_on(
-    subject: Subject,
-    way: str,
+    network: Logits,
     points: Tensor,
     images: Tensor,
     labels: Tensor,
@@ -252,22 +252,13 @@ def _gradients_on(
     """The part of the mean of a goal that some images are, (k,), and its gradients, (k, P)."""
     points = points.detach().requires_grad_()
     with torch.enable_grad():
-        each = _each(subject, way, points, images, labels, goal, parameters)
+        each = _each(network(points, images), labels, goal, parameters)
         [gradient] = torch.autograd.grad((each * fraction.to(each.dtype)).sum(), points)
     return (each.detach().double() * fraction).sum(dim=1), gradient
 
 
-def _each(
-    subject: Subject,
-    way: str,
-    points: Tensor,
-    images: Tensor,
-    labels: Tensor,
-    goal: Goal,
-    parameters: Tensor,
-) -> Tensor:
+def _each(logits: Tensor, labels: Tensor, goal: Goal, parameters: Tensor) -> Tensor:
     """The goal of each candidate on each image, shape (k, n)."""
-    logits = logits_at(subject, points, images, way)
-    if len(points) == 1:
+    if len(logits) == 1:
         return goal(logits[0], labels, parameters[0])[None]
     return vmap(goal, (0, None, 0))(logits, labels, parameters)
