@@ -85,9 +85,8 @@ class Stack:
         self.room: dict[int, Room] = {}
         self.examples = _joined([run.examples for run in runs])
         self.step = self._step
-        if can_capture(
-            self.weights.device
-        ):  # of a proxy, so that the memory of a stack goes with it
+        if can_capture(self.weights.device):
+            # of a proxy, so that the memory of a stack goes with it
             self.step = Captured(partial(Stack._step, weakref.proxy(self)))
 
     def train_epoch(self) -> list[tuple[float, float]]:

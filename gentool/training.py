@@ -272,8 +272,7 @@ def _still_going(runs: Sequence[Run], on_end: Callable[[Run], None]) -> list[Run
 def _held(examples: Examples, has_channels: bool) -> Examples:
     """Examples as steps gather them: normalised at once; on a GPU, for convolutions, as stored.
 
-    There they take a quarter of the memory, and to normalise a batch takes no time to speak of
-    beside a step of a VGG.
+    So uint8 images take a quarter of the memory there, and each step normalises its batch.
     """
     on_gpu = examples.labels.device.type == "cuda"
     held = examples if has_channels and on_gpu else examples.normalised()
