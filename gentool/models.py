@@ -36,7 +36,11 @@ def poolings_of(model: str) -> list[int]:
 
 
 class VGG(nn.Module):
-    """Stacks of 3x3 convolutions with max pooling after each, then linear layers."""
+    """Stacks of 3x3 convolutions with max pooling after each, then linear layers.
+
+    The last ReLU of a stack stands after its pooling, not before: the same function with the same
+    gradients, to the bit, since neither changes which number is the largest, in less time.
+    """
 
     def __init__(self, features: nn.Sequential, classifier: nn.Module) -> None:
         super().__init__()
@@ -212,7 +216,8 @@ def _features(
                 layers.append(nn.BatchNorm2d(outputs))
             layers.append(nn.ReLU())
             channels = outputs
-        layers += [nn.MaxPool2d(pooling), *_dropout(dropout)]
+        layers.insert(-1, nn.MaxPool2d(pooling))  # before the ReLU, which has less to do there
+        layers += _dropout(dropout)
         height, width = height // pooling, width // pooling
     if min(height, width) < 1:
         smallest = math.prod(poolings)

@@ -1,11 +1,13 @@
 """The models: the layers that the papers name, options that fit, initial weights from the seed."""
 
+import copy
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from gentool.errors import GentoolError, UsageError
 from gentool.models import MODELS, build, initialised, with_defaults
@@ -129,3 +131,32 @@ def test_initial_weights_have_he_variance():
         weight = state[name]
         spread = 5 * (2 / weight.numel()) ** 0.5
         assert weight.var().item() * weight.shape[1] == pytest.approx(gain, rel=spread)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_a_relu_after_pooling_is_the_relu_before_it(batch_norm):
+    """Logits, every gradient and the running statistics of a step in training are equal to the bit.
+
+    With channels that are zero everywhere, so that windows tie, and others negative throughout.
+    """
+    late = initialised(recipe("vgg", width=0.1, batch_norm=batch_norm)).train()
+    with torch.no_grad():
+        late.features[0].weight[0] = 0
+        late.features[0].bias[1] = -9
+    early = copy.deepcopy(late)
+    poolings = [i for i, m in enumerate(early.features) if isinstance(m, nn.MaxPool2d)]
+    assert len(poolings) == 4
+    for i in poolings:
+        pooling, relu = early.features[i], early.features[i + 1]
+        assert isinstance(relu, nn.ReLU)
+        early.features[i], early.features[i + 1] = relu, pooling
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(20, 3, 32, 32, generator=generator)
+    labels = torch.randint(10, (20,), generator=generator)
+    both = [model(images) for model in (late, early)]
+    assert torch.equal(*both)
+    for logits in both:
+        cross_entropy(logits, labels).backward()
+    pairs = zip(late.parameters(), early.parameters(), strict=True)
+    assert all(torch.equal(one.grad, other.grad) for one, other in pairs)
+    assert all(torch.equal(a, b) for a, b in zip(late.buffers(), early.buffers(), strict=True))

@@ -6,17 +6,21 @@ function with other parameters has another box around it, and so another sharpne
 
 import copy
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from gentool.errors import GentoolError
-from gentool.network import canonical
-from gentool.tracing import steps_of
+from gentool.network import Layer, canonical
+from gentool.tracing import WEIGHT_LAYERS, steps_of
 
 Shape = tuple[int, int, int]
+
+OWN_OUTPUT = (*WEIGHT_LAYERS, nn.MaxPool2d)  # put out memory that nothing else reads
 
 
 @dataclass(frozen=True)
@@ -124,13 +128,26 @@ def subject(model: nn.Module, input_shape: Shape, *, fold_batch_norm: bool = Tru
     """
     if fold_batch_norm:
         layers = canonical(model, input_shape).layers
-        module = nn.Sequential(
-            OrderedDict(
-                (layer.name.replace(".", "_"), copy.deepcopy(layer.module)) for layer in layers
-            )
-        )
+        module = nn.Sequential(OrderedDict(_in_less_time(layers)))
     else:
         module = copy.deepcopy(model).to("cpu", torch.float64).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     return Subject(module, tuple(input_shape), fold_batch_norm)
+
+
+def _in_less_time(layers: Sequence[Layer]) -> list[tuple[str, nn.Module]]:
+    """Copies of the layers by name, each ReLU in place, and after a max pooling, not before it.
+
+    The same function with the same gradients, to the bit: neither changes which number of a window
+    is the largest, and nothing else reads what a weight layer or a pooling puts out.
+    """
+    modules: list[tuple[str, nn.Module]] = []
+    for layer in layers:
+        is_late = modules and type(modules[-1][1]) is nn.ReLU and type(layer.module) is nn.MaxPool2d
+        relu = [modules.pop()] if is_late else []
+        modules += [(layer.name.replace(".", "_"), copy.deepcopy(layer.module)), *relu]
+    for (_, before), (_, module) in pairwise([("", None), *modules]):
+        if type(module) is nn.ReLU:
+            module.inplace = isinstance(before, OWN_OUTPUT)
+    return modules
