@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, distributed, nn
 
-from gentool.errors import GentoolError
+from gentool.errors import GentoolError, UsageError
 from gentool.training_set import Examples
 
 
@@ -79,11 +79,25 @@ def is_launched() -> bool:
 
 
 def begin(device: str) -> tuple[Team, str]:
-    """Join the processes that torchrun started; the team, and the device of this process."""
+    """Join the processes that torchrun started; the team, and the device of this process.
+
+    On GPUs each process has one of its own. Raises UsageError for a device that they cannot share,
+    GentoolError where there are fewer GPUs than processes on this machine.
+    """
     if not is_launched():
         return ALONE, device
-    on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(
+            f"--device {device} is not for several processes; take cuda, a GPU for each, or cpu"
+        )
+    gpus = torch.cuda.device_count()
+    on_gpu = device == "cuda" or (device == "auto" and gpus > 0)
     if on_gpu:
+        if (processes := int(os.environ["LOCAL_WORLD_SIZE"])) > gpus:
+            raise GentoolError(
+                f"{processes} processes need a GPU each, and torch {torch.__version__} sees {gpus} "
+                "of them; start fewer with --nproc-per-node, or use --device cpu"
+            )
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if on_gpu else "gloo")

@@ -96,3 +96,27 @@ def test_a_grid_is_not_shared_by_torchruns_processes(monkeypatch, capsys):
         lines.append(capsys.readouterr().err)
     assert "torchrun trains one network at a time" in lines[0]
     assert lines[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("device", "code", "said"),
+    [
+        ("cuda", 1, "2 processes need a GPU each, and torch"),
+        ("auto", 1, "2 processes need a GPU each, and torch"),
+        ("cuda:1", 2, "--device cuda:1 is not for several processes; take cuda"),
+    ],
+)
+def test_processes_that_cannot_have_a_gpu_each_are_told(device, code, said, monkeypatch, capsys):
+    """Two on a machine with one, before they connect; the first says so, the other is silent."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    lines = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        assert run(["train", "--data", "digits", "--device", device]) == code
+        lines.append(capsys.readouterr().err)
+    assert said in lines[0]
+    assert lines[0].count("\n") == 1
+    assert lines[1] == ""
