@@ -12,6 +12,12 @@ from gentool.files import Existing, check_output
 from gentool.recipe import Json, Recipe, default_stem
 
 LARGEST_STACK = 16
+TELLING = (
+    *("model", "labels", "confusion", "seed", "init", "precision", "stop_loss"),
+    *("optimizer", "lr", "momentum", "weight_decay", "batch_size", "schedule", "warmup"),
+)
+"""Options that a network shows to have been asked for or not, whatever its file is called."""
+LIMITS = ("epochs", "patience")  # of no effect on a network that met the stop rule
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,22 @@ class Wanted:
         stem = glob.escape(self.path.name.removesuffix(".safetensors"))
         later = self.path.parent.glob(f"{stem}.epoch*.safetensors") if self.save_every else []
         return [path for path in [*initial, *sorted(later)] if path.exists()]
+
+    def differences(self, said: Json) -> list[str]:
+        """Where what a checkpoint says of itself is not what is asked, as `lr 0.03, not 0.04`.
+
+        Raises GentoolError where its recipe is damaged.
+        """
+        found = Recipe.from_json(said["recipe"])
+        names = TELLING if said["outcome"].get("stop_rule_met") else (*TELLING, *LIMITS)
+        asked = {name: getattr(self.asked, name) for name in names}
+        given = {"subset": self.asked.subset} | self.shape
+        asked |= {name: value for name, value in given.items() if value is not None}
+        return [
+            f"{name.replace('_', '-')} {there}, not {value}"
+            for name, value in asked.items()
+            if (there := getattr(found, name)) != value
+        ]
 
     def is_missing(self, existing: Existing, resume: bool) -> bool:
         """Whether there is anything to do; GentoolError where a file must not be written."""

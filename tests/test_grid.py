@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,6 +98,45 @@ def test_what_is_there_is_kept_and_named(tmp_path, capsys):
     assert all(path.stat().st_mtime_ns > after[path] for path in files)
 
 
+def test_what_is_there_but_was_trained_otherwise_is_named(capsys):
+    """Names do not tell training options: one line for each network that is kept all the same."""
+    assert run(GRID) == 0
+    assert run(GRID) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert run([*GRID, "--lr", "0.5", "--recipe", "paper"]) == 0
+    again, err = capsys.readouterr()
+    assert sorted(again.split()) == sorted(out.split())[::2]
+    assert sorted(err.splitlines()) == sorted(
+        f"gentool: grid/{name} has lr 0.01, not 0.5; schedule on-stall, not constant; "
+        "warmup 1.0, not 0.0; patience 30, not None; it is kept as it is (--force replaces it)"
+        for name in NAMES
+    )
+
+
+def test_limits_that_a_network_did_not_come_to_make_no_difference(capsys):
+    """Trained until it fits, it is the same with more epochs; cut short it is not."""
+    one = [*DIGITS, "--skip-existing", "-o", "one.safetensors"]
+    for epochs, there, words in (("3", "4", "has epochs 3, not 4"), ("400", "500", "")):
+        assert run([*one, "--epochs", epochs]) == 0
+        capsys.readouterr()
+        assert run([*one, "--epochs", there]) == 0
+        assert words in capsys.readouterr().err
+        assert run([*one, "--epochs", epochs]) == 0
+        assert capsys.readouterr() == ("one.safetensors\n", "")
+        Path("one.safetensors").unlink()
+
+
+def test_what_is_there_but_is_no_network_is_named(capsys):
+    """It is kept, since that was asked, and its path is on stdout, but not without a word."""
+    Path("one.safetensors").write_bytes(b"nonsense")
+    assert run([*DIGITS, "--skip-existing", "-o", "one.safetensors"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "one.safetensors\n"
+    assert "one.safetensors is damaged" in err
+    assert err.count("\n") == 1
+
+
 def test_a_killed_grid_goes_on_where_it_was(tmp_path):
     """kill -9 in the third network: two are kept as they are, the third goes on from its state."""
     lists = ["--hidden", "8,9,10", "--subset", "500", "--epochs", "400", "--stop-loss", "1e-9"]
@@ -171,6 +211,21 @@ def test_must_fit_names_those_of_a_grid_that_did_not(capsys):
     assert run([*GRID, "--epochs", "1", "--must-fit"]) == 1
     error = capsys.readouterr().err
     assert all(name in error for name in NAMES)
+
+
+def test_must_fit_judges_what_is_there_too(capsys):
+    """Or a script that stopped for a network that does not fit would go on when run again."""
+    one = [*DIGITS, "--epochs", "1", "-o", "one.safetensors", "--skip-existing"]
+    for command, names in ((GRID, NAMES), (one, ["one.safetensors"])):
+        asked = [*command, "--epochs", "1", "--must-fit"]
+        assert run(asked) == 1
+        capsys.readouterr()
+        assert run(asked) == 1
+        out, err = capsys.readouterr()
+        assert len(out.split()) == len(names)
+        assert "the stop rule was not met by" in err
+        assert all(name in err for name in names)
+        assert run([*command, "--epochs", "1"]) == 0
 
 
 @pytest.mark.parametrize(

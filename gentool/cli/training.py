@@ -76,8 +76,8 @@ def train_one(
     if team is not None:
         is_missing = team.from_first(is_missing)
     if not is_missing:
-        if is_first:
-            print_existing(wanted)
+        if is_first and not keep(wanted) and training.must_fit:
+            raise _unfit([wanted.path])
         return
     from gentool.runs import Listener, check, train_unit
 
@@ -97,10 +97,7 @@ def train_one(
     if not training.quiet:
         say(in_words(ended[0].recipe, ended[0].outcome))
     if training.must_fit and not ended[0].outcome.stop_rule_met:
-        raise GentoolError(
-            f"{wanted.path}: the stop rule was not met in {ended[0].outcome.epochs} epochs; raise "
-            "--epochs or --patience, or change --lr"
-        )
+        raise _unfit([wanted.path])
 
 
 def train_grid(wanted: Sequence[Wanted], training: Training, force: bool) -> None:
@@ -111,13 +108,13 @@ def train_grid(wanted: Sequence[Wanted], training: Training, force: bool) -> Non
     _make_folder(wanted[0].path.parent)
     existing = Existing.FORCE if force else Existing.SKIP
     missing = [one for one in wanted if one.is_missing(existing, resume=True)]
-    for one in wanted:
-        if one not in missing:
-            print_existing(one)
-        elif force:
-            one.state_path.unlink(missing_ok=True)
+    unfit = [one.path for one in wanted if one not in missing and not keep(one)]
     if not missing:
+        _judge([], unfit, training.must_fit)
         return
+    if force:
+        for one in missing:
+            one.state_path.unlink(missing_ok=True)
     from gentool.runs import check
 
     check(missing)
@@ -128,7 +125,7 @@ def train_grid(wanted: Sequence[Wanted], training: Training, force: bool) -> Non
             _train_all(missing, training, listener_for(ended))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; go on with: {_command(without='--force')}") from None
-    _judge(ended, training.must_fit)
+    _judge(ended, unfit, training.must_fit)
 
 
 def _train_all(missing: Sequence[Wanted], training: Training, listener: "Listener") -> None:
@@ -143,16 +140,23 @@ def _train_all(missing: Sequence[Wanted], training: Training, listener: "Listene
     in_processes(list(units(missing, training.jobs)), settings, listener, training.jobs)
 
 
-def _judge(ended: "Sequence[Ended]", must_fit: bool) -> None:
-    """Raise GentoolError where networks of a grid failed, or did not fit and had to."""
+def _judge(ended: "Sequence[Ended]", unfit: Sequence[Path], must_fit: bool) -> None:
+    """Raise GentoolError where networks of a grid failed, or did not fit and had to.
+
+    `unfit` are those that were there already and do not fit.
+    """
     if failed := sum(end.error is not None for end in ended):
         raise GentoolError(f"{failed} of {len(ended)} networks could not be trained")
-    unfit = [end.wanted.path for end in ended if not end.outcome.stop_rule_met]
+    unfit = [*unfit, *(end.wanted.path for end in ended if not end.outcome.stop_rule_met)]
     if must_fit and unfit:
-        raise GentoolError(
-            f"the stop rule was not met by {', '.join(map(str, unfit))}; raise --epochs or "
-            "--patience, or change --lr"
-        )
+        raise _unfit(unfit)
+
+
+def _unfit(paths: Sequence[Path]) -> GentoolError:
+    return GentoolError(
+        f"the stop rule was not met by {', '.join(map(str, paths))}; raise --epochs or --patience, "
+        "or change --lr"
+    )
 
 
 @contextmanager
@@ -229,10 +233,25 @@ def print_path(path: Path) -> None:
     print(path, flush=True)
 
 
-def print_existing(wanted: Wanted) -> None:
-    """Print the paths of a network that is there already."""
+def keep(wanted: Wanted) -> bool:
+    """Print the paths of a network that is there already; whether it met the stop rule.
+
+    Says so where it is not what is asked.
+    """
+    from gentool import metadata
+
+    try:
+        said = metadata.read(wanted.path)
+        differences = "; ".join(wanted.differences(said))
+        fits = bool(said["outcome"].get("stop_rule_met"))
+        reason = f"{wanted.path} has {differences}" if differences else None
+    except GentoolError as error:
+        fits, reason = False, str(error)
+    if reason:
+        say(f"{reason}; it is kept as it is (--force replaces it)")
     for path in [*wanted.along_the_way(), wanted.path]:
         print_path(path)
+    return fits
 
 
 def _how_to_resume(state: Path) -> str:
