@@ -12,7 +12,7 @@ set -eu
 
 mkdir -p "$folder/mlp" # a folder even for a single network
 networks=$(gentool train --data "$MLP_DATA" --model mlp --hidden "$HIDDEN" --init uniform \
-    -o "$folder/mlp")
+    "$@" -o "$folder/mlp")
 records=$(gentool measure --skip-existing $networks)
 worst=$(gentool sharpness --skip-existing $networks)
 expected=$(gentool sharpness --expected --precision "$PRECISION" --skip-existing $networks)

@@ -2,6 +2,7 @@
 #
 #   SCALE   small (the default: quarter width, few images, two cores) or paper (the paper's own sizes)
 #   DATA    CIFAR-10 (cifar10, downloaded where it is missing) or folder:DIR, the same images as files
+#   TRAIN   further options of gentool train, as TRAIN='--recipe paper --lr 0.05'
 #
 # and WIDTH, SIZES and the others below for scales in between.
 #
@@ -35,6 +36,8 @@ folder:*) DATA=folder:$(cd "${DATA#folder:}" && pwd) ;;
 esac
 cd "$(dirname "$0")/.."
 . examples/environment.sh
+
+set -- ${TRAIN:-} # the options of the networks' training, as "$@"
 
 # The commands print the paths of their files, one a line, which are the arguments of the next.
 IFS='

@@ -19,6 +19,7 @@ TINY = {
     "MLP_DATA": "digits",
     "HIDDEN": "64",
     "PRECISION": "0.5",
+    "TRAIN": "--seed 3 --stop-loss 0.02",
 }
 
 
@@ -61,6 +62,7 @@ def test_a_script_draws_its_figure_and_does_nothing_twice(script, tmp_path, imag
     assert figure.stat().st_size > 10_000
     before = stamps(tmp_path / "out")
     assert len(before) > 2
+    assert all("seed3." in path.name for path in before)
     assert call(script, tmp_path / "out", images).returncode == 0
     assert stamps(tmp_path / "out") == before
 
