@@ -8,7 +8,7 @@ set -eu
 . "$(dirname "$0")/figures.sh"
 
 networks=$(gentool train --data "$DATA" --width "$WIDTH" --subset "$SIZES" --labels true,random \
-    --must-fit "$@" -o "$folder/vgg")
+    --lr "$RATE" --must-fit "$@" -o "$folder/vgg")
 records=$(gentool measure --skip-existing $networks)
 gentool claims $records
 gentool plot --figure 1 --reference $records --force -o "$folder/figure1.png"

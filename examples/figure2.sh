@@ -8,7 +8,7 @@ set -eu
 . "$(dirname "$0")/figures.sh"
 
 networks=$(gentool train --data "$DATA" --width "$WIDTH" --subset "$SIZES" --labels true,random \
-    --must-fit "$@" -o "$folder/vgg")
+    --lr "$RATE" --must-fit "$@" -o "$folder/vgg")
 worst=$(gentool sharpness --skip-existing $networks)
 expected=$(gentool sharpness --expected --precision "$PRECISION" --skip-existing $networks)
 gentool claims $worst $expected

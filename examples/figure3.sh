@@ -9,7 +9,7 @@ set -eu
 
 mkdir -p "$folder/vgg" # a folder even for a single network
 networks=$(gentool train --data "$DATA" --width "$WIDTH" --subset "$SUBSET" \
-    --confusion "$CONFUSION" --must-fit "$@" -o "$folder/vgg")
+    --confusion "$CONFUSION" --lr "$RATE" --must-fit "$@" -o "$folder/vgg")
 records=$(gentool measure --skip-existing $networks)
 worst=$(gentool sharpness --skip-existing $networks)
 expected=$(gentool sharpness --expected --precision "$PRECISION" --skip-existing $networks)

@@ -2,7 +2,7 @@
 #
 #   SCALE   small (the default: quarter width, few images, two cores) or paper (the paper's own sizes)
 #   DATA    CIFAR-10 (cifar10, downloaded where it is missing) or folder:DIR, the same images as files
-#   TRAIN   further options of gentool train, as TRAIN='--recipe paper --lr 0.05'
+#   TRAIN   further options of gentool train, as TRAIN='--seed 0,1,2'
 #
 # and WIDTH, SIZES and the others below for scales in between.
 #
@@ -15,12 +15,14 @@ MLP_DATA=${MLP_DATA:-mnist}
 case $SCALE in
 small)
     : "${WIDTH:=0.25}" "${SIZES:=500,1000,2000,4000}"
+    # the VGGs' learning rate, half as much again as by default, where norms stay near their start
+    : "${RATE:=$(awk "BEGIN { print 0.015 / ($WIDTH < 0.25 ? 0.25 : $WIDTH) }")}"
     : "${SUBSET:=2000}" "${CONFUSION:=0,250,500,750,1000}"
     : "${HIDDEN:=8,16,32,64,128,256,512,1024}"
     : "${PRECISION:=0.1}" # standard error of the expected sharpness over its value
     ;;
 paper)
-    : "${WIDTH:=1}" "${SIZES:=5000,10000,20000,30000,40000,50000}"
+    : "${WIDTH:=1}" "${RATE:=0.01}" "${SIZES:=5000,10000,20000,30000,40000,50000}"
     : "${SUBSET:=10000}" "${CONFUSION:=0,1000,2000,3000,4000,5000}"
     : "${HIDDEN:=8,16,32,64,128,256,512,1024,2048,4096,8192}"
     : "${PRECISION:=0.05}"
