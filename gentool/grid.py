@@ -57,13 +57,12 @@ class Wanted:
         later = self.path.parent.glob(f"{stem}.epoch*.safetensors") if self.save_every else []
         return [path for path in [*initial, *sorted(later)] if path.exists()]
 
-    def differences(self, said: Json) -> list[str]:
-        """Where what a checkpoint says of itself is not what is asked, as `lr 0.03, not 0.04`.
+    def differences(self, found: Recipe, fits: bool) -> list[str]:
+        """Where the recipe of a network that is there is not what is asked, as `lr 0.03, not 0.04`.
 
-        Raises GentoolError where its recipe is damaged.
+        `fits` tells that it met the stop rule.
         """
-        found = Recipe.from_json(said["recipe"])
-        names = TELLING if said["outcome"].get("stop_rule_met") else (*TELLING, *LIMITS)
+        names = TELLING if fits else (*TELLING, *LIMITS)
         asked = {name: getattr(self.asked, name) for name in names}
         given = {"subset": self.asked.subset} | self.shape
         asked |= {name: value for name, value in given.items() if value is not None}

@@ -1,5 +1,6 @@
 """Grids: a checkpoint for each combination; what is there is kept, what was interrupted goes on."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from gentool import checkpoint
 from gentool.cli import run
@@ -127,14 +129,32 @@ def test_limits_that_a_network_did_not_come_to_make_no_difference(capsys):
         Path("one.safetensors").unlink()
 
 
-def test_what_is_there_but_is_no_network_is_named(capsys):
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        (None, "one.safetensors is damaged"),
+        ({}, "one.safetensors says nothing of its training"),
+        ({"recipe": {"seed": "x"}, "outcome": None}, "one.safetensors: seed is 'x'"),
+        ({"recipe": Recipe().to_json(), "outcome": None}, "one.safetensors has model vgg, not mlp"),
+        ({"recipe": Recipe().to_json(), "outcome": []}, "one.safetensors: the outcome is not one"),
+    ],
+)
+def test_what_is_there_but_is_not_the_network_is_named(metadata, words, capsys):
     """It is kept, since that was asked, and its path is on stdout, but not without a word."""
-    Path("one.safetensors").write_bytes(b"nonsense")
-    assert run([*DIGITS, "--skip-existing", "-o", "one.safetensors"]) == 0
-    out, err = capsys.readouterr()
-    assert out == "one.safetensors\n"
-    assert "one.safetensors is damaged" in err
-    assert err.count("\n") == 1
+    path = Path("one.safetensors")
+    path.write_bytes(b"nonsense")
+    if metadata is not None:
+        said = {"gentool": json.dumps({"format": 1, **metadata})} if metadata else None
+        save_file({"w": torch.zeros(1)}, path, said)
+    before = path.read_bytes()
+    for must_fit in ([], ["--must-fit"]):
+        asked = [*DIGITS, "--skip-existing", "-o", "one.safetensors", *must_fit]
+        assert run(asked) == len(must_fit)
+        out, err = capsys.readouterr()
+        assert out == "one.safetensors\n"
+        assert words in err.splitlines()[0]
+        assert err.count("\n") == 1 + len(must_fit)
+    assert path.read_bytes() == before
 
 
 def test_a_killed_grid_goes_on_where_it_was(tmp_path):

@@ -238,20 +238,31 @@ def keep(wanted: Wanted) -> bool:
 
     Says so where it is not what is asked.
     """
-    from gentool import metadata
-
+    fits, reason = False, None
     try:
-        said = metadata.read(wanted.path)
-        differences = "; ".join(wanted.differences(said))
-        fits = bool(said["outcome"].get("stop_rule_met"))
-        reason = f"{wanted.path} has {differences}" if differences else None
+        recipe, outcome = _said(wanted.path)
+        fits = outcome is not None and outcome.stop_rule_met
+        if differences := wanted.differences(recipe, fits):
+            reason = f"{wanted.path} has {'; '.join(differences)}"
     except GentoolError as error:
-        fits, reason = False, str(error)
+        reason = str(error)
     if reason:
         say(f"{reason}; it is kept as it is (--force replaces it)")
     for path in [*wanted.along_the_way(), wanted.path]:
         print_path(path)
     return fits
+
+
+def _said(path: Path) -> tuple[Recipe, Outcome | None]:
+    """What a checkpoint says of its training; GentoolError, with its path, where it is damaged."""
+    from gentool import metadata
+
+    said = metadata.read(path)
+    try:
+        outcome = None if said["outcome"] is None else Outcome.from_json(said["outcome"])
+        return Recipe.from_json(said["recipe"]), outcome
+    except GentoolError as error:
+        raise GentoolError(f"{path}: {error}") from error
 
 
 def _how_to_resume(state: Path) -> str:
