@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from gentool.sharpness import methods, starts
 from gentool.sharpness.box import box
 from gentool.sharpness.finding import Finder, SearchOptions
+from gentool.sharpness.problem import Problem
 from gentool.sharpness.subject import subject
 
 ALPHAS = (5e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 1.0)
@@ -263,3 +264,15 @@ def test_cuda_and_cpu_agree_at_the_same_point():
     after = evaluate(perturbed, there, found.point.cuda())
     before = evaluate(perturbed, there, perturbed.weights)
     assert after.loss - before.loss == pytest.approx(found.rise, rel=1e-4)
+
+
+def test_a_search_leaves_the_objective_that_it_is_given_as_it_was():
+    """Only its cost is counted together with the search's."""
+    model, data = mlp_case()
+    perturbed = subject(model, data.images.shape[1:])
+    objective, _ = Finder(perturbed, data, SearchOptions()).objective(torch.float64)
+    watch, w = objective.watch, objective.subject.weights
+    problem = Problem(objective, box(w, 0.01, torch.float64), 0.0, torch.Generator())
+    problem.losses(w[None])
+    assert objective.watch is watch
+    assert objective.spent.forward == len(objective)

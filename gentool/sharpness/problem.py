@@ -7,7 +7,7 @@ the best point that it saw, and all are charged in the same units.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -56,7 +56,7 @@ class Problem:
     starts: list[Start] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self.objective, "watch", self.watch)
+        self.objective = replace(self.objective, watch=self.watch)  # the cost is one count
 
     @property
     def rise(self) -> float:
