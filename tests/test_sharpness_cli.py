@@ -1,11 +1,13 @@
 """`gentool sharpness` as a shell sees it: records, exit codes, Ctrl-C, and a figure of it."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
 from importlib import resources
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -258,3 +260,15 @@ def test_list_names_each_measure_with_formula_and_source(capsys):
     listed = capsys.readouterr().out
     for one in SHARPNESS_MEASURES:
         assert f"{one.name}\n    {one.formula}\n    {one.summary}\n    {one.source}" in listed
+
+
+def test_the_help_says_how_many_starts_there_are(capsys):
+    """The formula of the help, worked out, is the number that the search takes."""
+    from gentool.sharpness.starts import default_restarts
+
+    assert run(["sharpness", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    [most, others] = re.search(r"min\(classes, (\d+)\) \+ (\d+)", text).groups()
+    for classes in (2, 10, 1000):
+        objective = SimpleNamespace(subject=SimpleNamespace(classes=classes))
+        assert default_restarts(objective) == min(classes, int(most)) + int(others)

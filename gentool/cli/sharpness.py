@@ -55,7 +55,7 @@ def sharpness(
     restarts: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Starts of the default search.", show_default="as many as the set is worth"
+            min=1, help="Starts of the default search.", show_default="min(classes, 10) + 10"
         ),
     ] = None,
     steps: Annotated[

@@ -44,7 +44,7 @@ FINEST_FLOAT32 = 1e-5  # α below which the box has too few points in float32
 class SearchOptions:
     """How to search.
 
-    `restarts` None: as many as the set is worth; `seconds` and `units` None: no limit.
+    `restarts` None: one a class, ten at most, and ten others; `seconds` and `units` None: no limit.
     """
 
     method: str = "default"
