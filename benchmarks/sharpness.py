@@ -21,6 +21,7 @@ from rates import forward_operations, product_rate
 from torch import nn
 
 from gentool import checkpoint
+from gentool.data import DataSets
 from gentool.device import describe, fast_products
 from gentool.recipe import Json
 from gentool.sharpness.batching import choose
@@ -45,7 +46,7 @@ def finder(path: Path, options: argparse.Namespace, **search: int) -> Finder:
         fold_batch_norm=True,
         data=options.data,
         device=torch.device(options.device),
-        data_dir=options.data_dir,
+        data_sets=DataSets(options.data_dir),
     )
     return Finder(loaded.subject, loaded.sets.all, SearchOptions(**search))
 

@@ -11,7 +11,6 @@ import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -80,10 +79,22 @@ def load(data: str, data_dir: Path, show_progress: bool) -> DataSet:
     return function(Path(path) if needs_path else data_dir, show_progress)
 
 
-@lru_cache(maxsize=1)
-def loaded(data: str, data_dir: Path, show_progress: bool) -> DataSet:
-    """The same, read once for all networks of a command, which ends before the data changes."""
-    return load(data, data_dir, show_progress)
+class DataSets:
+    """The data sets in a folder, the last one kept: read once a command, not once a network.
+
+    Each command has its own, for by the next the files may have changed.
+    """
+
+    def __init__(self, folder: Path, show_progress: bool = False) -> None:
+        self.folder, self.show_progress = folder, show_progress
+        self._last: tuple[str, DataSet] | None = None
+
+    def load(self, data: str) -> DataSet:
+        """The data set that `data` names, as `load` reads it, and with its errors."""
+        if self._last is None or self._last[0] != data:
+            self._last = None  # never two in memory
+            self._last = data, load(data, self.folder, self.show_progress)
+        return self._last[1]
 
 
 @DATASETS.register

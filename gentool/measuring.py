@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gentool import __version__
 from gentool.checkpoint import Checkpoint, read
-from gentool.data import DataSet, loaded
+from gentool.data import DataSet, DataSets
 from gentool.device import describe, in_double_precision, versions
 from gentool.errors import GentoolError, UsageError
 from gentool.foreign.training_data import asked_recipe, fitted
@@ -101,8 +101,7 @@ def measure_checkpoint(
     options: MeasureOptions,
     *,
     device: torch.device,
-    data_dir: Path,
-    show_progress: bool = False,
+    data_sets: DataSets,
     on_progress: Progress = lambda what, fraction: None,
 ) -> Json:
     """The measure record of a checkpoint, all of it computed in float64 on the canonical network.
@@ -118,9 +117,8 @@ def measure_checkpoint(
         recipe, sets = trained_on(
             checkpoint,
             device,
-            data_dir,
+            data_sets,
             data=options.data,
-            show_progress=show_progress,
             hints=options.hints,
         )
     elif unused := options.hints.data():
@@ -183,10 +181,9 @@ def _initial(recipe: Recipe, options: MeasureOptions, network: Network) -> Netwo
 def trained_on(
     checkpoint: Checkpoint,
     device: torch.device,
-    data_dir: Path,
+    data_sets: DataSets,
     *,
     data: str | None,
-    show_progress: bool,
     hints: Hints = NO_HINTS,
 ) -> tuple[Recipe, TrainingSet]:
     """The examples that a checkpoint was trained on, and its recipe with the facts about them.
@@ -194,21 +191,20 @@ def trained_on(
     `data` and `hints` say what the recipe of a foreign checkpoint does not. GentoolError where the
     data differs from what it was trained on, UsageError where nothing says what that was.
     """
-    recipe, source = source_of(checkpoint, data_dir, data, show_progress, hints)
+    recipe, source = source_of(checkpoint, data_sets, data, hints)
     drawn, sets = training_set(recipe, source, device)
     return replace(drawn, classes=checkpoint.recipe.classes), sets
 
 
 def source_of(
     checkpoint: Checkpoint,
-    data_dir: Path,
+    data_sets: DataSets,
     data: str | None,
-    show_progress: bool,
     hints: Hints = NO_HINTS,
 ) -> tuple[Recipe, DataSet]:
     """The data set that a checkpoint's training set is drawn from, and the recipe to draw it by."""
     recipe = asked_recipe(checkpoint.recipe, data, hints)
-    source = loaded(recipe.data, data_dir, show_progress)
+    source = data_sets.load(recipe.data)
     if recipe.origin is not None:
         recipe = fitted(recipe, source, hints)
     return recipe, source

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from gentool import checkpoint
-from gentool.data import loaded
+from gentool.data import DataSets
 from gentool.device import resolve
 from gentool.errors import GentoolError
 from gentool.grid import LARGEST_STACK, Wanted
@@ -43,8 +43,7 @@ class Settings:
 
     device: str
     threads: int | None
-    data_dir: Path
-    show_progress: bool
+    data_sets: DataSets
     resume: bool
     team: Team = ALONE
     is_compiled: bool = False
@@ -139,7 +138,7 @@ def _train(runs: dict[Run, Wanted], listener: Listener) -> None:
 def _run(one: Wanted, settings: Settings, device: torch.device, listener: Listener) -> Run:
     """The run of a network, its data drawn."""
     recipe = replace(one.asked, **with_defaults(one.asked.model, one.shape))
-    data = loaded(recipe.data, settings.data_dir, settings.show_progress)
+    data = settings.data_sets.load(recipe.data)
     recipe, sets = training_set(recipe, data, device)
     recipe = replace(recipe, initial_digest=initial_digest(recipe))
 
@@ -182,9 +181,8 @@ def in_processes(
     """
     threads = settings.threads or max(1, (os.cpu_count() or 1) // jobs)
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    alone = replace(settings, show_progress=False)
     with ProcessPoolExecutor(jobs, context, _begin_process, (threads,)) as pool:
-        futures = [pool.submit(_train_apart, unit, alone) for unit in units]
+        futures = [pool.submit(_train_apart, unit, settings) for unit in units]
         try:
             for future in as_completed(futures):
                 files, ends = future.result()
@@ -205,10 +203,17 @@ def in_processes(
 
 def _train_apart(unit: Sequence[Wanted], settings: Settings) -> tuple[list[Path], list[Ended]]:
     """Train a unit in a process of a pool."""
+    settings = replace(settings, data_sets=_of_this_process(settings.data_sets.folder))
     files: list[Path] = []
     ends: list[Ended] = []
     train_unit(unit, settings, Listener(on_file=files.append, on_end=ends.append))
     return files, ends
+
+
+@cache
+def _of_this_process(folder: Path) -> DataSets:
+    """The data sets of a process of a pool, kept from unit to unit; it ends with its command."""
+    return DataSets(folder)
 
 
 def _begin_process(threads: int) -> None:

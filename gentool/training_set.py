@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gentool.data import DataSet
-from gentool.draw import draw
+from gentool.draw import Draw, draw
 from gentool.errors import GentoolError
 from gentool.recipe import Recipe
 
@@ -98,7 +98,27 @@ class TrainingSet:
 
 
 def training_set(recipe: Recipe, data: DataSet, device: torch.device) -> tuple[Recipe, TrainingSet]:
-    """Draw what a recipe trains on; the recipe comes back with the facts of the draw.
+    """Draw what a recipe trains on, as `drawn_by` does, and put it and the test set on a device."""
+    recipe, drawn = drawn_by(recipe, data)
+
+    def examples(images: Tensor, labels: Tensor) -> Examples:
+        scale = 255.0 if images.dtype == torch.uint8 else 1.0
+        mean, std = (
+            torch.tensor(numbers, dtype=torch.float64, device=device).mul_(scale).reshape(-1, 1, 1)
+            for numbers in (recipe.mean, recipe.std)
+        )
+        return Examples(images.to(device), labels.to(device), mean, std)
+
+    sets = TrainingSet(
+        examples(drawn.subset.images, drawn.subset.labels),
+        examples(drawn.confusion.images, drawn.confusion.labels),
+        examples(data.test_images, data.test_labels),
+    )
+    return recipe, sets
+
+
+def drawn_by(recipe: Recipe, data: DataSet) -> tuple[Recipe, Draw]:
+    """Draw the images and labels of a recipe; it comes back with the facts of the draw.
 
     Raises GentoolError where the recipe holds such facts already and the data or the draw differ
     from them.
@@ -125,20 +145,4 @@ def training_set(recipe: Recipe, data: DataSet, device: torch.device) -> tuple[R
                 f"the data differs from what the network was trained on: {name} {value!r}, "
                 f"in the checkpoint {known!r}; name the right data with --data and --data-dir"
             )
-
-    def examples(images: Tensor, labels: Tensor) -> Examples:
-        scale = 255.0 if images.dtype == torch.uint8 else 1.0
-        shape = (len(mean), 1, 1)
-        return Examples(
-            images.to(device),
-            labels.to(device),
-            torch.tensor(mean, dtype=torch.float64, device=device).mul_(scale).reshape(shape),
-            torch.tensor(std, dtype=torch.float64, device=device).mul_(scale).reshape(shape),
-        )
-
-    sets = TrainingSet(
-        examples(drawn.subset.images, drawn.subset.labels),
-        examples(drawn.confusion.images, drawn.confusion.labels),
-        examples(data.test_images, data.test_labels),
-    )
-    return replace(recipe, **facts, mean=mean, std=std), sets
+    return replace(recipe, **facts, mean=mean, std=std), drawn

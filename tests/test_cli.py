@@ -324,3 +324,21 @@ def test_list_names_every_measure_with_formula_and_source(capsys):
     for measure in MEASURES:
         assert f"{measure.name}\n    {measure.formula}" in listed
         assert measure.source in listed
+
+
+@pytest.mark.parametrize(("seeds", "ending"), [("3", " --resume"), ("3,4", "")])
+def test_how_to_resume_is_told_to_a_caller_from_python_too(
+    seeds, ending, tmp_path, monkeypatch, capsys
+):
+    """It repeats the arguments of `run`, not those of the process; --force is left out."""
+
+    def interrupted(unit, settings, listener):
+        unit[0].state_path.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gentool.runs.train_unit", interrupted)
+    monkeypatch.setattr("sys.argv", ["another", "--resume"])
+    assert run([*DIGITS, "--force", "--seed", seeds, "--quiet"]) == 130
+    again = f"go on with: gentool {' '.join(DIGITS)} --seed {seeds} --quiet{ending}\n"
+    assert capsys.readouterr().err.endswith(again)

@@ -1,6 +1,7 @@
 """The data sets: what is read, how it is normalised, and what is said of data that is damaged."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from gentool import image_folder
+from gentool.cli import run
 from gentool.data import DATASETS, DataSet, load
 from gentool.errors import GentoolError, UsageError
 from gentool.sources import default_data_dir, describe_source
@@ -257,3 +259,36 @@ def test_the_data_folder_is_the_one_that_the_user_names(monkeypatch, tmp_path):
     monkeypatch.delenv("GENTOOL_DATA")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_data_dir() == tmp_path / "gentool" / "data"
+
+
+def test_the_data_is_read_once_a_command(saved, monkeypatch):
+    """Two networks by each of two commands in one process: two reads."""
+    reads = []
+
+    def counted(data, *rest):
+        reads.append(data)
+        return load(data, *rest)
+
+    monkeypatch.setattr("gentool.data.load", counted)
+    other = shutil.copy(saved, saved.with_name("other.safetensors"))
+    for _ in range(2):
+        assert run(["measure", str(saved), str(other), "--only", "l2", "--force", "--quiet"]) == 0
+    assert reads == ["digits", "digits"]
+
+
+def test_data_that_changed_since_the_last_command_is_read_anew(tmp_path, capsys):
+    """In one process: what was trained on the first images does not fit the second ones."""
+    archive, trained = tmp_path / "a.npz", str(tmp_path / "a.safetensors")
+
+    def write(seed):
+        images = np.random.default_rng(seed).integers(0, 256, (20, 4, 4), dtype=np.uint8)
+        labels = np.arange(20) % 2
+        np.savez(archive, x_train=images, y_train=labels, x_test=images, y_test=labels)
+
+    write(seed=0)
+    options = ["--model", "mlp", "--hidden", "4", "--epochs", "1", "--quiet"]
+    assert run(["train", *options, "--data", f"npz:{archive}", "-o", trained]) == 0
+    assert run(["measure", trained, "--only", "l2", "--quiet"]) == 0
+    write(seed=1)
+    assert run(["measure", trained, "--only", "l2", "--quiet", "--force"]) == 1
+    assert "the data differs from what the network was trained on" in capsys.readouterr().err

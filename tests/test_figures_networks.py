@@ -15,6 +15,7 @@ from safetensors import safe_open
 from gentool import checkpoint, records
 from gentool.cli import run
 from gentool.data import load
+from gentool.draw import draw as draw_labels
 from gentool.figures import FIGURES, draw, inputs
 from gentool.figures.registry import Asked
 from gentool.figures.sheet import Sheet
@@ -159,6 +160,19 @@ def test_samples_in_colour_have_the_names_of_their_classes(tmp_path):
     tiles = prepared("samples", [Path(path)]).shelves[0].tiles
     found = {tile.given: tuple(tile.pixels[0, 0]) for tile in tiles}
     assert found == {"ant": (0, 200, 255), "bee": (40, 200, 215)}
+
+
+def test_the_samples_are_drawn_once(checkpoints, monkeypatch):
+    draws = []
+
+    def counted(*given, **options):
+        draws.append(options["seed"])
+        return draw_labels(*given, **options)
+
+    for module in ("draw", "training_set"):
+        monkeypatch.setattr(f"gentool.{module}.draw", counted)
+    prepared("samples", checkpoints[:1])
+    assert len(draws) == 1
 
 
 def test_the_seed_chooses_the_samples(checkpoints):

@@ -9,6 +9,7 @@ from torch import nn
 import gentool
 from gentool import checkpoint
 from gentool.cli import run
+from gentool.data import DataSets
 from gentool.errors import GentoolError, UsageError
 from gentool.models import build, initial_digest, initialised
 
@@ -29,7 +30,7 @@ def test_a_module_in_memory_is_measured_as_its_checkpoint_is(trained):
     from gentool.measuring import trained_on
 
     saved = checkpoint.read(trained)
-    _, sets = trained_on(saved, torch.device("cpu"), None, data=None, show_progress=False)
+    _, sets = trained_on(saved, torch.device("cpu"), DataSets(None), data=None)
     images, labels = sets.subset.batch(slice(None), torch.float64)
     record = gentool.measure(
         saved.model(),

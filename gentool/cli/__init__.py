@@ -92,7 +92,8 @@ def run(arguments: list[str]) -> int:
     if not arguments:
         arguments = ["--help"]
     try:
-        code = app(arguments, prog_name="gentool", standalone_mode=False) or 0
+        given = tuple(arguments)  # for the command that tells how to go on
+        code = app(arguments, prog_name="gentool", standalone_mode=False, obj=given) or 0
         if code == Interrupted.exit_code:  # typer has caught the KeyboardInterrupt and said nothing
             say("interrupted; no files but those named on stdout were written")
         return code
@@ -106,9 +107,6 @@ def run(arguments: list[str]) -> int:
         if not (isinstance(error, GentoolError) and os.environ.get("RANK", "0") != "0"):
             say(message)  # under torchrun all processes find it, and the first says it
         return code
-    finally:
-        if "gentool.data" in sys.modules:  # what a command has read may have changed by the next
-            sys.modules["gentool.data"].loaded.cache_clear()
 
 
 def _explained(error: Exception) -> tuple[str, int]:

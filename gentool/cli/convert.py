@@ -76,6 +76,7 @@ def _convert(
     import torch
 
     from gentool import checkpoint
+    from gentool.data import DataSets
     from gentool.measuring import trained_on
 
     read = checkpoint.read(path, hints)
@@ -86,6 +87,6 @@ def _convert(
     recipe = read.recipe
     if data is not None:
         recipe, _ = trained_on(
-            read, torch.device("cpu"), data_dir, data=data, show_progress=not quiet, hints=hints
+            read, torch.device("cpu"), DataSets(data_dir, not quiet), data=data, hints=hints
         )
     checkpoint.write(output, read.model(), recipe, None)

@@ -16,6 +16,7 @@ from gentool.sources import default_data_dir
 if TYPE_CHECKING:
     import torch
 
+    from gentool.data import DataSets
     from gentool.measuring import MeasureOptions
     from gentool.recipe import Json
 
@@ -95,6 +96,7 @@ def measure(
         std=std,
     )
     jobs = jobs_for(checkpoints, output, "measures", existing(force, skip_existing))
+    from gentool.data import DataSets
     from gentool.measuring import MeasureOptions
 
     asked = MeasureOptions(
@@ -107,12 +109,12 @@ def measure(
         hints=hints,
     )
     where = use_device(device, threads)
-    folder = data_dir or default_data_dir()
-    for_each(jobs, lambda job: _measure(job, asked, where, folder, quiet), debug)
+    data_sets = DataSets(data_dir or default_data_dir(), not quiet)
+    for_each(jobs, lambda job: _measure(job, asked, where, data_sets, quiet), debug)
 
 
 def _measure(
-    job: Job, asked: "MeasureOptions", device: "torch.device", data_dir: Path, quiet: bool
+    job: Job, asked: "MeasureOptions", device: "torch.device", data_sets: "DataSets", quiet: bool
 ) -> None:
     """Measure one checkpoint and write its record."""
     from gentool import checkpoint
@@ -127,8 +129,7 @@ def _measure(
             read,
             asked,
             device=device,
-            data_dir=data_dir,
-            show_progress=not quiet,
+            data_sets=data_sets,
             on_progress=lambda what, fraction: bar.update(
                 task, description=f"{job.checkpoint.name}: {what}", completed=fraction
             ),

@@ -17,6 +17,7 @@ from gentool.sources import default_data_dir
 if TYPE_CHECKING:
     import torch
 
+    from gentool.data import DataSets
     from gentool.sharpness.expected import ExpectedOptions
     from gentool.sharpness.finding import Found
     from gentool.sharpness.loading import Loaded
@@ -173,11 +174,13 @@ def sharpness(
     jobs = jobs_for(checkpoints, output, kind, existing(force, skip_existing))
     _check_perturbation(save_perturbation, len(jobs), existing(force, skip_existing), expected)
     where = use_device(device, threads)
-    folder = data_dir or default_data_dir()
+    from gentool.data import DataSets
+
+    data_sets = DataSets(data_dir or default_data_dir(), not quiet)
     if expected:
         noise = _expected_options(alpha, precision, draws, delta, seed)
         sampling = (noise, fold_batch_norm, batching, data)
-        for_each(jobs, lambda job: _sample(job, sampling, where, folder, quiet), debug)
+        for_each(jobs, lambda job: _sample(job, sampling, where, data_sets, quiet), debug)
         return
     from gentool.sharpness.finding import KESKAR2017, SearchOptions
     from gentool.sharpness.methods import METHODS
@@ -205,7 +208,11 @@ def sharpness(
         protocol=protocol,
         data=data,
     )
-    for_each(jobs, lambda job: _search(job, asked, where, folder, quiet, save_perturbation), debug)
+    for_each(
+        jobs,
+        lambda job: _search(job, asked, where, data_sets, quiet, save_perturbation),
+        debug,
+    )
 
 
 def _alphas(given: list[float] | None) -> tuple[float, ...]:
@@ -245,7 +252,7 @@ def _sample(
     job: Job,
     asked: "tuple[ExpectedOptions, bool, str, str | None]",
     device: "torch.device",
-    data_dir: Path,
+    data_sets: "DataSets",
     quiet: bool,
 ) -> None:
     """Sample the expected sharpness of one checkpoint and write its record."""
@@ -262,8 +269,7 @@ def _sample(
         fold_batch_norm=options.fold_batch_norm,
         data=options.data,
         device=device,
-        data_dir=data_dir,
-        show_progress=not quiet,
+        data_sets=data_sets,
     )
     with progress(quiet, "precise") as bar:
         task = bar.add_task(f"{job.checkpoint.name}: expected", total=1.0, precise="-")
@@ -297,7 +303,7 @@ def _search(
     job: Job,
     asked: "SharpnessOptions",
     device: "torch.device",
-    data_dir: Path,
+    data_sets: "DataSets",
     quiet: bool,
     perturbation: Path | None,
 ) -> None:
@@ -314,8 +320,7 @@ def _search(
         fold_batch_norm=asked.fold_batch_norm,
         data=asked.data,
         device=device,
-        data_dir=data_dir,
-        show_progress=not quiet,
+        data_sets=data_sets,
     )
     with search_progress(quiet, job.checkpoint.name) as show:
         record, found = searched(loaded, asked, show)

@@ -18,6 +18,7 @@ from gentool.sources import default_data_dir
 
 
 def train(
+    ctx: typer.Context,
     model: Annotated[
         str, typer.Option(help="vgg (the paper's), vgg11, vgg13, vgg16, vgg19 or mlp.")
     ] = "vgg",
@@ -235,6 +236,7 @@ def train(
         must_fit=must_fit,
         jobs=jobs,
         is_compiled=compile_step,
+        arguments=ctx.obj,
     )
     is_team = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
     is_grid = len(networks) > 1

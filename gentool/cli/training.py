@@ -1,7 +1,6 @@
 """What `gentool train` shows and says while it trains one network, or a grid of them."""
 
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,17 +31,18 @@ class Training:
     must_fit: bool
     jobs: int
     is_compiled: bool
+    arguments: tuple[str, ...]  # of the command line, to be given again after an interruption
 
     def settings(self, resume: bool, team: "Team | None" = None) -> "Settings":
         """What the trainer is told of them."""
+        from gentool.data import DataSets
         from gentool.runs import Settings
         from gentool.team import ALONE
 
         return Settings(
             device=self.device,
             threads=self.threads,
-            data_dir=self.data_dir,
-            show_progress=not self.quiet,
+            data_sets=DataSets(self.data_dir, not self.quiet),
             resume=resume,
             team=team or ALONE,
             is_compiled=self.is_compiled,
@@ -91,7 +91,7 @@ def train_one(
         try:
             train_unit([wanted], training.settings(resume, team), listener)
         except KeyboardInterrupt:
-            raise Interrupted(_how_to_resume(wanted.state_path)) from None
+            raise Interrupted(_how_to_resume(wanted.state_path, training.arguments)) from None
     if ended[0].error is not None:
         raise ended[0].error
     if not training.quiet:
@@ -124,7 +124,7 @@ def train_grid(wanted: Sequence[Wanted], training: Training, force: bool) -> Non
         with _networks_shown(missing, len(wanted), training.quiet) as listener_for:
             _train_all(missing, training, listener_for(ended))
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; go on with: {_command(without='--force')}") from None
+        raise Interrupted(f"interrupted; go on with: {_again(training.arguments)}") from None
     _judge(ended, unfit, training.must_fit)
 
 
@@ -265,16 +265,16 @@ def _said(path: Path) -> tuple[Recipe, Outcome | None]:
         raise GentoolError(f"{path}: {error}") from error
 
 
-def _how_to_resume(state: Path) -> str:
+def _how_to_resume(state: Path, arguments: Sequence[str]) -> str:
     if not state.exists():
         return "interrupted in the first epoch; nothing was kept"
-    resume = "" if "--resume" in sys.argv else " --resume"
-    return f"interrupted; go on with: {_command(without='--force')}{resume}"
+    resume = "" if "--resume" in arguments else " --resume"
+    return f"interrupted; go on with: {_again(arguments)}{resume}"
 
 
-def _command(without: str) -> str:
-    arguments = [argument for argument in sys.argv[1:] if argument != without]
-    return f"gentool {shlex.join(arguments)}"
+def _again(arguments: Sequence[str]) -> str:
+    """The command that goes on where one was interrupted: the same one without --force."""
+    return f"gentool {shlex.join(one for one in arguments if one != '--force')}"
 
 
 def in_words(recipe: Recipe, outcome: Outcome) -> str:

@@ -32,6 +32,7 @@ def verify(
     """
     where = use_device(device, threads)
     from gentool import checkpoint as checkpoints
+    from gentool.data import DataSets
     from gentool.sharpness.loading import load
     from gentool.sharpness.witness import check_about, read
     from gentool.sharpness.witness import verify as judge
@@ -43,8 +44,7 @@ def verify(
         fold_batch_norm=made.claim.folded,
         data=data,
         device=where,
-        data_dir=data_dir or default_data_dir(),
-        show_progress=not quiet,
+        data_sets=DataSets(data_dir or default_data_dir(), not quiet),
     )
     verdict = judge(made, loaded.subject, loaded.sets.all)
     verdict.check(witness)

@@ -50,6 +50,7 @@ def direction(path: Path, asked: Asked) -> Sheet:
 
 
 def _load(read: "Checkpoint", asked: Asked, *, fold_batch_norm: bool) -> "Loaded":
+    from gentool.data import DataSets
     from gentool.device import in_double_precision, use
     from gentool.sharpness.loading import load
 
@@ -58,8 +59,7 @@ def _load(read: "Checkpoint", asked: Asked, *, fold_batch_norm: bool) -> "Loaded
         fold_batch_norm=fold_batch_norm,
         data=asked.data,
         device=in_double_precision(use(asked.device, asked.threads)),
-        data_dir=asked.data_dir or default_data_dir(),
-        show_progress=not asked.quiet,
+        data_sets=DataSets(asked.data_dir or default_data_dir(), not asked.quiet),
     )
 
 

@@ -22,24 +22,15 @@ ROWS = 3  # of the subset; the confusion set has one
 @FIGURES.register("samples", "checkpoint", "seed", "data", "data_dir")
 def samples(path: Path, asked: Asked) -> Gallery:
     """Images of the training set with their given and their true labels, chosen by --seed."""
-    import torch
-
     from gentool import checkpoint
-    from gentool.draw import draw
+    from gentool.data import DataSets
     from gentool.measuring import source_of
-    from gentool.training_set import training_set
+    from gentool.training_set import drawn_by
 
     read = checkpoint.read(path)
-    folder = asked.data_dir or default_data_dir()
-    recipe, source = source_of(read, folder, asked.data, not asked.quiet)
-    recipe, _ = training_set(recipe, source, torch.device("cpu"))  # checks that it is the same
-    drawn = draw(
-        source,
-        labels=recipe.labels,
-        subset=recipe.subset,
-        confusion=recipe.confusion,
-        seed=recipe.seed,
-    )
+    data_sets = DataSets(asked.data_dir or default_data_dir(), not asked.quiet)
+    recipe, source = source_of(read, data_sets, asked.data)
+    recipe, drawn = drawn_by(recipe, source)
     kind = f"{recipe.labels:g} random" if isinstance(recipe.labels, float) else recipe.labels
     shelves = [_shelf(f"{kind} labels", drawn.subset, source, ROWS * COLUMNS, asked.seed)]
     if recipe.confusion:

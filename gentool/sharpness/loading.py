@@ -3,12 +3,12 @@
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from gentool import __version__
 from gentool.checkpoint import Checkpoint
+from gentool.data import DataSets
 from gentool.device import describe, versions
 from gentool.measuring import layer_table, trained_on
 from gentool.network import canonical
@@ -39,11 +39,10 @@ def load(
     fold_batch_norm: bool,
     data: str | None,
     device: torch.device,
-    data_dir: Path,
-    show_progress: bool = False,
+    data_sets: DataSets,
 ) -> Loaded:
     """Make a checkpoint ready; GentoolError where it or the data do not fit its recipe."""
-    recipe, sets = trained_on(checkpoint, device, data_dir, data=data, show_progress=show_progress)
+    recipe, sets = trained_on(checkpoint, device, data_sets, data=data)
     perturbed = subject(checkpoint.model(), recipe.input_shape, fold_batch_norm=fold_batch_norm)
     return Loaded(checkpoint, recipe, perturbed, sets)
 
