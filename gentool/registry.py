@@ -1,4 +1,7 @@
-"""A table of functions by name, filled by a decorator: models, data sets, schedules."""
+"""A table of functions by name, filled by a decorator: models, data sets, schedules.
+
+And how the docstring of a measure is read.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -27,3 +30,10 @@ class Registry:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._functions)
+
+
+def parts(docstring: str) -> tuple[str, str, str]:
+    """Summary (first line), formula (indented line) and source (last line) of a docstring."""
+    lines = docstring.splitlines()
+    formula = next(line.strip() for line in lines if line.startswith("    "))
+    return lines[0], formula, lines[-1].strip()

@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 from gentool import checkpoint, records
 from gentool.cli import run
 from gentool.recipe import Outcome, Recipe
+from gentool.sharpness import flatness
+from gentool.sharpness.table import definitions
 
 FAST = ["--quiet", "--batching", "vmap"]
 
@@ -245,21 +247,31 @@ def test_one_bad_checkpoint_among_good_ones_is_told_and_the_others_searched(save
     assert "bad.safetensors is no whole safetensors file" in captured.err
 
 
-def test_help_needs_no_torch():
+@pytest.mark.parametrize("option", ["--help", "--list"])
+def test_help_and_the_list_need_no_torch(option):
     code = (
-        "import sys; from gentool.cli import run; run(['sharpness', '--help']); "
+        f"import sys; from gentool.cli import run; run(['sharpness', '{option}']); "
         "sys.exit(bool({'torch', 'numpy', 'scipy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
 def test_list_names_each_measure_with_formula_and_source(capsys):
-    from gentool.sharpness.table import SHARPNESS_MEASURES
-
     assert run(["sharpness", "--list"]) == 0
     listed = capsys.readouterr().out
-    for one in SHARPNESS_MEASURES:
+    for one in definitions():
         assert f"{one.name}\n    {one.formula}\n    {one.summary}\n    {one.source}" in listed
+
+
+def test_every_measure_is_defined_once_and_its_numbers_are_those_of_the_code():
+    """A name in capitals in braces is a constant that was not read."""
+    found = definitions()
+    by_name = {one.name: one for one in found}
+    assert len(by_name) == len(found) == 17
+    tolerance = by_name["hessian_top_eigenvalue"].formula.partition("to a relative ")[2]
+    assert float(tolerance) == flatness.TOLERANCE
+    assert f"{flatness.PROBES} of them" in by_name["hessian_trace"].formula
+    assert not [one for one in found if re.search(r"\{[A-Z_]+\}", str(one))]
 
 
 def test_the_help_says_how_many_starts_there_are(capsys):

@@ -14,6 +14,7 @@ from gentool.sharpness.finding import Finder, SearchOptions
 from gentool.sharpness.flatness import hessian_product, hessian_top, hessian_trace, pac_bayes_sigma
 from gentool.sharpness.noise import Noise
 from gentool.sharpness.subject import subject
+from gentool.sharpness.table import definitions
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_the_trace_is_within_its_standard_error(objective, dense):
 def test_sigma_costs_a_tenth_of_the_accuracy(objective):
     """On the very draws of the bisection: less just below σ, a tenth or more just above."""
     w = objective.subject.weights
-    sigma = pac_bayes_sigma(objective, 3, lambda s: torch.full_like(w, s))
+    sigma = pac_bayes_sigma(objective, 3)
     noise = Noise(objective, 3)
     draws = [noise.draw() for _ in range(8)]
     for factor, is_enough in ((0.999, False), (1.001, True)):
@@ -90,9 +91,7 @@ def test_they_stand_in_the_record(saved):
 
 def test_every_measure_that_is_reported_is_defined(saved):
     """By its own name, or as the standard error of one."""
-    from gentool.sharpness.table import SHARPNESS_MEASURES
-
-    defined = {one.name for one in SHARPNESS_MEASURES}
+    defined = {one.name for one in definitions()}
     assert run(["sharpness", str(saved), "--flatness", "--quiet", "--batching", "vmap"]) == 0
     noise = ["--expected", "--quiet", "--batching", "vmap", "--precision", "0.3"]
     assert run(["sharpness", str(saved), *noise]) == 0

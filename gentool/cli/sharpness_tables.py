@@ -47,9 +47,9 @@ def _show_comparison(points: "list[Json]") -> None:
 
 def print_list() -> None:
     """Print name, formula and source of every measure: a result, and so on stdout."""
-    from gentool.sharpness.table import SHARPNESS_MEASURES
+    from gentool.sharpness.table import definitions
 
-    for one in SHARPNESS_MEASURES:
+    for one in definitions():
         print(f"{one.name}\n    {one.formula}\n    {one.summary}\n    {one.source}")
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from gentool.errors import unknown
 from gentool.measures.measured import Log, Measured, Undefined
+from gentool.registry import parts
 
 Function = Callable[[Measured], float | None]
 
@@ -52,7 +53,7 @@ class Measures:
 
     def register(self, function: Function) -> Function:
         """Add a measure; use as a decorator."""
-        summary, formula, source = _parts(function)
+        summary, formula, source = parts(inspect.getdoc(function))
         is_log = inspect.signature(function).return_annotation is Log
         name = function.__name__
         self._measures[name] = Measure(name, function, summary, formula, source, is_log)
@@ -130,10 +131,3 @@ def _from_log(value: float) -> tuple[float | None, float | None]:
 def _from_number(value: float) -> tuple[float, float | None]:
     """(number, log10), the latter None where the number is not positive."""
     return value, (math.log10(value) if value > 0 else None)
-
-
-def _parts(function: Function) -> tuple[str, str, str]:
-    """Summary (first line), formula (indented line) and source (last line) of a docstring."""
-    lines = inspect.getdoc(function).splitlines()
-    formula = next(line.strip() for line in lines if line.startswith("    "))
-    return lines[0], formula, lines[-1].strip()

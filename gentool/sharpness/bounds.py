@@ -14,14 +14,21 @@ from gentool.sharpness.box import radius
 from gentool.sharpness.objective import CPU_MEMORY
 from gentool.sharpness.problem import Problem
 from gentool.sharpness.subject import Subject
+from gentool.sharpness.table import defines
 from gentool.training_set import Examples
 
-MOST_CORNERS = 2**24
+MOST_EXACT = 24  # of which all corners are tried
 ROUNDING = 1e-9  # relative; what is added to the interval bound for float64's own errors
 
 
+@defines("sharpness_first_order")
 def first_order(gradient: Tensor, weights: Tensor, alpha: float) -> float:
-    """The rise of the linearised loss: Σ rᵢ |gᵢ|, g the gradient at w. No bound."""
+    """Rise of the linearised loss over the box; no bound, but near the rise for small α.
+
+        Σ rᵢ |gᵢ|,  rᵢ = α(|wᵢ|+1),  g = ∇L(f_w)
+
+    Keskar et al., On Large-Batch Training for Deep Learning, ICLR 2017.
+    """
     return float((radius(weights, alpha) * gradient.double().abs()).sum())
 
 
@@ -32,13 +39,18 @@ def is_mlp(subject: Subject) -> bool:
 
 
 @torch.inference_mode()
+@defines("sharpness_interval_bound")
 def interval_bound(subject: Subject, examples: Examples, alpha: float, loss: float) -> float | None:
-    """An upper bound of ζ_α by interval propagation; None where the network is no MLP.
+    """Upper bound of the rise by interval propagation, for MLPs; loose.
 
-    With each unit in m ± d and each weight in W ± R, a layer's outputs are in
-    W m + b ± (|W| d + R (|m| + d) + r). Every image may take its own worst weights, and every unit
-    too, so that the bound is sound and loose. Gowal et al., On the Effectiveness of Interval Bound
-    Propagation, 2018, with the weights for the input.
+        mean over x of max log(1 + Σ_{j≠y} exp(f_j − f_y)) over intervals, − L(f_w)
+
+    None where the network is no MLP. With each unit in m ± d and each weight in W ± R, a layer's
+    outputs are in W m + b ± (|W| d + R (|m| + d) + r). Every image may take its own worst weights,
+    and every unit too, so that the bound is sound and loose. The paper has an interval for the
+    input alone, this one for the weights.
+
+    Gowal et al., On the Effectiveness of Interval Bound Propagation, 2018.
     """
     if not is_mlp(subject):
         return None
@@ -93,15 +105,22 @@ def check_enumerable(subject: Subject) -> None:
     count = len(subject.weights)
     if not is_mlp(subject) or sum(isinstance(m, nn.Linear) for m in subject.module.modules()) != 1:
         raise GentoolError("--exact is for linear models: a network's maximum need not be a corner")
-    if 2**count > MOST_CORNERS:
+    if count > MOST_EXACT:
         raise GentoolError(
             f"--exact would try 2^{count} corners, for {count} parameters; "
-            f"2^{MOST_CORNERS.bit_length() - 1} is the most"
+            f"2^{MOST_EXACT} is the most"
         )
 
 
+@defines("sharpness_exact")
 def enumerate_corners(problem: Problem) -> None:
-    """Try every corner; the best point is left in the problem."""
+    """The maximum itself, of a linear model of {MOST_EXACT} parameters at most, by enumeration.
+
+        max over νᵢ ∈ {−rᵢ, rᵢ} of L(f_{w+ν}) − L(f_w)
+
+    Every corner is tried; the best point is left in the problem.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
     size = len(problem.box.center)
     bits = torch.arange(size, device=problem.box.low.device)
     step = max(1, problem.objective.candidates)

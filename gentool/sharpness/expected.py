@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gentool.sharpness.noise import Noise
 from gentool.sharpness.objective import Objective
+from gentool.sharpness.table import defines
 
 RATIO = 1.05
 ANCHOR = 5e-4  # an α of the grid
@@ -56,8 +57,14 @@ class Point:
         self.error_total += float(errors.sum())
 
     @property
+    @defines("expected_sharpness")
     def value(self) -> float:
-        """The mean rise of the loss."""
+        """Expected rise of the training loss under Gaussian noise, at one α.
+
+            E_ν[L(f_{w+ν})] − L(f_w),  νᵢ ~ N(0, σᵢ²),  σᵢ = α(10|wᵢ|+1)
+
+        Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+        """
         return self.total / self.count
 
     @property
@@ -66,8 +73,15 @@ class Point:
         return self.error_total / self.count
 
     @property
+    @defines("expected_sharpness_stderr")
     def stderr(self) -> float:
-        """The standard error of the mean; infinite for one sample."""
+        """Standard error of the expected sharpness.
+
+            s / √n over n independent draws, antithetic pairs counted as one
+
+        Infinite for one sample.
+        Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+        """
         if self.count < 2:
             return math.inf
         variance = (self.squares - self.total * self.value) / (self.count - 1)
@@ -91,23 +105,6 @@ class Curve:
 def scale(weights: Tensor, alpha: float) -> Tensor:
     """σᵢ = α(10|wᵢ| + 1)."""
     return alpha * (10 * weights.abs() + 1)
-
-
-def kl(weights: Tensor, alpha: float) -> float:
-    """Σ wᵢ² / (2σᵢ²); the caption of the paper's Fig. 2 leaves out the ½."""
-    w = weights.double()
-    return float((w / scale(w, alpha)).square().sum()) / 2
-
-
-def pac_bayes_bound(loss: float, expected: float, kl: float, examples: int, delta: float) -> float:
-    """The right-hand side of the paper's equation (5), for m examples.
-
-        L(f_w) + (E_ν[L(f_{w+ν})] − L(f_w)) + 4 √((KL + ln(2m/δ)) / m)
-
-    Of a loss that is bounded by 1 it bounds the expected loss with probability 1 − δ; the
-    cross-entropy is not bounded, and the paper uses it for the comparison all the same.
-    """
-    return loss + expected + 4 * math.sqrt((kl + math.log(2 * examples / delta)) / examples)
 
 
 def expected_curve(
@@ -198,11 +195,16 @@ class AtLevel:
     kl_stderr: float
 
 
+@defines("expected_sharpness_alpha")
 def at_level(curve: Curve, weights: Tensor, level: float = LEVEL) -> AtLevel | None:
-    """α and KL where the curve reaches `level`, log-linear between points; None if it does not.
+    """Size of the noise at which the expected sharpness is {LEVEL}, with _stderr.
 
+        α with E_ν[L(f_{w+ν})] − L(f_w) = {LEVEL}
+
+    With the KL term there; log-linear between points, None where the curve does not reach `level`.
     The standard error of α is the curve's own over its slope; KL goes as α⁻², so its relative
     error is twice that of α.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     for below, above in pairwise(curve.points):
         if 0 < below.value < level <= above.value:
@@ -223,3 +225,45 @@ def _slope(points: list[Point], alpha: float) -> float:
     if first.value <= 0 or last.value <= first.value:
         return 2.0  # a quadratic, as for small noise
     return math.log(last.value / first.value) / math.log(last.alpha / first.alpha)
+
+
+@defines("expected_sharpness_kl")
+def kl(weights: Tensor, alpha: float) -> float:
+    """KL term where the expected sharpness is {LEVEL} (or at --alpha), with _stderr.
+
+        Σ wᵢ² / (2σᵢ²)
+
+    The caption of the paper's Fig. 2 leaves out the ½.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    w = weights.double()
+    return float((w / scale(w, alpha)).square().sum()) / 2
+
+
+def pac_bayes_bound(loss: float, expected: float, kl: float, examples: int, delta: float) -> float:
+    """The right-hand side of the paper's equation (5), for m examples.
+
+        L(f_w) + (E_ν[L(f_{w+ν})] − L(f_w)) + 4 √((KL + ln(2m/δ)) / m)
+
+    Of a loss that is bounded by 1 it bounds the expected loss with probability 1 − δ; the
+    cross-entropy is not bounded, and the paper uses it for the comparison all the same.
+    """
+    return loss + expected + 4 * math.sqrt((kl + math.log(2 * examples / delta)) / examples)
+
+
+@defines("pac_bayes_bound")
+def least_bound(
+    points: list[Point], weights: Tensor, loss: float, examples: int, delta: float
+) -> float:
+    """PAC-Bayes bound of equation (5), the least over the grid, with a union bound over it.
+
+        min over α of L(f_w) + expected sharpness + 4 √((KL + ln(2m n/δ)) / m),  n points
+
+    Each point's own bound may fail with probability δ/n, and so all of them with δ at most.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    each = delta / len(points)
+    return min(
+        pac_bayes_bound(loss, point.value, kl(weights, point.alpha), examples, each)
+        for point in points
+    )

@@ -16,6 +16,7 @@ from gentool.sharpness.expected import (
     at_level,
     expected_curve,
     kl,
+    least_bound,
     pac_bayes_bound,
 )
 from gentool.sharpness.finding import Finder, SearchOptions
@@ -98,11 +99,7 @@ def sampled(
             }
         else:
             notes.append(f"expected_sharpness_kl: the curve does not cross {LEVEL}")
-        # one bound a point: each may fail with probability delta / points, all with delta at most
-        values["pac_bayes_bound"] = min(
-            pac_bayes_bound(loss, point.value, kl(weights, point.alpha), images, delta / len(rows))
-            for point in curve.points
-        )
+        values["pac_bayes_bound"] = least_bound(curve.points, weights, loss, images, delta)
     record = assemble(loaded, options.to_json(), values, notes, began)
     record["expected_sharpness"] = {
         "folded": loaded.subject.is_folded,

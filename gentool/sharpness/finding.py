@@ -30,6 +30,7 @@ from gentool.sharpness.problem import OutOfTimeError, Problem, Start
 from gentool.sharpness.protocols import m_sharpness
 from gentool.sharpness.search import DEFAULT_STEPS, multi_start
 from gentool.sharpness.subject import Subject
+from gentool.sharpness.table import defines
 from gentool.sharpness.together import ways_of
 from gentool.training_set import Examples
 
@@ -79,12 +80,25 @@ class Found:
     overflowed: bool
 
     @property
+    @defines("sharpness")
     def rise(self) -> float:
+        """Largest rise of the training loss found in the box: a lower bound of the maximum.
+
+            max over |νᵢ| ≤ α(|wᵢ|+1) of L(f_{w+ν}) − L(f_w)
+
+        Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+        """
         return self.after.loss - self.before.loss
 
     @property
+    @defines("sharpness_keskar")
     def keskar(self) -> float:
-        """The rise over 1 + L(f_w), as Keskar et al. define it (they multiply it by 100)."""
+        """The same rise over one plus the loss; Keskar et al. multiply it by 100.
+
+            sharpness / (1 + L(f_w))
+
+        Keskar et al., On Large-Batch Training for Deep Learning, ICLR 2017.
+        """
         return self.rise / (1 + self.before.loss)
 
 

@@ -16,18 +16,19 @@ from torch.nn.functional import cross_entropy
 from gentool.lanczos import top_eigenvector
 from gentool.sharpness.noise import Noise
 from gentool.sharpness.objective import Objective
+from gentool.sharpness.table import defines
 
 TOLERANCE = 1e-5  # relative, of the top eigenvalue
 PROBES = 32
 DROP = 0.1  # of accuracy, at which PAC-Bayes sigma is taken
-FLOOR = 1e-3  # ε of the magnitude-aware noise
+FLOOR = 0.001  # ε of the magnitude-aware noise
 NOISE_ROUNDS = 8
 HALVINGS = 24
 
 
 @dataclass(frozen=True)
 class Flatness:
-    """Measures of one network; see their definitions in the table."""
+    """Measures of one network, each defined at the function that computes it."""
 
     top_eigenvalue: float
     trace: float
@@ -40,13 +41,12 @@ def flatness(objective: Objective, seed: int) -> Flatness:
     """All of them; sigma is None where no noise up to 1e3 costs the accuracy."""
     generator = torch.Generator().manual_seed(seed)
     trace, stderr = hessian_trace(objective, generator)
-    w = objective.subject.weights
     return Flatness(
         hessian_top(objective, generator),
         trace,
         stderr,
-        pac_bayes_sigma(objective, seed, lambda sigma: torch.full_like(w, sigma)),
-        pac_bayes_sigma(objective, seed, lambda sigma: (sigma**2 * w.square() + FLOOR**2).sqrt()),
+        pac_bayes_sigma(objective, seed),
+        pac_bayes_sigma_magnitude(objective, seed),
     )
 
 
@@ -65,8 +65,14 @@ def hessian_product(objective: Objective, vector: Tensor) -> Tensor:
     return total
 
 
+@defines("hessian_top_eigenvalue")
 def hessian_top(objective: Objective, generator: torch.Generator) -> float:
-    """Largest eigenvalue of the Hessian, from below, to a relative TOLERANCE."""
+    """Largest eigenvalue of the Hessian of the training loss at w.
+
+        λ_max(∇²L(f_w)), from below, by Lanczos iteration to a relative {TOLERANCE}
+
+    Ghorbani et al., An Investigation into Neural Net Optimization, ICML 2019.
+    """
     w = objective.subject.weights
     start = torch.randn(len(w), generator=generator, dtype=w.dtype).to(w.device)
     v = top_eigenvector(lambda q: hessian_product(objective, q), start, TOLERANCE)
@@ -74,8 +80,14 @@ def hessian_top(objective: Objective, generator: torch.Generator) -> float:
     return float(v @ hessian_product(objective, v))
 
 
+@defines("hessian_trace")
 def hessian_trace(objective: Objective, generator: torch.Generator) -> tuple[float, float]:
-    """Trace of the Hessian by Hutchinson's estimator with random signs, and its standard error."""
+    """Trace of that Hessian, with _stderr.
+
+        E[vᵀ ∇²L v], v random signs, {PROBES} of them
+
+    Hutchinson, A Stochastic Estimator of the Trace, 1990.
+    """
     w = objective.subject.weights
     found = []
     for _ in range(PROBES):
@@ -85,13 +97,35 @@ def hessian_trace(objective: Objective, generator: torch.Generator) -> tuple[flo
     return float(samples.mean()), float(samples.std()) / math.sqrt(PROBES)
 
 
-def pac_bayes_sigma(
-    objective: Objective, seed: int, scale: Callable[[float], Tensor]
-) -> float | None:
-    """The σ at which Gaussian noise costs 0.1 of the accuracy, by bisection of log σ.
+@defines("pac_bayes_sigma")
+def pac_bayes_sigma(objective: Objective, seed: int) -> float | None:
+    """Standard deviation of the noise that costs {DROP} of the training accuracy.
+
+        σ with E_ν[error(f_{w+ν})] − error(f_w) = {DROP},  νᵢ ~ N(0, σ²)
+
+    Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
+    """
+    w = objective.subject.weights
+    return _sigma(objective, seed, lambda sigma: torch.full_like(w, sigma))
+
+
+@defines("pac_bayes_sigma_magnitude")
+def pac_bayes_sigma_magnitude(objective: Objective, seed: int) -> float | None:
+    """The same with noise in proportion to each weight.
+
+        νᵢ ~ N(0, σ² wᵢ² + ε²),  ε = {FLOOR}
+
+    Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
+    """
+    w = objective.subject.weights
+    return _sigma(objective, seed, lambda sigma: (sigma**2 * w.square() + FLOOR**2).sqrt())
+
+
+def _sigma(objective: Objective, seed: int, scale: Callable[[float], Tensor]) -> float | None:
+    """The σ at which Gaussian noise costs DROP of the accuracy, by bisection of log σ.
 
     `scale` gives the standard deviation of each parameter for a σ. The same draws serve every σ,
-    so that the error is a function of σ. None where 0.1 is not reached between 1e-6 and 1e3.
+    so that the error is a function of σ. None where DROP is not reached between 1e-6 and 1e3.
     """
     noise = Noise(objective, seed)
     draws = [noise.draw() for _ in range(NOISE_ROUNDS)]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gentool.registry import Registry
 from gentool.sharpness.problem import Problem, Start
+from gentool.sharpness.protocols import KESKAR_ITERATIONS
 from gentool.sharpness.search import ENOUGH, multi_start
 from gentool.sharpness.starts import corner_of_gradient
 
@@ -22,7 +23,6 @@ METHODS = Registry("search")
 
 SUBSPACE = 100  # dimensions of Keskar et al.'s random subspace
 ROWS = 2**19  # of its basis that are held at a time: 210 MB
-KESKAR_ITERATIONS = 10
 HISTORY = 2**32  # bytes for the solver's history, ten steps unless they take more than this
 
 

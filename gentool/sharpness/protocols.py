@@ -6,12 +6,14 @@ from gentool.errors import unknown
 from gentool.sharpness.box import Box
 from gentool.sharpness.objective import Objective
 from gentool.sharpness.starts import corner_of_gradient
+from gentool.sharpness.table import defines
 
 PROTOCOLS = {
     "keskar2017": "one run of ten iterations of L-BFGS-B; 100 sharpness_keskar (ICLR 2017)",
     "m-sharpness": "the maximum of each mini-batch of 128, averaged (Foret et al., ICLR 2021)",
     "random": "the highest of as many random corners as --units allows",
 }
+KESKAR_ITERATIONS = 10
 M = 128
 M_STEPS = 5
 
@@ -22,11 +24,26 @@ def check(name: str) -> None:
         raise unknown("protocol", name, PROTOCOLS)
 
 
-def m_sharpness(objective: Objective, within: Box, seed: int) -> float:
-    """The mean over mini-batches B of max L_B(f_{w+ν}) − L_B(f_w), ν of each batch its own.
+@defines("sharpness_keskar2017")
+def in_percent(keskar: float) -> float:
+    """Keskar et al.'s protocol: {KESKAR_ITERATIONS} iterations of L-BFGS-B, as a percentage.
 
-    Batches are a random partition of the set; the maximum of each is the best of some vertex
+        100 · rise / (1 + L(f_w))
+
+    Keskar et al., On Large-Batch Training for Deep Learning, ICLR 2017.
+    """
+    return 100 * keskar
+
+
+@defines("sharpness_m")
+def m_sharpness(objective: Objective, within: Box, seed: int) -> float:
+    """Largest rise of each mini-batch of {M} in a box of its own, averaged.
+
+        mean over B of max over |νᵢ| ≤ α(|wᵢ|+1) of L_B(f_{w+ν}) − L_B(f_w)
+
+    Batches B are a random partition of the set; the maximum of each is the best of some vertex
     iterations from w, and 0 where none is higher.
+    Foret et al., Sharpness-Aware Minimization, ICLR 2021.
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(objective), generator=generator).to(within.low.device)

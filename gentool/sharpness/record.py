@@ -13,6 +13,8 @@ from gentool.sharpness.finding import Finder, Found, SearchOptions
 from gentool.sharpness.flatness import Flatness, flatness
 from gentool.sharpness.loading import Loaded, Values, assemble, finite
 from gentool.sharpness.problem import Problem
+from gentool.sharpness.protocols import in_percent
+from gentool.sharpness.table import defines
 
 MEASURES = (
     "sharpness",
@@ -84,14 +86,13 @@ def searched(
     values |= {f"sharpness_{name}": value for name, value in bounds[0].items()}
     notes = [note for one in found for note in _notes(one)] + _missing(bounds[0], options.exact)
     if options.protocol == "keskar2017":
-        values["sharpness_keskar2017"] = 100 * found[0].keskar
+        values["sharpness_keskar2017"] = in_percent(found[0].keskar)
     if options.protocol == "m-sharpness" and found[-1].stopped != "interrupted":
         values["sharpness_m"] = finder.m_sharpness(options.alphas[0])
     if options.flatness and found[-1].stopped != "interrupted":
         flat = flatness(finder.objective(torch.float32)[0], options.search.seed)
         values |= _flatness_values(flat)
-        by_magnitude = finder.with_options(replace(options.search, offset=0.0))
-        values["sharpness_magnitude"] = by_magnitude.find(options.alphas[0]).rise
+        values["sharpness_magnitude"] = sharpness_magnitude(finder, options.alphas[0])
         notes += [
             f"{name}: no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
             for name, value in _flatness_values(flat).items()
@@ -117,6 +118,17 @@ def searched(
         ],
     }
     return record, found
+
+
+@defines("sharpness_magnitude")
+def sharpness_magnitude(finder: Finder, alpha: float) -> float:
+    """Largest rise found where each parameter may move by a fraction of itself alone.
+
+        max over |νᵢ| ≤ α|wᵢ| of L(f_{w+ν}) − L(f_w)
+
+    Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
+    """
+    return finder.with_options(replace(finder.options, offset=0.0)).find(alpha).rise
 
 
 def _row(found: Found, others: list[Found]) -> Json:
