@@ -18,6 +18,15 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.delenv("GENTOOL_DATA", raising=False)
 
 
+@pytest.fixture
+def _float64():
+    """Networks are trained in float64, in this process."""
+    from small_sets import in_float64
+
+    with in_float64():
+        yield
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
     """A checkpoint of an MLP of 16 units that fits 100 digits with random labels."""

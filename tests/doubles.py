@@ -7,7 +7,7 @@ here whatever is not rounding shows.
 import sys
 
 import torch
-from small_sets import CPU, recipe
+from small_sets import CPU, in_float64, recipe
 
 from gentool import team
 from gentool.evaluation import evaluate
@@ -16,17 +16,15 @@ from gentool.training_set import Examples, TrainingSet
 
 
 def examples(n: int) -> Examples:
-    """Random images and labels in double precision."""
+    """Random images and labels."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(n, 3, 32, 32, generator=generator, dtype=torch.float64)
+    images = torch.randn(n, 3, 32, 32, generator=generator)
     labels = torch.randint(3, (n,), generator=generator)
     return Examples(images, labels, torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
 
 
 def main(path: str) -> None:
     """Train for three epochs of batches of 15, and save weights and the error."""
-    torch.set_default_dtype(torch.float64)
-    Examples.batch.__defaults__ = Examples.batches.__defaults__ = (torch.float64,)
     ours, _ = team.begin("cpu")
     sets = TrainingSet(examples(60), examples(0), examples(10))
     asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=15, epochs=3)
@@ -40,4 +38,5 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    with in_float64():
+        main(sys.argv[1])
