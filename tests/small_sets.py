@@ -13,10 +13,10 @@ from gentool.training_set import Examples, TrainingSet
 CPU = torch.device("cpu")
 
 
-# What rounding alone may make of a network that is trained in two ways in float64, relative to the
-# largest number of each tensor. A product of n terms is known to n u, u = 1.1e-16, and n is below
-# 1000 in the tests; what is left is that training makes a difference grow, by less than 1e4 there.
-# Any other difference is one of the first digits.
+# What rounding alone may make of a network that is computed or trained in two ways in float64,
+# relative to the largest number of each tensor. A sum of n terms is off by n u of their sizes,
+# u = 1.1e-16, and n is below 2000 in the tests. What is left, 5e3, is for layers and training
+# steps, which make a difference grow. Any other difference is one of the first digits.
 ROUNDING = 1e-9
 
 

@@ -1,11 +1,14 @@
-"""torch.compile where it is asked for: the same numbers to rounding, and failures in one line."""
+"""torch.compile where it is asked for: the same numbers to rounding, and failures in one line.
+
+Both ways compute in float64, where rounding is far below any other difference.
+"""
 
 from dataclasses import replace
 
 import pytest
 import torch
 from sharpness_helpers import mlp_case
-from small_sets import CPU, recipe, sets
+from small_sets import CPU, ROUNDING, recipe, sets
 from torch import nn
 
 from gentool.compiling import compiled
@@ -39,7 +42,7 @@ def on(device, part):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("compiler", "_float64")
 def test_a_compiled_step_is_the_step(device):
     """Three epochs of an MLP with batch norm, a last batch of another size among them."""
     device = torch.device(device)
@@ -51,11 +54,10 @@ def test_a_compiled_step_is_the_step(device):
     with torch.random.fork_rng():
         for _ in range(3):
             found = [train_epoch(run) for run in (plain, fast)]
-            assert found[1] == pytest.approx(found[0], rel=1e-4)
-    for one, other in zip(
-        plain.state.model.state_dict().values(), fast.state.model.state_dict().values(), strict=True
-    ):
-        assert torch.allclose(one.double(), other.double(), rtol=1e-3, atol=1e-4)
+            assert found[1] == pytest.approx(found[0], rel=ROUNDING)
+    # not relative: biases before batch norm have a gradient of 0, and move by rounding alone
+    one, other = (dict(run.state.model.state_dict()) for run in (plain, fast))
+    torch.testing.assert_close(one, other, rtol=0, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("device", DEVICES)

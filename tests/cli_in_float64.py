@@ -1,0 +1,11 @@
+"""gentool's command line, training in float64: ARGUMENTS, as `gentool` takes them."""
+
+import sys
+
+from small_sets import in_float64
+
+from gentool.cli import run
+
+if __name__ == "__main__":
+    with in_float64():
+        sys.exit(run(sys.argv[1:]))
