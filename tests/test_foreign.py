@@ -1,6 +1,7 @@
 """Checkpoints of other programs: the function inferred is the one that was saved, or it is asked.
 
-Every network is built by the code of the program that it stands for, saved, read, and compared.
+Every network is built by the code of the program that it stands for, saved, read, and compared, in
+evaluation mode and in float64.
 """
 
 import pytest
@@ -18,6 +19,7 @@ from foreign_networks import (
     with_random_statistics,
 )
 from safetensors.torch import save_file
+from small_sets import ROUNDING
 from torch import nn
 
 from gentool import checkpoint
@@ -35,6 +37,17 @@ def save(state, path):
     else:
         torch.save(state, path)
     return path
+
+
+def some_images(shape, n=2):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n, *shape, generator=generator, dtype=torch.float64)
+
+
+def assert_same_logits(found, expected):
+    """To rounding, relative to the largest."""
+    assert found.dtype == expected.dtype == torch.float64
+    assert (found - expected).abs().max() < ROUNDING * expected.abs().max()
 
 
 def own(model):
@@ -88,17 +101,15 @@ CASES += [(family, ".pt") for family in FAMILIES if "MLP" in family or "timm at 
 
 @pytest.mark.parametrize(("family", "suffix"), CASES)
 def test_the_network_inferred_has_the_logits_of_the_one_saved(tmp_path, family, suffix):
-    """In evaluation mode, to 1e-5."""
     make, shape, hints = FAMILIES[family]
     model = with_random_statistics(make())
     path = save(model.state_dict(), tmp_path / f"net{suffix}")
     read = checkpoint.read(path, Hints.parse(**hints))
-    images = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    images = some_images(shape)
     with torch.inference_mode():
-        expected = model(images)
-        found = read.model()(images)
-    scale = expected.abs().max()
-    assert (found - expected).abs().max() <= 1e-5 * scale
+        expected = model.double()(images)
+        found = read.model().double()(images)
+    assert_same_logits(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -108,12 +119,11 @@ def test_the_canonical_network_of_an_inferred_one_has_its_logits(tmp_path, famil
     make, shape, hints = FAMILIES[family]
     model = with_random_statistics(make())
     read = checkpoint.read(save(model.state_dict(), tmp_path / "net.pt"), Hints.parse(**hints))
-    images = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    images = some_images(shape)
     with torch.inference_mode():
-        expected = model(images)
+        expected = model.double()(images)
     network = canonical(read.model(), read.recipe.input_shape)
-    found = network(images.double().reshape(2, *read.recipe.input_shape))
-    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+    assert_same_logits(network(images.reshape(2, *read.recipe.input_shape)), expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -262,7 +272,6 @@ def test_the_real_vgg16_of_torchvision_is_read(tmp_path):
     """138 million weights, 224x224."""
     model = torchvision.models.vgg16(weights=None).eval()
     path = save(model.state_dict(), tmp_path / "vgg16.pth")
-    images = torch.randn(1, 3, 224, 224)
+    images = some_images((3, 224, 224), n=1)
     with torch.inference_mode():
-        difference = checkpoint.read(path).model()(images) - model(images)
-    assert difference.abs().max() < 1e-5
+        assert_same_logits(checkpoint.read(path).model().double()(images), model.double()(images))
