@@ -1,9 +1,11 @@
 """Protocols of the literature: presets that say what was done and report it under its own name."""
 
 import pytest
+from small_sets import ROUNDING
 
 from gentool import records
 from gentool.cli import run
+from gentool.sharpness import finding
 
 FAST = ["--quiet", "--batching", "vmap", "--force", "--alpha", "0.01"]
 
@@ -23,10 +25,14 @@ def test_keskar2017_is_one_run_of_ten_iterations_times_100(saved):
     assert 0 < found["sharpness"] <= measures(saved)["measures"]["sharpness"]
 
 
-def test_each_batch_has_a_worst_point_of_its_own(saved):
-    """With one batch of the whole set (100 images) m-sharpness is a rise in the same box."""
+def test_each_batch_has_a_worst_point_of_its_own(saved, monkeypatch):
+    """With one batch of the whole set (100 images) m-sharpness is a rise in the same box.
+
+    It is of the search's arithmetic: as for fewer parameters in float64.
+    """
+    monkeypatch.setattr(finding, "FEW_PARAMETERS", 2000)
     found = measures(saved, "--protocol", "m-sharpness")["measures"]
-    assert 0 < found["sharpness_m"] <= found["sharpness"] * (1 + 1e-5)
+    assert 0 < found["sharpness_m"] <= found["sharpness"] * (1 + ROUNDING)
 
 
 def test_the_random_protocol_is_random_corners(saved):
