@@ -217,6 +217,8 @@ def start_long_training(tmp_path, *options):
         "100000",
         "--stop-loss",
         "1e-30",
+        "--patience",
+        "0",
         "-o",
         "a.safetensors",
         *options,

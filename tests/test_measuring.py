@@ -83,8 +83,8 @@ def test_initial_weights_are_drawn_again_and_proved_by_their_digest(trained):
     assert saved.recipe.initial_digest == initial_digest(saved.recipe)
     before, after = initialised(saved.recipe).state_dict(), saved.tensors
     names = ["hidden1.weight", "output.weight"]
-    squares = sum(float((after[n] - before[n]).double().square().sum()) for n in names)
-    assert measured(trained)["measures"]["distance_frobenius"] == pytest.approx(squares, rel=1e-6)
+    squares = sum(float((after[n].double() - before[n].double()).square().sum()) for n in names)
+    assert measured(trained)["measures"]["distance_frobenius"] == pytest.approx(squares, rel=1e-12)
 
 
 def rewritten(saved, **changes):
