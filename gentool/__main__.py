@@ -1,5 +1,5 @@
 """`python -m gentool` is `gentool`."""
 
-from gentool.cli import main
+from gentool.cli.main import main
 
 main()

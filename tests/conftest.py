@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gentool.cli import SPINS, run
+from gentool.cli.main import SPINS, run
 
 os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line does, before torch is loaded
 
@@ -21,7 +21,7 @@ def _own_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture
 def _float64():
     """Networks are trained in float64, in this process."""
-    from small_sets import in_float64
+    from helpers.small_sets import in_float64
 
     with in_float64():
         yield

@@ -5,7 +5,7 @@ from gentool.claims.points import points
 from gentool.claims.registry import CLAIMS, NORMS
 from gentool.claims.trend import does_not_rise, rises
 from gentool.claims.verdict import Outcome, Verdict
-from gentool.records import Record, lookup
+from gentool.records.measure_file import Record, has_fitted
 
 
 @CLAIMS.register(
@@ -63,9 +63,3 @@ def kl_rises_with_confusion(networks: list[Record], key: str) -> Verdict:
     Figure 3, right.
     """
     return rises(points(networks, key, "confusion"))
-
-
-def has_fitted(network: Record) -> bool:
-    """Whether a network has no training error, on its subset and on its confusion set."""
-    errors = [lookup(network, f"outcome.{part}_error") for part in ("train", "confusion")]
-    return errors[0] == 0 and not errors[1]

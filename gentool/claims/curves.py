@@ -7,8 +7,8 @@ import numpy as np
 
 from gentool.claims.points import TOLD_APART
 from gentool.claims.verdict import Missing
-from gentool.recipe import Json
-from gentool.records import Record, lookup
+from gentool.common.json import Json
+from gentool.records.measure_file import Record, lookup
 
 
 @dataclass(frozen=True)

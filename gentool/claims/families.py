@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gentool.recipe import Json
-from gentool.records import Record
-from gentool.sources import describe_source
+from gentool.common.json import Json
+from gentool.records.measure_file import Record
+from gentool.records.recipe import describe_source
 
 # What follows from the rest of a recipe and the draw, or tells where a network came from.
 DERIVED = (

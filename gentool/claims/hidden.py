@@ -5,7 +5,7 @@ from gentool.claims.points import Point, points, sign
 from gentool.claims.registry import CLAIMS
 from gentool.claims.trend import falls, rises
 from gentool.claims.verdict import Missing, Outcome, Verdict, of_signs
-from gentool.records import Record
+from gentool.records.measure_file import Record
 
 TURN = 128  # hidden units from which l2 and l1-path rise in the paper
 WELL_PAST = 4  # times the fewest hidden units that fit

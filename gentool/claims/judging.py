@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from gentool.claims.confusion import has_fitted
 from gentool.claims.families import Family, families
 from gentool.claims.points import value_of
 from gentool.claims.registry import CLAIMS, NORMS, Claim
 from gentool.claims.verdict import Missing, Outcome, Verdict
-from gentool.recipe import Json
-from gentool.records import Record, lookup
+from gentool.common.json import Json
+from gentool.records.measure_file import Record, has_fitted, lookup
 
 NAMED = 3  # networks in a line for people; the others are counted
 

@@ -8,8 +8,8 @@ from gentool.claims.points import Point, points, sign
 from gentool.claims.registry import CLAIMS, NORMS
 from gentool.claims.trend import rises
 from gentool.claims.verdict import Missing, Verdict, of_signs
-from gentool.recipe import Json
-from gentool.records import Record
+from gentool.common.json import Json
+from gentool.records.measure_file import Record
 
 
 @CLAIMS.register("1a", LABELS, keys=NORMS)

@@ -4,8 +4,8 @@ import math
 import statistics
 from dataclasses import asdict, dataclass
 
-from gentool.recipe import Json
-from gentool.records import Record, log10_of, lookup
+from gentool.common.json import Json
+from gentool.records.measure_file import Record, log10_of, lookup
 
 TOLD_APART = 2  # standard errors
 PLAIN = ("sharpness",)  # may be 0, which has no logarithm

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gentool.claims.families import Study
 from gentool.claims.verdict import Verdict
-from gentool.records import Record
+from gentool.records.measure_file import Record
 
 Function = Callable[[list[Record], str], Verdict]
 NORMS = ("l2", "l1_path", "l2_path", "spectral")

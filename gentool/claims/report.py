@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from gentool import __version__
+from gentool.claims.correlation import Correlation, correlations
 from gentool.claims.judging import LeftOut, Row, judge
 from gentool.claims.verdict import Outcome
-from gentool.correlation import Correlation, correlations
-from gentool.errors import unknown
-from gentool.recipe import Json
-from gentool.records import Record, merge
+from gentool.common.errors import unknown
+from gentool.common.json import Json
+from gentool.common.version import __version__
+from gentool.records.measure_file import Record, merge
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gentool.recipe import Json
+from gentool.common.json import Json
 
 
 class Outcome(StrEnum):

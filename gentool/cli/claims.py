@@ -7,8 +7,8 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.options import existing
-from gentool.errors import GentoolError, UsageError
-from gentool.files import check_output
+from gentool.common.errors import GentoolError, UsageError
+from gentool.common.files import check_output
 
 
 def claims(
@@ -55,7 +55,7 @@ def claims(
         return
     from gentool.claims.report import report
     from gentool.cli.claims_tables import show_claims, show_correlations
-    from gentool.records import dumps_line, read, write
+    from gentool.records.measure_file import dumps_line, read, write
 
     found = report(map(read, records), measure, bootstrap, seed)
     asked = {"name": "claims", "measure": measure, "bootstrap": bootstrap, "seed": seed}

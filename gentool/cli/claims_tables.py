@@ -3,8 +3,8 @@
 from itertools import groupby
 
 from gentool.claims import LeftOut, Row
-from gentool.console import print_table, say
-from gentool.correlation import Correlation
+from gentool.claims.correlation import Correlation
+from gentool.common.console import print_table, say
 
 
 def show_claims(rows: list[Row], left_out: list[LeftOut]) -> None:

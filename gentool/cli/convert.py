@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
+from gentool.checkpoints.hints import Hints
 from gentool.cli import options
 from gentool.cli.options import existing
 from gentool.cli.outputs import say_inferred
-from gentool.errors import GentoolError, UsageError
-from gentool.files import check_output
-from gentool.hints import Hints
-from gentool.sources import default_data_dir
+from gentool.common.errors import GentoolError, UsageError
+from gentool.common.files import check_output
+from gentool.common.paths import default_data_dir
 
 
 def convert(
@@ -75,9 +75,9 @@ def _convert(
     """Read, say what was inferred, and write."""
     import torch
 
-    from gentool import checkpoint
-    from gentool.data import DataSets
-    from gentool.measuring import trained_on
+    from gentool.checkpoints import checkpoint
+    from gentool.checkpoints.training_data import trained_on
+    from gentool.data.sources import DataSets
 
     read = checkpoint.read(path, hints)
     if read.kind == "gentool":

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gentool.checkpoints.hints import Hints
 from gentool.cli import options
 from gentool.cli.options import existing
 from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
-from gentool.console import print_table, say
-from gentool.hints import Hints
+from gentool.common.console import print_table, say
 
 if TYPE_CHECKING:
-    from gentool.recipe import Json
+    from gentool.common.json import Json
 
 
 def inspect(
@@ -51,8 +51,8 @@ def inspect(
 
 
 def _inspect(job: Job, hints: Hints, with_json: bool, quiet: bool) -> None:
-    from gentool import checkpoint
-    from gentool.inspection import inspection
+    from gentool.checkpoints import checkpoint
+    from gentool.checkpoints.inspection import inspection
 
     read = checkpoint.read(job.checkpoint, hints)
     found = inspection(read)

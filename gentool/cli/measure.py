@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gentool.checkpoints.hints import Hints
 from gentool.cli import options
 from gentool.cli.options import existing, use_device
 from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
-from gentool.console import print_table, progress, say
-from gentool.errors import UsageError
-from gentool.hints import Hints
-from gentool.sources import default_data_dir
+from gentool.common.console import print_table, progress, say
+from gentool.common.errors import UsageError
+from gentool.common.paths import default_data_dir
 
 if TYPE_CHECKING:
     import torch
 
-    from gentool.data import DataSets
-    from gentool.measuring import MeasureOptions
-    from gentool.recipe import Json
+    from gentool.common.json import Json
+    from gentool.data.sources import DataSets
+    from gentool.measures.measure import MeasureOptions
 
 
 def measure(
@@ -96,8 +96,8 @@ def measure(
         std=std,
     )
     jobs = jobs_for(checkpoints, output, "measures", existing(force, skip_existing))
-    from gentool.data import DataSets
-    from gentool.measuring import MeasureOptions
+    from gentool.data.sources import DataSets
+    from gentool.measures.measure import MeasureOptions
 
     asked = MeasureOptions(
         only=tuple(only.split(",")) if only is not None else None,
@@ -117,8 +117,8 @@ def _measure(
     job: Job, asked: "MeasureOptions", device: "torch.device", data_sets: "DataSets", quiet: bool
 ) -> None:
     """Measure one checkpoint and write its record."""
-    from gentool import checkpoint
-    from gentool.measuring import measure_checkpoint
+    from gentool.checkpoints import checkpoint
+    from gentool.measures.measure import measure_checkpoint
 
     read = checkpoint.read(job.checkpoint, asked.hints)
     if not quiet:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gentool.errors import UsageError
-from gentool.files import Existing
+from gentool.common.errors import UsageError
+from gentool.common.files import Existing
 
 if TYPE_CHECKING:
     import torch
@@ -99,6 +99,6 @@ def existing(force: bool, skip_existing: bool) -> Existing:
 
 def use_device(name: str, threads: int | None) -> "torch.device":
     """The device that --device names, with as many CPU threads as --threads says."""
-    from gentool.device import use
+    from gentool.numerics.device import use
 
     return use(name, threads)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gentool import records
-from gentool.console import say
-from gentool.errors import GentoolError, Interrupted, UsageError
-from gentool.files import Existing, check_output
-from gentool.recipe import Json
+from gentool.common.console import say
+from gentool.common.errors import GentoolError, Interrupted, UsageError
+from gentool.common.files import Existing, check_output
+from gentool.common.json import Json
+from gentool.records import measure_file
 
 if TYPE_CHECKING:
-    from gentool.checkpoint import Checkpoint
+    from gentool.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Job:
     def write(self, record: Json) -> None:
         """Write the record to its file, or print it as one line."""
         if self.output is None:
-            print(records.dumps_line(record), flush=True)
+            print(measure_file.dumps_line(record), flush=True)
         else:
-            records.write(self.output, record)
+            measure_file.write(self.output, record)
 
     def print_path(self) -> None:
         """Print the path of the file, for the next command in a pipe."""

@@ -7,9 +7,9 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.options import existing
-from gentool.console import say
-from gentool.errors import UsageError
-from gentool.files import check_output
+from gentool.common.console import say
+from gentool.common.errors import UsageError
+from gentool.common.files import check_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,13 +85,13 @@ def plot(
     Example:
       gentool plot ./*.measures.json --x recipe.subset --y l2 --by recipe.labels --force
     """
-    from gentool import plot as plots
     from gentool.figures import FIGURES
     from gentool.figures.registry import Asked
+    from gentool.figures.save import check_format, write
 
     entry = None if figure is None else FIGURES[figure]
     _check_options(context, entry)
-    plots.check_format(output)
+    check_format(output)
     if not check_output(output, existing(force, skip_existing)):
         print(output)
         return
@@ -103,7 +103,7 @@ def plot(
     if not quiet:
         for note in notes:
             say(f"note: {note}")
-    plots.write(drawn, output)
+    write(drawn, output)
     print(output)
 
 
@@ -121,11 +121,11 @@ def _chart(
     files: list[Path], x: str | None, y: list[str] | None, by: str | None, title: str | None
 ) -> "tuple[Figure, list[str]]":
     """Any measures against any key."""
-    from gentool import plot as plots
-    from gentool.records import merge, read
+    from gentool.figures import chart
+    from gentool.records.measure_file import merge, read
 
-    prepared = plots.chart(merge(map(read, files)), x, y, by)
-    return plots.draw(prepared, title), prepared.warnings
+    prepared = chart.chart(merge(map(read, files)), x, y, by)
+    return chart.draw(prepared, title), prepared.warnings
 
 
 def _figure(

@@ -9,19 +9,20 @@ from gentool.cli import options
 from gentool.cli.options import existing, use_device
 from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
 from gentool.cli.sharpness_tables import print_list, show_expected, show_found
-from gentool.console import progress, search_progress
-from gentool.errors import Interrupted, UsageError
-from gentool.files import Existing, check_output
-from gentool.sources import default_data_dir
+from gentool.common.console import progress
+from gentool.common.errors import Interrupted, UsageError
+from gentool.common.files import Existing, check_output
+from gentool.common.paths import default_data_dir
+from gentool.sharpness.search.progress import search_progress
 
 if TYPE_CHECKING:
     import torch
 
-    from gentool.data import DataSets
+    from gentool.data.sources import DataSets
     from gentool.sharpness.expected import ExpectedOptions
-    from gentool.sharpness.finding import Found
-    from gentool.sharpness.loading import Loaded
-    from gentool.sharpness.record import SharpnessOptions
+    from gentool.sharpness.inputs import Loaded
+    from gentool.sharpness.worst_case import Found
+    from gentool.sharpness.worst_case_record import SharpnessOptions
 
 DEFAULT_ALPHA = 5e-4
 BATCHINGS = ("auto", "loop", "vmap", "stacked", "compiled")
@@ -174,7 +175,7 @@ def sharpness(
     jobs = jobs_for(checkpoints, output, kind, existing(force, skip_existing))
     _check_perturbation(save_perturbation, len(jobs), existing(force, skip_existing), expected)
     where = use_device(device, threads)
-    from gentool.data import DataSets
+    from gentool.data.sources import DataSets
 
     data_sets = DataSets(data_dir or default_data_dir(), not quiet)
     if expected:
@@ -182,10 +183,10 @@ def sharpness(
         sampling = (noise, fold_batch_norm, batching, data)
         for_each(jobs, lambda job: _sample(job, sampling, where, data_sets, quiet), debug)
         return
-    from gentool.sharpness.finding import KESKAR2017, SearchOptions
-    from gentool.sharpness.methods import METHODS
-    from gentool.sharpness.record import SharpnessOptions
-    from gentool.sharpness.search import DEFAULT_STEPS
+    from gentool.sharpness.search.baselines import METHODS
+    from gentool.sharpness.search.multi_start import DEFAULT_STEPS
+    from gentool.sharpness.worst_case import KESKAR2017, SearchOptions
+    from gentool.sharpness.worst_case_record import SharpnessOptions
 
     METHODS[method]
     if protocol is not None:
@@ -225,7 +226,7 @@ def _alphas(given: list[float] | None) -> tuple[float, ...]:
 
 def _method_of(protocol: str, method: str) -> str:
     """The search that a protocol asks for."""
-    from gentool.sharpness.protocols import check
+    from gentool.sharpness.search.protocols import check
 
     check(protocol)
     if method != "default":
@@ -256,9 +257,9 @@ def _sample(
     quiet: bool,
 ) -> None:
     """Sample the expected sharpness of one checkpoint and write its record."""
-    from gentool import checkpoint
+    from gentool.checkpoints import checkpoint
     from gentool.sharpness.expected_record import ExpectedSharpnessOptions, sampled
-    from gentool.sharpness.loading import load
+    from gentool.sharpness.inputs import load
 
     options = ExpectedSharpnessOptions(*asked)
     read = checkpoint.read(job.checkpoint)
@@ -308,9 +309,9 @@ def _search(
     perturbation: Path | None,
 ) -> None:
     """Search one checkpoint and write its record."""
-    from gentool import checkpoint
-    from gentool.sharpness.loading import load
-    from gentool.sharpness.record import searched
+    from gentool.checkpoints import checkpoint
+    from gentool.sharpness.inputs import load
+    from gentool.sharpness.worst_case_record import searched
 
     read = checkpoint.read(job.checkpoint)
     if not quiet:

@@ -1,7 +1,7 @@
 """What people see of `gentool sharpness`: tables on stderr, and the list of its measures."""
 
-from gentool.console import print_table, say
-from gentool.recipe import Json
+from gentool.common.console import print_table, say
+from gentool.common.json import Json
 
 
 def show_found(record: "Json") -> None:
@@ -47,7 +47,7 @@ def _show_comparison(points: "list[Json]") -> None:
 
 def print_list() -> None:
     """Print name, formula and source of every measure: a result, and so on stdout."""
-    from gentool.sharpness.table import definitions
+    from gentool.sharpness.definitions import definitions
 
     for one in definitions():
         print(f"{one.name}\n    {one.formula}\n    {one.summary}\n    {one.source}")

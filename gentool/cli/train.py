@@ -9,12 +9,12 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.options import existing
-from gentool.cli.training import Training, train_grid, train_in_team, train_one
-from gentool.errors import UsageError
-from gentool.grid import Wanted, grid, in_folder
-from gentool.presets import training_options
-from gentool.recipe import Recipe, default_stem, parse_labels
-from gentool.sources import default_data_dir
+from gentool.cli.train_runs import Training, train_grid, train_in_team, train_one
+from gentool.common.errors import UsageError
+from gentool.common.paths import default_data_dir
+from gentool.records.presets import training_options
+from gentool.records.recipe import Recipe, default_stem, parse_labels
+from gentool.training.plan import Wanted, grid, in_folder
 
 
 def train(

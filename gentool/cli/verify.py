@@ -7,8 +7,8 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.options import use_device
-from gentool.console import say
-from gentool.sources import default_data_dir
+from gentool.common.console import say
+from gentool.common.paths import default_data_dir
 
 
 def verify(
@@ -31,9 +31,9 @@ def verify(
       gentool sharpness verify mlp-digits-random-500-seed0.safetensors worst.witness
     """
     where = use_device(device, threads)
-    from gentool import checkpoint as checkpoints
-    from gentool.data import DataSets
-    from gentool.sharpness.loading import load
+    from gentool.checkpoints import checkpoint as checkpoints
+    from gentool.data.sources import DataSets
+    from gentool.sharpness.inputs import load
     from gentool.sharpness.witness import check_about, read
     from gentool.sharpness.witness import verify as judge
 

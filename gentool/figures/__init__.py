@@ -6,7 +6,15 @@ tests can check; one function draws any.
 
 from matplotlib.figure import Figure
 
-from gentool.figures import confusion, direction, margins, samples, size, training, width
+from gentool.figures import (
+    confusion_set,
+    direction,
+    hidden_units,
+    learning_curves,
+    margins,
+    samples,
+    training_size,
+)
 from gentool.figures.drawing import draw_sheet
 from gentool.figures.gallery import Gallery, draw_gallery
 from gentool.figures.registry import FIGURES
@@ -14,14 +22,14 @@ from gentool.figures.sheet import Sheet
 
 __all__ = [
     "FIGURES",
-    "confusion",
+    "confusion_set",
     "direction",
     "draw",
+    "hidden_units",
+    "learning_curves",
     "margins",
     "samples",
-    "size",
-    "training",
-    "width",
+    "training_size",
 ]
 
 

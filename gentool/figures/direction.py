@@ -4,21 +4,22 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gentool import style
-from gentool.console import progress, search_progress
-from gentool.errors import GentoolError, Interrupted, UsageError
+from gentool.common.console import progress
+from gentool.common.errors import GentoolError, Interrupted, UsageError
+from gentool.common.paths import default_data_dir
+from gentool.figures import style
+from gentool.figures.chart import DECADES_FOR_LOG
 from gentool.figures.inputs import inferred
 from gentool.figures.registry import FIGURES, Asked
 from gentool.figures.sheet import Axis, Curve, Panel, Remark, Sheet
-from gentool.plot import DECADES_FOR_LOG
-from gentool.sources import default_data_dir
+from gentool.sharpness.search.progress import search_progress
 
 if TYPE_CHECKING:  # torch is imported when the figure is asked for
     from torch import Tensor
 
-    from gentool.checkpoint import Checkpoint
-    from gentool.sharpness.loading import Loaded
-    from gentool.sharpness.profile import Losses, Profile
+    from gentool.checkpoints.checkpoint import Checkpoint
+    from gentool.sharpness.inputs import Loaded
+    from gentool.sharpness.landscape import Losses, Profile
 
 OPTIONS = ("witness", "alpha", "seed", "data", "data_dir", "device", "threads")
 HEADROOM = 0.15  # of the range, for the words above the highest point
@@ -31,8 +32,8 @@ def direction(path: Path, asked: Asked) -> Sheet:
         raise UsageError("the witness says what alpha is; leave out --alpha")
     if asked.alpha is not None and not 0 < asked.alpha < math.inf:
         raise UsageError(f"--alpha is {asked.alpha:g}; it has to be a number above 0")
-    from gentool import checkpoint
-    from gentool.sharpness.profile import profile
+    from gentool.checkpoints import checkpoint
+    from gentool.sharpness.landscape import profile
 
     read = checkpoint.read(path)
     loaded, point, alpha = (_claimed if asked.witness else _searched)(read, asked)
@@ -50,9 +51,9 @@ def direction(path: Path, asked: Asked) -> Sheet:
 
 
 def _load(read: "Checkpoint", asked: Asked, *, fold_batch_norm: bool) -> "Loaded":
-    from gentool.data import DataSets
-    from gentool.device import in_double_precision, use
-    from gentool.sharpness.loading import load
+    from gentool.data.sources import DataSets
+    from gentool.numerics.device import in_double_precision, use
+    from gentool.sharpness.inputs import load
 
     return load(
         read,
@@ -76,8 +77,8 @@ def _claimed(read: "Checkpoint", asked: Asked) -> "tuple[Loaded, Tensor, float]"
 
 def _searched(read: "Checkpoint", asked: Asked) -> "tuple[Loaded, Tensor, float]":
     """The point that the default search finds, and its alpha."""
-    from gentool.sharpness.finding import Finder, SearchOptions
-    from gentool.sharpness.record import SharpnessOptions
+    from gentool.sharpness.worst_case import Finder, SearchOptions
+    from gentool.sharpness.worst_case_record import SharpnessOptions
 
     alpha = asked.alpha or SharpnessOptions.alphas[0]
     loaded = _load(read, asked, fold_batch_norm=True)

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from gentool import style
+from gentool.figures import style
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet
 
 HEIGHT = 3.5  # inches of a panel

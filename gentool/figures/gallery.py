@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from gentool import style
+from gentool.figures import style
 
 COLUMNS = 8
 SIDE, COLUMN, ROW = 0.84, 1.0, 1.28  # inches: of an image, from one to the next, labels included

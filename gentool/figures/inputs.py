@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gentool import metadata
-from gentool.errors import GentoolError, UsageError
+from gentool.common.errors import GentoolError, UsageError
+from gentool.common.files import sha256
 from gentool.figures.registry import Entry
-from gentool.files import sha256
-from gentool.recipe import Outcome, Recipe
-from gentool.records import Record, merge, read
+from gentool.records import checkpoint_metadata
+from gentool.records.measure_file import Record, merge, read
+from gentool.records.recipe import Outcome, Recipe
 
 if TYPE_CHECKING:
-    from gentool.checkpoint import Checkpoint
+    from gentool.checkpoints.checkpoint import Checkpoint
 
 MEASURES, CHECKPOINT = "a measure file", "a checkpoint"
 
@@ -57,7 +57,7 @@ def inferred(checkpoint: "Checkpoint") -> list[str]:
 
 def _outcome(path: Path) -> Record:
     """A record of what a checkpoint says of its training."""
-    said = metadata.read(path)
+    said = checkpoint_metadata.read(path)
     try:
         Recipe.from_json(said["recipe"])
         if said["outcome"] is not None:

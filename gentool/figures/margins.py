@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from gentool.errors import GentoolError
+from gentool.common.errors import GentoolError
 from gentool.figures import panels
-from gentool.figures.apart import Told, summary, told_apart
-from gentool.figures.networks import count
+from gentool.figures.legend import Told, summary, told_apart
 from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.selection import count
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet, Upright
-from gentool.records import Record, lookup
+from gentool.records.measure_file import Record, lookup
 
 MARGIN = "margin, f(x)[y] − max f(x)[j], j ≠ y"
 Points = tuple[tuple[float, ...], tuple[float, ...]]

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from gentool import style
-from gentool.figures import reference, series
+from gentool.figures import paper, series, style
 from gentool.figures.sheet import Axis, Curve, Panel
-from gentool.records import Record, lookup
+from gentool.records.measure_file import Record, lookup
 
 MEASURES = ("l2", "l1_path", "l2_path", "spectral", "sharpness")
 ERRORS = ("outcome.train_error", "outcome.test_error", "outcome.confusion_error")
@@ -50,7 +49,7 @@ def rescaled(
         elif curve:
             messages.append(f"{name} has one value only, which cannot be rescaled")
         if prefix:
-            paper_key = f"{prefix}{reference.NAMES[name]}"
+            paper_key = f"{prefix}{paper.NAMES[name]}"
             behind.append(paper_curve(paper_key, style.short(name), name))
     y = Axis("measure, rescaled to [0, 1]", low=2 * ZERO, high=1 - 2 * ZERO, is_shared=True)
     return panel(Panel("measures", x, y, curves, behind), notes, *messages)
@@ -83,25 +82,25 @@ def on_kl(
         level=LEVEL,
     )
     if behind:
-        names = list(reference.sizes(prefix))
+        names = list(paper.sizes(prefix))
         drawn = replace(drawn, reference_label=f"read off the paper, {names[0]} to {names[-1]}")
     return panel(drawn, notes, message)
 
 
 def _paper_on_kl(prefix: str, colours: dict[float, str]) -> list[Curve]:
     """The paper's curves: in the colour of the same size of ours, else in shades of grey."""
-    named = reference.sizes(prefix)
+    named = paper.sizes(prefix)
     ours = {style.size(size): colour for size, colour in colours.items()}
     greys = style.shades(len(named))
     return [
-        series.seen(Curve(name, *reference.points(key), ours.get(name, grey)))
+        series.seen(Curve(name, *paper.points(key), ours.get(name, grey)))
         for (name, key), grey in zip(named.items(), greys, strict=True)
     ]
 
 
 def paper_curve(key: str, label: str, look: str) -> Curve:
     """A curve of the paper, in the colour that its thing has everywhere."""
-    return Curve(label, *reference.points(key), style.fixed(look)[0])
+    return Curve(label, *paper.points(key), style.fixed(look)[0])
 
 
 def size_colours(records: list[Record], key: str, preferred: tuple[float, ...]) -> dict:

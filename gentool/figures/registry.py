@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gentool.errors import unknown
+from gentool.common.errors import unknown
 
 if TYPE_CHECKING:
     from gentool.figures.sheet import Sheet
-    from gentool.records import Record
+    from gentool.records.measure_file import Record
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gentool.common.paths import default_data_dir
 from gentool.figures.gallery import COLUMNS, Gallery, Shelf, Tile
 from gentool.figures.inputs import inferred
 from gentool.figures.registry import FIGURES, Asked
-from gentool.sources import default_data_dir, describe_source
+from gentool.records.recipe import describe_source
 
 if TYPE_CHECKING:  # torch is imported when the figure is asked for
     from torch import Tensor
 
-    from gentool.data import DataSet
-    from gentool.draw import Drawn
+    from gentool.data.dataset import DataSet
+    from gentool.data.subset import Drawn
 
 ROWS = 3  # of the subset; the confusion set has one
 
@@ -22,10 +23,10 @@ ROWS = 3  # of the subset; the confusion set has one
 @FIGURES.register("samples", "checkpoint", "seed", "data", "data_dir")
 def samples(path: Path, asked: Asked) -> Gallery:
     """Images of the training set with their given and their true labels, chosen by --seed."""
-    from gentool import checkpoint
-    from gentool.data import DataSets
-    from gentool.measuring import source_of
-    from gentool.training_set import drawn_by
+    from gentool.checkpoints import checkpoint
+    from gentool.checkpoints.training_data import source_of
+    from gentool.data.examples import drawn_by
+    from gentool.data.sources import DataSets
 
     read = checkpoint.read(path)
     data_sets = DataSets(asked.data_dir or default_data_dir(), not asked.quiet)

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gentool.figures.networks import count
+from gentool.figures.selection import count
 from gentool.figures.sheet import Curve
-from gentool.records import Record, log10_of, lookup
+from gentool.records.measure_file import Record, log10_of, lookup
 
 COMMANDS = {
     "sharpness": "gentool sharpness",

@@ -1,12 +1,6 @@
 """Generalization measures: one family a file, one function a measure, one registry."""
 
-from gentool.measures import (  # noqa: F401 - importing a family registers its measures
-    margin,
-    norms,
-    paths,
-    sizes,
-    spectral,
-)
+from gentool.measures import margin, norms, path_norms, sizes, spectral_complexity  # noqa: F401 - importing a family registers its measures
 from gentool.measures.measured import Log, Measured, Undefined, margins
 from gentool.measures.registry import MEASURES, evaluate
 

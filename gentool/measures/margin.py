@@ -1,7 +1,20 @@
 """The margin of the training set, by itself."""
 
-from gentool.measures.measured import Log, Measured
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from gentool.common.json import Json
+from gentool.data.examples import Examples
+from gentool.measures.measured import Log, Measured, margin_rank, margins
 from gentool.measures.registry import MEASURES
+from gentool.networks.canonical import Network
+
+MARGIN_BATCH = 250
+HISTOGRAM_BINS = 50
+Progress = Callable[[str, float], None]
+"""Told what is being computed, and which fraction of that is done."""
 
 
 @MEASURES.register
@@ -27,3 +40,39 @@ def inverse_margin(net: Measured) -> Log:
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
     return Log(-2 * net.log_gamma)
+
+
+def training_margins(
+    network: Network, examples: Examples, on_progress: Progress = lambda what, fraction: None
+) -> Tensor:
+    """The margin of each example, shape (m,), float64."""
+    found = []
+    for i, (images, labels) in enumerate(examples.batches(MARGIN_BATCH, torch.float64), start=1):
+        found.append(margins(network(images), labels))
+        on_progress("margins", min(1.0, i * MARGIN_BATCH / len(examples)))
+    return torch.cat(found)
+
+
+def margin_summary(net: Measured) -> Json | None:
+    """Gamma, its rank, quantiles and a histogram of the margins; None without finite margins."""
+    found = net.margins
+    if found is None or not bool(found.isfinite().all()):
+        return None
+    ordered = found.sort().values.cpu()
+    quantiles = _quantile_levels()
+    counts, edges = torch.histogram(ordered, HISTOGRAM_BINS)
+    return {
+        "epsilon": net.epsilon,
+        "points": len(ordered),
+        "rank": margin_rank(net.epsilon, len(ordered)),
+        "gamma": net.gamma,
+        "quantiles": {
+            f"{level:.2f}": ordered[margin_rank(level, len(ordered)) - 1].item()
+            for level in quantiles
+        },
+        "histogram": {"edges": edges.tolist(), "counts": counts.int().tolist()},
+    }
+
+
+def _quantile_levels() -> Iterable[float]:
+    return (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)

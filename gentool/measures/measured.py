@@ -10,7 +10,7 @@ from typing import NewType
 import torch
 from torch import Tensor
 
-from gentool.network import Layer, Network
+from gentool.networks.canonical import Layer, Network
 
 Log = NewType("Log", float)
 """A natural logarithm: what a measure returns whose value may be too large for a float."""

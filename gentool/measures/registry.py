@@ -13,9 +13,9 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from gentool.errors import unknown
+from gentool.common.errors import unknown
+from gentool.common.registry import parts
 from gentool.measures.measured import Log, Measured, Undefined
-from gentool.registry import parts
 
 Function = Callable[[Measured], float | None]
 

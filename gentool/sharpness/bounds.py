@@ -9,15 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from gentool.errors import GentoolError
+from gentool.data.examples import Examples
+from gentool.numerics.memory import CPU_MEMORY
 from gentool.sharpness.box import radius
-from gentool.sharpness.objective import CPU_MEMORY
-from gentool.sharpness.problem import Problem
-from gentool.sharpness.subject import Subject
-from gentool.sharpness.table import defines
-from gentool.training_set import Examples
+from gentool.sharpness.definitions import defines
+from gentool.sharpness.functional import Subject, is_mlp
 
-MOST_EXACT = 24  # of which all corners are tried
 ROUNDING = 1e-9  # relative; what is added to the interval bound for float64's own errors
 
 
@@ -30,12 +27,6 @@ def first_order(gradient: Tensor, weights: Tensor, alpha: float) -> float:
     Keskar et al., On Large-Batch Training for Deep Learning, ICLR 2017.
     """
     return float((radius(weights, alpha) * gradient.double().abs()).sum())
-
-
-def is_mlp(subject: Subject) -> bool:
-    """Whether the network is a chain of flattening, linear layers and ReLU."""
-    layers = [m for m in subject.module.modules() if not list(m.children())]
-    return all(isinstance(layer, (nn.Flatten, nn.Linear, nn.ReLU)) for layer in layers)
 
 
 @torch.inference_mode()
@@ -98,32 +89,3 @@ def _worst_losses(
         ahead[:, y] = 0
         losses[rows] = ahead.logsumexp(dim=1)
     return losses
-
-
-def check_enumerable(subject: Subject) -> None:
-    """Raise GentoolError for a network whose corners cannot, or need not, be enumerated."""
-    count = len(subject.weights)
-    if not is_mlp(subject) or sum(isinstance(m, nn.Linear) for m in subject.module.modules()) != 1:
-        raise GentoolError("--exact is for linear models: a network's maximum need not be a corner")
-    if count > MOST_EXACT:
-        raise GentoolError(
-            f"--exact would try 2^{count} corners, for {count} parameters; "
-            f"2^{MOST_EXACT} is the most"
-        )
-
-
-@defines("sharpness_exact")
-def enumerate_corners(problem: Problem) -> None:
-    """The maximum itself, of a linear model of {MOST_EXACT} parameters at most, by enumeration.
-
-        max over νᵢ ∈ {−rᵢ, rᵢ} of L(f_{w+ν}) − L(f_w)
-
-    Every corner is tried; the best point is left in the problem.
-    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
-    """
-    size = len(problem.box.center)
-    bits = torch.arange(size, device=problem.box.low.device)
-    step = max(1, problem.objective.candidates)
-    for start in range(0, 2**size, step):
-        numbers = torch.arange(start, min(start + step, 2**size), device=bits.device)
-        problem.losses(problem.box.corner((numbers[:, None] >> bits & 1).bool()))

@@ -15,9 +15,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from gentool.sharpness.definitions import defines
 from gentool.sharpness.noise import Noise
 from gentool.sharpness.objective import Objective
-from gentool.sharpness.table import defines
 
 RATIO = 1.05
 ANCHOR = 5e-4  # an α of the grid

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 
 import torch
 
-from gentool.recipe import Json
+from gentool.checkpoints.record import Values, assemble
+from gentool.common.json import Json, finite
 from gentool.sharpness.expected import (
     LEVEL,
     Curve,
@@ -19,8 +20,8 @@ from gentool.sharpness.expected import (
     least_bound,
     pac_bayes_bound,
 )
-from gentool.sharpness.finding import Finder, SearchOptions
-from gentool.sharpness.loading import Loaded, Values, assemble, finite
+from gentool.sharpness.inputs import Loaded
+from gentool.sharpness.worst_case import Finder, SearchOptions
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,15 @@ def sampled(
     loss, images = finder.before.loss, len(loaded.sets.all)
     if not math.isfinite(loss):
         notes = [f"{name}: the training loss is {loss}" for name in names]
-        return assemble(loaded, options.to_json(), values, notes, began), Curve([])
+        return assemble(
+            loaded.checkpoint,
+            loaded.recipe,
+            loaded.sets.subset.labels.device,
+            options.to_json(),
+            values,
+            notes,
+            began,
+        ), Curve([])
     objective, batching = finder.objective(torch.float32)
     curve = expected_curve(objective, options.sampling, show)
     weights, delta = finder.subject.weights, options.sampling.delta
@@ -100,7 +109,15 @@ def sampled(
         else:
             notes.append(f"expected_sharpness_kl: the curve does not cross {LEVEL}")
         values["pac_bayes_bound"] = least_bound(curve.points, weights, loss, images, delta)
-    record = assemble(loaded, options.to_json(), values, notes, began)
+    record = assemble(
+        loaded.checkpoint,
+        loaded.recipe,
+        loaded.sets.subset.labels.device,
+        options.to_json(),
+        values,
+        notes,
+        began,
+    )
     record["expected_sharpness"] = {
         "folded": loaded.subject.is_folded,
         "parameters": len(weights),

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from gentool.lanczos import top_eigenvector
+from gentool.numerics.lanczos import top_eigenvector
+from gentool.sharpness.definitions import defines
 from gentool.sharpness.noise import Noise
 from gentool.sharpness.objective import Objective
-from gentool.sharpness.table import defines
 
 TOLERANCE = 1e-5  # relative, of the top eigenvalue
 PROBES = 32

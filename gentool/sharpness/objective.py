@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from gentool.capturing import Captured, can_capture
-from gentool.sharpness.subject import Subject
-from gentool.sharpness.together import logits_at
-from gentool.training_set import Examples
+from gentool.data.examples import Examples
+from gentool.numerics.cuda_graphs import Captured, can_capture
+from gentool.numerics.memory import CPU_MEMORY
+from gentool.sharpness.forward import logits_at
+from gentool.sharpness.functional import Subject
 
 GRADIENT_COST = 3  # forward passes that one gradient costs, about
-CPU_MEMORY = 2**28  # bytes for points and activations
 CAPTURED = 2**29  # numbers that the layers put out, below which a GPU waits for launches
 CACHED = 4 * 2**20  # bytes of activations that one chunk of a stack on a CPU keeps, as measured
 
@@ -48,19 +48,6 @@ class Spent:
     def units(self, examples: int) -> float:
         """In units of one forward pass over a set of so many examples."""
         return (self.forward + GRADIENT_COST * self.gradient) / examples
-
-
-def room(device: torch.device) -> int:
-    """Bytes for points and activations, a round number, so that runs repeat to the bit.
-
-    On CUDA a sixth to a third of what is free, rounded down to a power of two: what other networks
-    have left behind, or a little that another process holds, does not change it.
-    """
-    if device.type != "cuda":
-        return CPU_MEMORY
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    third = (torch.cuda.mem_get_info(device)[0] + unused) // 3
-    return max(CPU_MEMORY, 1 << (third.bit_length() - 1))
 
 
 def training_loss(logits: Tensor, labels: Tensor, temperature: Tensor) -> Tensor:

@@ -15,16 +15,16 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from gentool import checkpoint as checkpoints
-from gentool.checkpoint import Checkpoint
-from gentool.errors import GentoolError
-from gentool.files import write_whole
-from gentool.models import build
-from gentool.recipe import Outcome
+from gentool.checkpoints import checkpoint as checkpoints
+from gentool.checkpoints.checkpoint import Checkpoint
+from gentool.common.errors import GentoolError
+from gentool.common.files import write_whole
+from gentool.data.examples import Examples, TrainingSet
+from gentool.networks.models import build
+from gentool.records.recipe import Outcome
 from gentool.sharpness.box import Box, box
-from gentool.sharpness.evaluation import evaluate
-from gentool.sharpness.subject import Subject
-from gentool.training_set import Examples, TrainingSet
+from gentool.sharpness.evaluate import evaluate
+from gentool.sharpness.functional import Subject
 
 FORMAT = 1
 KEY = "gentool-witness"

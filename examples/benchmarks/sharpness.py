@@ -1,0 +1,191 @@
+"""Benchmarks of the sharpness search: quality at equal cost, and speed. Prints Markdown tables.
+
+python examples/benchmarks/sharpness.py quality CKPT... [--data-dir DIR] [--threads N]
+python examples/benchmarks/sharpness.py doubling CKPT... [--data-dir DIR] [--threads N]
+python examples/benchmarks/sharpness.py speed CKPT... [--data-dir DIR] [--threads N]
+python examples/benchmarks/sharpness.py batching [--threads N]
+
+`quality` runs every search at the cost of the default one. `doubling` gives the default search
+twice the starts and twice the steps. `speed` times the default search at the default alpha.
+`batching` times candidates together and one by one. The checkpoints are those of
+`gentool train`; results measured with this file are in benchmarks/sharpness.md.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+from rates import forward_operations, product_rate
+from torch import nn
+
+from gentool.checkpoints import checkpoint
+from gentool.common.json import Json
+from gentool.common.paths import default_data_dir
+from gentool.data.examples import Examples
+from gentool.data.sources import DataSets
+from gentool.numerics.device import describe, fast_products
+from gentool.sharpness.autotune import choose
+from gentool.sharpness.forward import QUICK_WAYS
+from gentool.sharpness.functional import subject
+from gentool.sharpness.inputs import load
+from gentool.sharpness.objective import Objective
+from gentool.sharpness.search.baselines import METHODS
+from gentool.sharpness.search.multi_start import DEFAULT_STEPS
+from gentool.sharpness.search.starts import default_restarts
+from gentool.sharpness.worst_case import Finder, SearchOptions
+
+ALPHAS = (0.0005, 0.005, 0.01, 0.02)
+
+
+def finder(path: Path, options: argparse.Namespace, **search: int) -> Finder:
+    """What searches one checkpoint."""
+    loaded = load(
+        checkpoint.read(path),
+        fold_batch_norm=True,
+        data=options.data,
+        device=torch.device(options.device),
+        data_sets=DataSets(options.data_dir),
+    )
+    return Finder(loaded.subject, loaded.sets.all, SearchOptions(**search))
+
+
+def quality(options: argparse.Namespace) -> None:
+    """A row a network and alpha: the default's rise, and how far below it the others stay."""
+    others = [name for name in METHODS if name != "default"]
+    print("| network | alpha | passes | default |", " | ".join(others), "|")
+    print("|---|---|---|---|", "|".join(["---"] * len(others)), "|", sep="")
+    for path in options.checkpoints:
+        task = finder(path, options)
+        for alpha in ALPHAS:
+            ours = task.find(alpha)
+            rises = [other.rise for other in task.compare(alpha, ours.units)]
+            print_row(path.stem, alpha, ours.units, ours.rise, rises)
+
+
+def print_row(name: str, alpha: float, units: float, ours: float, others: list[float]) -> None:
+    """One row of the quality table; the others as a difference in per cent."""
+    cells = [f"{100 * (rise / ours - 1):+.3f} %" for rise in others]
+    print(f"| {name} | {alpha:g} | {units:.0f} | {ours:.6g} |", " | ".join(cells), "|", flush=True)
+
+
+def quality_of_records(options: argparse.Namespace) -> None:
+    """The same table from records that `gentool sharpness --compare` wrote."""
+    for path in options.checkpoints:
+        record: Json = json.loads(path.read_text("utf-8"))
+        for point in record["sharpness"]["points"]:
+            rises = [other["rise"] for other in point["compared"]]
+            print_row(path.stem, point["alpha"], point["units"], point["rise"], rises)
+
+
+def doubling(options: argparse.Namespace) -> None:
+    """What twice the starts and steps change."""
+    print("| network | alpha | default | doubled | change |\n|---|---|---|---|---|")
+    for path in options.checkpoints:
+        one = finder(path, options)
+        restarts = 2 * default_restarts(one.objective(torch.float32)[0])
+        two = finder(path, options, restarts=restarts, steps=2 * DEFAULT_STEPS)
+        for alpha in ALPHAS:
+            before, after = one.find(alpha).rise, two.find(alpha).rise
+            change = 100 * (after / before - 1)
+            row = f"| {path.stem} | {alpha:g} | {before:.6g} | {after:.6g} | {change:+.3f} % |"
+            print(row, flush=True)
+
+
+def speed(options: argparse.Namespace) -> None:
+    """Seconds of the default search at the default alpha, choosing the batching included.
+
+    The last column is its operations a second, a gradient counted as three forward passes, over
+    those of a large matrix product in float32 (TF32 on CUDA, as the search).
+    """
+    device = torch.device(options.device)
+    with fast_products():
+        rate = product_rate(device)
+    print(f"{describe(device)}, torch {torch.__version__}, {rate / 1e12:.3g} TFLOP/s\n")
+    print(
+        "| network | images | parameters | batching | passes | images/s | seconds | CPU seconds "
+        "| TFLOP/s | of the rate of large products |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for path in options.checkpoints:
+        began, began_cpu = time.perf_counter(), time.process_time()
+        task = finder(path, options)
+        found = task.find(5e-4)
+        seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+        images = found.spent.forward + found.spent.gradient
+        passes = found.spent.units(1)
+        operations = passes * forward_operations(task.subject.module, task.subject.input_shape)
+        used = operations / found.spent.seconds
+        print(
+            f"| {path.stem} | {len(task.examples)} | {len(task.subject.weights)} "
+            f"| {found.batching.chosen} | {found.units:.0f} "
+            f"| {images / found.spent.seconds:,.0f} | {seconds:.1f} | {cpu:.1f} "
+            f"| {used / 1e12:.3g} | {used / rate:.0%} |",
+            flush=True,
+        )
+
+
+SMALL = [(inputs, hidden) for inputs in (64, 784) for hidden in (8, 16, 32, 64)]
+LARGE = [(64, 512), (784, 64), (784, 256), (784, 512), (3072, 64), (3072, 512)]
+
+
+def batching(options: argparse.Namespace) -> None:
+    """A gradient each way, the fastest of some repetitions.
+
+    Of 16 candidates on 128 images for small networks, then of few on many for larger ones.
+    """
+    ways = " | ".join(f"{way}, ms" for way in QUICK_WAYS)
+    print(f"| network | candidates | images | {ways} | loop / stacked |")
+    print("|---|---|---|---|---|---|---|")
+    cases = [(*sizes, 16, 128) for sizes in SMALL]
+    cases += [(*sizes, *few) for sizes in LARGE for few in ((8, 1024), (8, 4096), (1, 4096))]
+    for inputs, hidden, candidates, n in cases:
+        objective = random_objective(inputs, hidden, n)
+        rounds = [choose(objective, candidates, n) for _ in range(options.rounds)]
+        loop, vmap, stacked = (
+            1000 * min(getattr(one, f"{way}_seconds") for one in rounds) for way in QUICK_WAYS
+        )
+        print(
+            f"| {inputs}-{hidden}-10 | {candidates} | {n} | {loop:.2f} | {vmap:.2f} "
+            f"| {stacked:.2f} | {loop / stacked:.2f}x |",
+            flush=True,
+        )
+
+
+def random_objective(inputs: int, hidden: int, n: int) -> Objective:
+    """The loss of an MLP over random images."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+    images = torch.randn(n, 1, 1, inputs)
+    data = Examples(images, torch.arange(n) % 10, torch.zeros(1), torch.ones(1))
+    network = subject(model, (1, 1, inputs)).to(torch.device("cpu"), torch.float32)
+    return Objective(network, data)
+
+
+COMMANDS = {
+    "quality": quality,
+    "quality-of-records": quality_of_records,
+    "doubling": doubling,
+    "speed": speed,
+    "batching": batching,
+}
+
+
+def main() -> None:
+    """Run one benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("benchmark", choices=COMMANDS)
+    parser.add_argument("checkpoints", nargs="*", type=Path)
+    parser.add_argument("--data", help="as gentool's --data; default: the checkpoint's own")
+    parser.add_argument("--data-dir", type=Path, default=default_data_dir())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--rounds", type=int, default=10)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    COMMANDS[options.benchmark](options)
+
+
+if __name__ == "__main__":
+    main()

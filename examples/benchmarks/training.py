@@ -1,0 +1,185 @@
+"""gentool's training step beside a plain PyTorch loop with a DataLoader: images a second.
+
+python examples/benchmarks/training.py [DEVICE] [--threads N] [--precision float32|bfloat16]
+    [--compile]
+
+The same network, batches, data and device in the same process, the two in turn, so that other work
+on the machine slows both; the ratio is the median over the turns. The last column is gentool's
+operations a second, a step counted as three forward passes, over those of a large matrix product in
+the same precision. Below, ten MLPs stacked beside the same ten one by one, each trained with
+autograd and each with gentool's own step. On CUDA there is a VGG of full width too, and float32
+products are TF32, as in gentool's steps. With --compile the VGGs' step is compiled.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from rates import finish, forward_operations, product_rate
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+from gentool.data.examples import Examples, TrainingSet
+from gentool.networks.models import initialised, with_defaults
+from gentool.numerics.device import describe, fast_products
+from gentool.records.recipe import Recipe
+from gentool.training.epoch import train_epoch
+from gentool.training.loop import epochs_of
+from gentool.training.run import Keeping, Run
+
+TURNS = 7
+NETWORKS = {
+    "VGG, quarter width, 3x32x32": ("vgg", {"width": 0.25}, (3, 32, 32), 1024, 256),
+    "the same": ("vgg", {"width": 0.25}, (3, 32, 32), 1024, 64),
+    "MLP, 8 units, 1x28x28": ("mlp", {"hidden": 8}, (1, 28, 28), 6400, 64),
+    "MLP, 32 units, 1x28x28": ("mlp", {"hidden": 32}, (1, 28, 28), 6400, 64),
+    "MLP, 64 units, 1x8x8": ("mlp", {"hidden": 64}, (1, 8, 8), 6400, 64),
+    "MLP, 64 units, 1x28x28": ("mlp", {"hidden": 64}, (1, 28, 28), 6400, 64),
+    "MLP, 512 units, 1x28x28": ("mlp", {"hidden": 512}, (1, 28, 28), 6400, 64),
+}
+"""The model, its options, its input, how many images, and how many of them a batch."""
+
+ON_CUDA = {
+    "VGG, 3x32x32": ("vgg", {}, (3, 32, 32), 12800, 256),
+    "the same, larger batches": ("vgg", {}, (3, 32, 32), 12800, 1024),
+} | NETWORKS
+
+
+def run(
+    name: str,
+    device: torch.device,
+    seed: int = 0,
+    precision: str = "float32",
+    is_compiled: bool = False,
+) -> Run:
+    """A network with random images and labels."""
+    model, shape, input_shape, n, batch_size = ON_CUDA[name]
+    is_mlp = model == "mlp"
+    recipe = Recipe(
+        model=model,
+        input_shape=input_shape,
+        classes=10,
+        seed=seed,
+        batch_size=batch_size,
+        precision="float32" if is_mlp else precision,
+        **with_defaults(model, shape),
+    )
+    images = torch.randint(256, (n, *input_shape), dtype=torch.uint8, device=device)
+    labels = torch.randint(10, (n,), device=device)
+    middle = torch.full((input_shape[0], 1, 1), 128.0, dtype=torch.float64, device=device)
+    examples = Examples(images, labels, middle, middle / 2)
+    nothing = Examples(images[:0], labels[:0], middle, middle / 2)
+    sets = TrainingSet(examples, nothing, nothing)
+    return Run(recipe, sets, device, Keeping(), is_compiled=is_compiled and not is_mlp)
+
+
+def plain_epoch(of: Run, device: torch.device) -> Callable[[], None]:
+    """An epoch of the loop that most people write."""
+    model = initialised(of.recipe).to(device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    images, labels = of.examples.batch(slice(None))
+    data = TensorDataset(images.contiguous().cpu(), labels.cpu())
+    loader = DataLoader(data, batch_size=of.recipe.batch_size, shuffle=True)
+
+    def epoch() -> None:
+        total, wrong = 0.0, 0
+        model.train()
+        for batch, given in loader:
+            batch, given = batch.to(device), given.to(device)
+            optimizer.zero_grad()
+            logits = model(batch)
+            loss = cross_entropy(logits, given)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(given)
+            wrong += (logits.argmax(1) != given).sum().item()
+
+    return epoch
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """How long some work takes, all that it started on a GPU included."""
+    began = time.perf_counter()
+    work()
+    finish(device)
+    return time.perf_counter() - began
+
+
+def compare(
+    ours: Callable[[], object], theirs: Callable[[], object], device: torch.device
+) -> tuple[float, float, float]:
+    """The median seconds of both, in turns, and of the ratio."""
+    ours(), theirs()  # warm up
+    turns = [(seconds(ours, device), seconds(theirs, device)) for _ in range(TURNS)]
+    mine, other = map(statistics.median, zip(*turns, strict=True))
+    return mine, other, statistics.median(b / a for a, b in turns)
+
+
+def with_autograd(runs: list[Run]) -> Callable[[], object]:
+    """Networks one by one, as PyTorch trains them."""
+    return lambda: [train_epoch(run) for run in runs]
+
+
+def with_stacks_of_one(runs: list[Run]) -> Callable[[], object]:
+    """Networks one by one, as gentool trains them."""
+    epochs = [epochs_of([run]) for run in runs]
+    return lambda: [epoch() for epoch in epochs]
+
+
+def main(device: torch.device, precision: str, is_compiled: bool) -> None:
+    """Print images a second and ratios."""
+    with fast_products():
+        rates = {
+            dtype: product_rate(device, getattr(torch, dtype)) for dtype in ("float32", precision)
+        }
+    print(
+        f"{describe(device)}, {platform.machine()}, {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, large matrix products "
+        + ", ".join(f"{rate / 1e12:.3g} TFLOP/s in {dtype}" for dtype, rate in rates.items())
+        + "\n"
+    )
+    print(
+        "| network | batches of | gentool, images/s | DataLoader loop, images/s | ratio "
+        "| TFLOP/s | of the rate of large products |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for name in ON_CUDA if device.type == "cuda" else NETWORKS:
+        one = run(name, device, precision=precision, is_compiled=is_compiled)
+        n = len(one.examples)
+        mine, other, ratio = compare(epochs_of([one]), plain_epoch(one, device), device)
+        operations = 3 * forward_operations(one.state.model, one.recipe.input_shape) * n / mine
+        used = operations / rates[one.recipe.precision]
+        print(
+            f"| {name} | {one.recipe.batch_size} | {n / mine:,.0f} | {n / other:,.0f} "
+            f"| {ratio:.2f} | {operations / 1e12:.3g} | {used:.0%} |",
+            flush=True,
+        )
+    print("\n| ten networks | stacked, images/s | one by one, images/s | ratio |")
+    print("|---|---|---|---|")
+    for name in [name for name in NETWORKS if "64 units" in name]:
+        ten = [run(name, device, seed) for seed in range(10)]
+        n = 10 * len(ten[0].examples)
+        for way, alone in (("autograd", with_autograd), ("gentool", with_stacks_of_one)):
+            one_by_one = alone([run(name, device, seed) for seed in range(10)])
+            mine, other, ratio = compare(epochs_of(ten), one_by_one, device)
+            print(
+                f"| {name}, one by one with {way} | {n / mine:,.0f} | {n / other:,.0f} "
+                f"| {ratio:.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("device", nargs="?", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--compile", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    main(torch.device(options.device), options.precision, options.compile)

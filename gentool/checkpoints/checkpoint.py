@@ -1,0 +1,136 @@
+"""Checkpoints: one safetensors file holds a trained network's weights, its recipe and its outcome.
+
+The tensors are the plain state dict, so that anyone's `model.load_state_dict(load_file(path))`
+works; all else is one JSON text under the metadata key `gentool`. Nothing that changes from run to
+run (times, paths) is in the file: the same recipe gives the same bytes.
+
+A file without that key, or one of PyTorch's own, was saved by another program: its recipe is then
+inferred from the names and shapes of its tensors (see `gentool.checkpoints.foreign`).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from gentool.checkpoints.foreign.inference import inferred
+from gentool.checkpoints.foreign.reading import is_pytorch_file, read_pytorch, read_safetensors
+from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
+from gentool.common.errors import GentoolError, UsageError
+from gentool.common.files import sha256, write_whole
+from gentool.common.json import Json
+from gentool.networks.layer_list import output_shapes
+from gentool.networks.models import build
+from gentool.numerics.device import versions
+from gentool.records.checkpoint_metadata import FORMAT, KEY, about
+from gentool.records.recipe import LAYERS, Outcome, Recipe
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds. `sha256` is of the whole file.
+
+    `kind` is "gentool" for a file that describes itself; for others, whose recipe was inferred and
+    whose outcome is unknown, it is the format, "safetensors" or "pytorch". `versions` are those of
+    the programs that wrote a file that describes itself.
+    """
+
+    path: Path
+    sha256: str
+    tensors: dict[str, Tensor]
+    recipe: Recipe
+    outcome: Outcome | None
+    kind: str = "gentool"
+    versions: Json | None = None
+
+    def model(self) -> nn.Module:
+        """The trained network in evaluation mode.
+
+        Raises GentoolError where the tensors do not fit the recipe's model.
+        """
+        model = self.check_fit()
+        model.load_state_dict(self.tensors, assign=True)
+        return model.eval()
+
+    def check_fit(self) -> nn.Module:
+        """The recipe's module, without values yet, whose names and shapes the tensors have.
+
+        Raises GentoolError where they have not, or its layers do not fit one after the other.
+        """
+        try:
+            model = build(self.recipe)
+            _check_fit(self.tensors, model.state_dict())
+            if self.recipe.model == LAYERS:
+                output_shapes(build(self.recipe), self.recipe.input_shape)
+        except GentoolError as error:
+            raise GentoolError(f"{self.path}: {error}") from error
+        return model
+
+
+def write(path: Path, model: nn.Module, recipe: Recipe, outcome: Outcome | None) -> None:
+    """Write a checkpoint, whole or not at all; GentoolError with the reason where that fails."""
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    said = {
+        "format": FORMAT,
+        "recipe": recipe.to_json(),
+        "outcome": outcome.to_json() if outcome is not None else None,
+        "versions": versions(),
+    }
+    metadata = {KEY: json.dumps(said, ensure_ascii=False, allow_nan=False)}
+    write_whole(path, save(tensors, metadata))
+
+
+def read(path: Path, hints: Hints = NO_HINTS) -> Checkpoint:
+    """Read a checkpoint; `hints` tell what a foreign one does not say about its architecture.
+
+    Raises GentoolError, naming the file, where it is missing, damaged, of a later format, or no VGG
+    and no MLP; UsageError where a hint is needed, or given for a file that describes itself.
+    """
+    if path.is_dir():
+        raise GentoolError(f"{path} is a folder, not a checkpoint")
+    is_pytorch = is_pytorch_file(path)
+    tensors, metadata = (read_pytorch(path), {}) if is_pytorch else read_safetensors(path)
+    try:
+        if KEY in metadata:
+            return _own(path, tensors, metadata[KEY], hints)
+        digest = sha256(path)
+        recipe, tensors = inferred(tensors, hints, path.name, digest, is_ordered=is_pytorch)
+    except GentoolError as error:
+        raise type(error)(f"{path}: {error}") from error
+    kind = "pytorch" if is_pytorch else "safetensors"
+    return Checkpoint(path, digest, tensors, recipe, None, kind)
+
+
+def _own(path: Path, tensors: dict[str, Tensor], text: str, hints: Hints) -> Checkpoint:
+    """The checkpoint of a file that describes itself."""
+    if said := hints.architecture():
+        raise UsageError(f"it describes itself; {as_options(said)} is for foreign checkpoints")
+    said = about(text)
+    try:
+        recipe = Recipe.from_json(said["recipe"])
+    except UsageError as error:  # nobody asked wrongly here: the file is wrong
+        raise GentoolError(str(error)) from error
+    is_unknown = recipe.origin is not None and said["outcome"] is None
+    outcome = None if is_unknown else Outcome.from_json(said["outcome"])
+    return Checkpoint(path, sha256(path), tensors, recipe, outcome, versions=said.get("versions"))
+
+
+def _check_fit(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Raise GentoolError unless the tensors have the names and shapes that a model wants."""
+    for name in sorted(wanted.keys() | tensors.keys()):
+        if name not in tensors:
+            raise GentoolError(f"the weight {name!r} of the recipe's model is missing")
+        if name not in wanted:
+            raise GentoolError(f"the weight {name!r} has no place in the recipe's model")
+        if tensors[name].shape != wanted[name].shape:
+            found, shape = tuple(tensors[name].shape), tuple(wanted[name].shape)
+            raise GentoolError(
+                f"the weight {name!r} has shape {found}, the recipe's model wants {shape}"
+            )
+        if wanted[name].dtype.is_floating_point != tensors[name].dtype.is_floating_point:
+            raise GentoolError(f"the weight {name!r} is of type {tensors[name].dtype}")
+        if tensors[name].dtype in (torch.float16, torch.bfloat16):
+            tensors[name] = tensors[name].float()

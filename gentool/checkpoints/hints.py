@@ -1,0 +1,112 @@
+"""What a user adds to a checkpoint that does not describe itself. No torch.
+
+A state dict holds names and numbers. What it cannot tell (where the poolings are, how large the
+images were, what the network was trained on) comes from these options.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+
+from gentool.common.errors import UsageError
+from gentool.common.json import Json
+from gentool.records.recipe import parse_labels
+
+POOLINGS = ("max", "avg")
+_ARCHITECTURE = ("model", "input_shape", "pool", "order")
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Facts about a network that its file does not hold; None where nothing was said.
+
+    `order` names the linear layers of an MLP from first to last. Raises UsageError for a value out
+    of range.
+    """
+
+    model: str | None = None
+    input_shape: tuple[int, int, int] | None = None
+    pool: str | None = None
+    order: tuple[str, ...] | None = None
+    labels: str | float | None = None
+    subset: int | None = None
+    seed: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.pool not in (None, *POOLINGS):
+            raise UsageError(f"unknown pooling {self.pool!r}; known: {', '.join(POOLINGS)}")
+        if (self.mean is None) != (self.std is None):
+            raise UsageError("--mean and --std go together; name both or neither")
+        if self.std is not None and min(self.std) <= 0:
+            raise UsageError(f"--std is {min(self.std)}; standard deviations are positive")
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        model: str | None = None,
+        input_shape: str | None = None,
+        pool: str | None = None,
+        order: str | None = None,
+        labels: str | None = None,
+        subset: int | None = None,
+        seed: int | None = None,
+        mean: str | None = None,
+        std: str | None = None,
+    ) -> "Hints":
+        """The hints that were typed; UsageError, naming the option, for one that is malformed."""
+        return cls(
+            model=model,
+            input_shape=_or_none(_shape, input_shape),
+            pool=pool,
+            order=_or_none(lambda text: tuple(text.split(",")), order),
+            labels=_or_none(parse_labels, labels),
+            subset=subset,
+            seed=seed,
+            mean=_or_none(lambda text: _numbers(text, "--mean"), mean),
+            std=_or_none(lambda text: _numbers(text, "--std"), std),
+        )
+
+    def given(self) -> Json:
+        """What was said, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def architecture(self) -> Json:
+        """What was said of how the network is built."""
+        return {name: value for name, value in self.given().items() if name in _ARCHITECTURE}
+
+    def data(self) -> Json:
+        """What was said of the data that it was trained on."""
+        return {name: value for name, value in self.given().items() if name not in _ARCHITECTURE}
+
+
+NO_HINTS = Hints()
+
+
+def as_options(names: Iterable[str]) -> str:
+    """The options of these names as they are typed: `--input-shape, --pool`."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def _or_none(parse: Callable, text: str | None) -> object:
+    return None if text is None else parse(text)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = text.lower().split("x")
+    is_right = len(sizes) == 3 and all(size.isascii() and size.isdigit() for size in sizes)
+    if not is_right or not all(len(size) < 9 and int(size) > 0 for size in sizes):
+        raise UsageError(f"--input-shape is {text!r}; write CHANNELSxHEIGHTxWIDTH, as 3x32x32")
+    return tuple(map(int, sizes))
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(map(float, text.split(",")))
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        raise UsageError(f"{option} is {text!r}; write one number a channel, as 0.49,0.48,0.45")
+    return numbers

@@ -1,0 +1,61 @@
+"""What is in a checkpoint, without loading its weights into a network: sizes are computed alone."""
+
+import math
+
+from torch import Tensor, nn
+
+from gentool.checkpoints.checkpoint import Checkpoint
+from gentool.common.json import Json
+from gentool.common.version import __version__
+from gentool.networks.layer_list import TYPES, output_shapes
+
+FORMAT = 1
+_NAMES = {module: name for name, (module, _) in TYPES.items()}
+
+
+def inspection(checkpoint: Checkpoint) -> Json:
+    """What a checkpoint holds, as JSON: its layers, recipe, outcome, digest and versions.
+
+    Raises GentoolError where the tensors do not fit the recipe's model, or that not its input.
+    """
+    model = checkpoint.check_fit()
+    shapes = output_shapes(model, checkpoint.recipe.input_shape)
+    layers = [_layer(name, model.get_submodule(name), shape) for name, shape in shapes.items()]
+    outcome = checkpoint.outcome
+    return {
+        "format": FORMAT,
+        "gentool": __version__,
+        "command": {"name": "inspect"},
+        "checkpoint": {"file": checkpoint.path.name, "sha256": checkpoint.sha256},
+        "kind": checkpoint.kind,
+        "recipe": checkpoint.recipe.to_json(),
+        "outcome": outcome.to_json() if outcome is not None else None,
+        "layers": layers,
+        "parameters": sum(layer["parameters"] for layer in layers),
+        "dtypes": sorted({_kind(tensor) for tensor in checkpoint.tensors.values()}),
+        "not_finite": [
+            name for name, tensor in checkpoint.tensors.items() if not tensor.isfinite().all()
+        ],
+        "versions": checkpoint.versions,
+    }
+
+
+def _layer(name: str, module: nn.Module, shape: tuple[int, ...]) -> Json:
+    """One layer: type, shape of its weight, shape and number of its outputs, parameters.
+
+    Parameters are what training changes; the running statistics of batch norm are not counted.
+    """
+    weight = getattr(module, "weight", None)
+    return {
+        "name": name,
+        "type": _NAMES.get(type(module), type(module).__name__.lower()),
+        "options": module.extra_repr(),
+        "shape": list(weight.shape) if weight is not None else None,
+        "output_shape": list(shape),
+        "units": math.prod(shape),
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+    }
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -1,0 +1,292 @@
+"""What `gentool train` shows and says while it trains one network, or a grid of them."""
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gentool.cli.options import use_device
+from gentool.common.console import progress, say
+from gentool.common.errors import GentoolError, Interrupted, UsageError
+from gentool.common.files import Existing
+from gentool.records.recipe import Outcome, Recipe
+from gentool.training.plan import Wanted, units
+
+if TYPE_CHECKING:
+    from gentool.training.distributed import Team
+    from gentool.training.jobs import Ended, Listener, Settings
+    from gentool.training.run import EpochReport
+
+
+@dataclass(frozen=True)
+class Training:
+    """The options of the command that are of no network in particular."""
+
+    device: str
+    threads: int | None
+    data_dir: Path
+    quiet: bool
+    must_fit: bool
+    jobs: int
+    is_compiled: bool
+    arguments: tuple[str, ...]  # of the command line, to be given again after an interruption
+
+    def settings(self, resume: bool, team: "Team | None" = None) -> "Settings":
+        """What the trainer is told of them."""
+        from gentool.data.sources import DataSets
+        from gentool.training.distributed import ALONE
+        from gentool.training.jobs import Settings
+
+        return Settings(
+            device=self.device,
+            threads=self.threads,
+            data_sets=DataSets(self.data_dir, not self.quiet),
+            resume=resume,
+            team=team or ALONE,
+            is_compiled=self.is_compiled,
+        )
+
+
+def train_in_team(wanted: Wanted, training: Training, existing: Existing, resume: bool) -> None:
+    """Train a network as one of the processes that torchrun started; the first alone talks."""
+    from gentool.training.distributed import begin, end
+
+    team, device = begin(training.device)
+    is_done = False
+    try:
+        training = replace(training, device=device, quiet=training.quiet or not team.is_first)
+        train_one(wanted, training, existing, resume, team)
+        is_done = True
+    finally:
+        end(wait=is_done)
+
+
+def train_one(
+    wanted: Wanted,
+    training: Training,
+    existing: Existing,
+    resume: bool,
+    team: "Team | None" = None,
+) -> None:
+    """Train a network and print the path of each of its files."""
+    is_first = team is None or team.is_first
+    is_missing = wanted.is_missing(existing, resume) if is_first else False
+    if team is not None:
+        is_missing = team.from_first(is_missing)
+    if not is_missing:
+        if is_first and not keep(wanted) and training.must_fit:
+            raise _unfit([wanted.path])
+        return
+    from gentool.training.jobs import Listener, check, train_unit
+
+    check([wanted])
+    use_device(training.device, training.threads)
+    if is_first:
+        _look_after_state(wanted, resume, existing is Existing.FORCE, training.quiet)
+    with _epochs_shown(wanted, training.quiet) as show:
+        ended: list[Ended] = []
+        listener = Listener(on_epoch=show, on_file=print_path, on_end=ended.append)
+        try:
+            train_unit([wanted], training.settings(resume, team), listener)
+        except KeyboardInterrupt:
+            raise Interrupted(_how_to_resume(wanted.state_path, training.arguments)) from None
+    if ended[0].error is not None:
+        raise ended[0].error
+    if not training.quiet:
+        say(in_words(ended[0].recipe, ended[0].outcome))
+    if training.must_fit and not ended[0].outcome.stop_rule_met:
+        raise _unfit([wanted.path])
+
+
+def train_grid(wanted: Sequence[Wanted], training: Training, force: bool) -> None:
+    """Train the networks of a grid that are not there yet, and print the path of each file.
+
+    Where some cannot be trained the others are, and GentoolError says how many could not.
+    """
+    _make_folder(wanted[0].path.parent)
+    existing = Existing.FORCE if force else Existing.SKIP
+    missing = [one for one in wanted if one.is_missing(existing, resume=True)]
+    unfit = [one.path for one in wanted if one not in missing and not keep(one)]
+    if not missing:
+        _judge([], unfit, training.must_fit)
+        return
+    if force:
+        for one in missing:
+            one.state_path.unlink(missing_ok=True)
+    from gentool.training.jobs import check
+
+    check(missing)
+    use_device(training.device, training.threads)
+    ended: list[Ended] = []
+    try:
+        with _networks_shown(missing, len(wanted), training.quiet) as listener_for:
+            _train_all(missing, training, listener_for(ended))
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; go on with: {_again(training.arguments)}") from None
+    _judge(ended, unfit, training.must_fit)
+
+
+def _train_all(missing: Sequence[Wanted], training: Training, listener: "Listener") -> None:
+    """Train networks in this process, or in several."""
+    from gentool.training.jobs import in_processes, train_unit
+
+    settings = training.settings(resume=True)
+    if training.jobs == 1:
+        for unit in units(missing, 1):
+            train_unit(unit, settings, listener)
+        return
+    in_processes(list(units(missing, training.jobs)), settings, listener, training.jobs)
+
+
+def _judge(ended: "Sequence[Ended]", unfit: Sequence[Path], must_fit: bool) -> None:
+    """Raise GentoolError where networks of a grid failed, or did not fit and had to.
+
+    `unfit` are those that were there already and do not fit.
+    """
+    if failed := sum(end.error is not None for end in ended):
+        raise GentoolError(f"{failed} of {len(ended)} networks could not be trained")
+    unfit = [*unfit, *(end.wanted.path for end in ended if not end.outcome.stop_rule_met)]
+    if must_fit and unfit:
+        raise _unfit(unfit)
+
+
+def _unfit(paths: Sequence[Path]) -> GentoolError:
+    return GentoolError(
+        f"the stop rule was not met by {', '.join(map(str, paths))}; raise --epochs or --patience, "
+        "or change --lr"
+    )
+
+
+@contextmanager
+def _epochs_shown(wanted: Wanted, quiet: bool) -> Iterator["Callable[[Wanted, EpochReport], None]"]:
+    """A bar of one network's epochs, and what moves it."""
+    with progress(quiet, "loss", "error", "images_per_second") as bar:
+        fields = {"loss": "-", "error": "-", "images_per_second": "-"}
+        task = bar.add_task(wanted.path.stem, total=wanted.asked.epochs, **fields)
+
+        def show(_: Wanted, report: "EpochReport") -> None:
+            bar.update(
+                task,
+                completed=report.epoch,
+                loss=f"{report.loss:.4f}",
+                error=f"{report.error:.4f}",
+                images_per_second=f"{report.images_per_second:,.0f}",
+            )
+
+        yield show
+
+
+@contextmanager
+def _networks_shown(
+    missing: Sequence[Wanted], total: int, quiet: bool
+) -> "Iterator[Callable[[list[Ended]], Listener]]":
+    """A bar of the networks of a grid, and a listener that moves it and keeps what has ended."""
+    from gentool.training.jobs import Listener
+
+    with progress(quiet, "now", "epoch", "loss") as bar:
+        fields = {"now": "-", "epoch": "-", "loss": "-"}
+        there = total - len(missing)
+        task = bar.add_task(f"{total} networks", total=total, completed=there, **fields)
+
+        def show(one: Wanted, report: "EpochReport") -> None:
+            bar.update(task, now=one.path.stem, epoch=report.epoch, loss=f"{report.loss:.4f}")
+
+        def end(ended: "list[Ended]", what: "Ended") -> None:
+            ended.append(what)
+            bar.update(task, completed=there + len(ended))
+            if what.error is not None:
+                say(f"{what.wanted.path.name}: {what.error}")
+            elif not quiet:
+                say(f"{what.wanted.path.name}: {in_words(what.recipe, what.outcome)}")
+
+        yield lambda ended: Listener(
+            on_epoch=show, on_file=print_path, on_end=lambda what: end(ended, what)
+        )
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.suffix == ".safetensors" or folder.is_file():
+        raise UsageError(f"{folder} is a file; for a grid -o names a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GentoolError(f"cannot make the folder {folder}: {error.strerror}") from error
+
+
+def _look_after_state(wanted: Wanted, resume: bool, force: bool, quiet: bool) -> None:
+    """Remove the state of an earlier run where it is not wanted; GentoolError if nobody said so."""
+    state = wanted.state_path
+    if state.exists() and not resume:
+        if not force:
+            raise GentoolError(
+                f"{state} holds an interrupted run; go on with --resume or start over with --force"
+            )
+        state.unlink()
+    if resume and not quiet:
+        say(f"going on from {state}" if state.exists() else f"no {state}; starting anew")
+
+
+def print_path(path: Path) -> None:
+    """Print the path of a file that was written, for the next command in a pipe."""
+    print(path, flush=True)
+
+
+def keep(wanted: Wanted) -> bool:
+    """Print the paths of a network that is there already; whether it met the stop rule.
+
+    Says so where it is not what is asked.
+    """
+    fits, reason = False, None
+    try:
+        recipe, outcome = _said(wanted.path)
+        fits = outcome is not None and outcome.stop_rule_met
+        if differences := wanted.differences(recipe, fits):
+            reason = f"{wanted.path} has {'; '.join(differences)}"
+    except GentoolError as error:
+        reason = str(error)
+    if reason:
+        say(f"{reason}; it is kept as it is (--force replaces it)")
+    for path in [*wanted.along_the_way(), wanted.path]:
+        print_path(path)
+    return fits
+
+
+def _said(path: Path) -> tuple[Recipe, Outcome | None]:
+    """What a checkpoint says of its training; GentoolError, with its path, where it is damaged."""
+    from gentool.records import checkpoint_metadata
+
+    said = checkpoint_metadata.read(path)
+    try:
+        outcome = None if said["outcome"] is None else Outcome.from_json(said["outcome"])
+        return Recipe.from_json(said["recipe"]), outcome
+    except GentoolError as error:
+        raise GentoolError(f"{path}: {error}") from error
+
+
+def _how_to_resume(state: Path, arguments: Sequence[str]) -> str:
+    if not state.exists():
+        return "interrupted in the first epoch; nothing was kept"
+    resume = "" if "--resume" in arguments else " --resume"
+    return f"interrupted; go on with: {_again(arguments)}{resume}"
+
+
+def _again(arguments: Sequence[str]) -> str:
+    """The command that goes on where one was interrupted: the same one without --force."""
+    return f"gentool {shlex.join(one for one in arguments if one != '--force')}"
+
+
+def in_words(recipe: Recipe, outcome: Outcome) -> str:
+    """The outcome in one line."""
+    rule = "stop rule met" if outcome.stop_rule_met else "stop rule NOT met"
+    if outcome.gave_up:
+        rule += f", gave up (no loss 1 % better in {recipe.patience} epochs)"
+    confusion = ""
+    if outcome.confusion_error is not None:
+        confusion = f", {outcome.confusion_error:.4f} on {recipe.confusion} confusion images"
+    return (
+        f"{rule} after {outcome.epochs} epochs: in evaluation mode cross-entropy "
+        f"{outcome.train_loss:.4g}, error {outcome.train_error:.4f} on {recipe.subset} training "
+        f"images{confusion}, {outcome.test_error:.4f} on the test set"
+    )

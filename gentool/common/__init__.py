@@ -1,0 +1,1 @@
+"""What every room needs: errors, output files, the console, registries. No torch."""

@@ -1,0 +1,43 @@
+"""The paper's figure 4: MLPs with more and more hidden units."""
+
+from gentool.figures import panels, style
+from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.selection import caption, choose, fits
+from gentool.figures.sheet import Axis, Sheet
+from gentool.records.measure_file import Record, lookup
+
+HIDDEN = "recipe.hidden"
+ON_KL = (32, 128, 512, 2048)  # of the paper's right panel
+PAPER_ERRORS = {"outcome.train_error": "fig4_err_train", "outcome.test_error": "fig4_err_test"}
+
+
+@FIGURES.register("4", "records", "reference")
+def width(records: list[Record], asked: Asked) -> Sheet:
+    """Figure 4 of the paper: errors, measures and KL curves against the hidden units of MLPs."""
+    networks = choose(
+        records,
+        "4",
+        ("hidden",),
+        lambda recipe: (
+            bool(recipe.get("hidden"))
+            and recipe.get("labels") == "true"
+            and not recipe.get("confusion")
+        ),
+        "MLPs on true labels without a confusion set",
+    )
+    notes = list(networks.notes)
+    fit = [record for record in networks.records if fits(record)]
+    if unfit := sorted({lookup(r, HIDDEN) for r in networks.records if not fits(r)}):
+        listed = ", ".join(map(str, unfit))
+        notes.append(f"the measures are of networks that fit, without those of {listed} units")
+    axis = Axis(style.words(HIDDEN), "log", is_shared=True)
+    colours = panels.size_colours(fit, HIDDEN, ON_KL)
+    with_paper = asked.reference
+    shown = [
+        panels.errors(networks.records, axis, HIDDEN, PAPER_ERRORS if with_paper else {}, notes),
+        panels.rescaled(fit, axis, HIDDEN, "fig4_mid_" if with_paper else None, notes),
+        panels.on_kl(
+            "expected sharpness", fit, HIDDEN, colours, "fig4_pb_" if with_paper else None, notes
+        ),
+    ]
+    return Sheet(shown, caption(networks.records), notes=notes)

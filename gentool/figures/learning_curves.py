@@ -1,0 +1,69 @@
+"""The course of training: loss and error of each epoch, as training saw them."""
+
+import math
+from dataclasses import replace
+
+from gentool.common.errors import GentoolError
+from gentool.figures import panels
+from gentool.figures.legend import Told, summary, told_apart
+from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.selection import count
+from gentool.figures.sheet import Axis, Curve, Panel, Sheet
+from gentool.records.measure_file import Record, lookup
+
+FIT, GAVE_UP = "o", "X"  # how training ended
+EPOCHS = Axis("epoch", low=0)
+
+
+@FIGURES.register("training", "outcomes")
+def training(records: list[Record], asked: Asked) -> Sheet:
+    """Loss and error over the epochs of training, a curve a network."""
+    known = [record for record in records if lookup(record, "outcome.history.epoch")]
+    if not known:
+        raise GentoolError(
+            "none of these files holds the history of a training; gentool train writes it into "
+            "checkpoints, gentool measure into measure files"
+        )
+    notes = []
+    if unknown := len(records) - len(known):
+        notes.append(f"{count(unknown, 'network')} without a history left out")
+    networks = told_apart(known)
+    losses = [_curve(told, "loss") for told in networks]
+    shown = [
+        Panel("training loss", EPOCHS, Axis("loss, mean of the epoch", "log10"), losses),
+        Panel(
+            "training error",
+            EPOCHS,
+            Axis("error, mean of the epoch"),
+            [_curve(told, "error") for told in networks],
+        ),
+    ]
+    return Sheet(
+        [panels.panel(panel, notes) for panel in shown],
+        f"{summary(known)}; in training mode; {_ends(known)}",
+        has_one_legend=True,
+        notes=notes,
+    )
+
+
+def _curve(told: Told, key: str) -> Curve:
+    """Loss, as exponents, or error of each epoch; the last one is marked."""
+    history = told.record["outcome"]["history"]
+    points = [
+        (epoch, value)
+        for epoch, value in zip(history["epoch"], history[key], strict=True)
+        if value is not None and math.isfinite(value) and (value > 0 or key == "error")
+    ]
+    x, y = zip(*points, strict=True) if points else ((), ())
+    curve = Curve(told.name, x, y, told.colour, _marker(told.record), marked=(len(x) - 1,))
+    return replace(curve, y=tuple(map(math.log10, y))) if key == "loss" else curve
+
+
+def _marker(record: Record) -> str:
+    return FIT if record["outcome"]["stop_rule_met"] else GAVE_UP
+
+
+def _ends(records: list[Record]) -> str:
+    """What the markers of these networks mean."""
+    words = {FIT: "dots: stopping rule met", GAVE_UP: "crosses: not met"}
+    return "; ".join(words[marker] for marker in words if marker in map(_marker, records))

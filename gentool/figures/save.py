@@ -1,0 +1,29 @@
+"""Write a figure to a file, in the format that the file's name says."""
+
+import io
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from gentool.common.errors import UsageError
+from gentool.common.files import write_whole
+
+FORMATS = (".png", ".pdf", ".svg")
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, PDF or SVG, by its name; the same figure gives the same bytes."""
+    content = io.BytesIO()
+    dates = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix, {})
+    with rc_context({"svg.hashsalt": "gentool"}):  # SVG has names in it, random ones unless salted
+        figure.savefig(content, format=path.suffix[1:], dpi=200, metadata=dates)
+    write_whole(path, content.getvalue())
+
+
+def check_format(path: Path) -> None:
+    """Raise UsageError unless the name of a figure ends as one of FORMATS."""
+    if path.suffix not in FORMATS:
+        raise UsageError(
+            f"{path} is no figure that can be drawn; its name ends in .png, .pdf or .svg"
+        )

@@ -1,0 +1,106 @@
+"""The paper's figures 1 and 2: measures of networks on true and random labels, by training size."""
+
+import math
+from dataclasses import replace
+
+from gentool.figures import panels, paper, series, style
+from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.selection import Networks, caption, choose, count, fits
+from gentool.figures.sheet import Axis, Curve, Panel, Sheet
+from gentool.records.measure_file import Record
+
+SIZE = "recipe.subset"
+LABELS = ("true", "random")
+FAR = 8  # times ours: from here on values share a logarithmic axis
+ON_KL = (5_000, 10_000, 30_000, 50_000)  # of the paper's middle and right panels
+
+
+@FIGURES.register("1", "records", "reference")
+def norms(records: list[Record], asked: Asked) -> Sheet:
+    """Figure 1 of the paper: the norm capacities against the training-set size."""
+    networks = _networks(records, "1")
+    notes = list(networks.notes)
+    shown = [_norm(networks, name, asked, notes) for name in panels.MEASURES[:4]]
+    return Sheet(shown, _caption(networks, notes), columns=2, has_one_legend=True, notes=notes)
+
+
+@FIGURES.register("2", "records", "reference")
+def sharpness(records: list[Record], asked: Asked) -> Sheet:
+    """Figure 2 of the paper: sharpness by size, and expected sharpness against KL."""
+    networks = _networks(records, "2")
+    notes = list(networks.notes)
+    shown = [_sharpness(networks, asked, notes)]
+    colours = panels.size_colours(networks.records, SIZE, ON_KL)
+    for labels in LABELS:
+        prefix = f"fig2_{labels}_" if asked.reference else None
+        chosen = networks.with_labels(labels)
+        shown.append(panels.on_kl(f"{labels} labels", chosen, SIZE, colours, prefix, notes))
+    return Sheet(shown, _caption(networks, notes), notes=notes)
+
+
+def _networks(records: list[Record], figure: str) -> Networks:
+    return choose(
+        records,
+        figure,
+        ("subset", "labels"),
+        lambda recipe: (
+            recipe.get("labels") in LABELS and recipe.get("subset") and not recipe.get("confusion")
+        ),
+        "networks on true and on random labels without a confusion set",
+    )
+
+
+def _norm(networks: Networks, name: str, asked: Asked, notes: list[str]) -> Panel:
+    """A norm capacity against the size, for true and for random labels, as logarithms."""
+    curves = _by_labels(networks, name, is_log=True)
+    behind = _of_paper(f"fig1_{paper.NAMES[name]}") if asked.reference else []
+    return _against_size(networks, name, "log10", curves, behind, notes)
+
+
+def _sharpness(networks: Networks, asked: Asked, notes: list[str]) -> Panel:
+    """Sharpness against the size; as logarithms where the paper's is of another magnitude."""
+    curves = _by_labels(networks, "sharpness", is_log=False)
+    behind = _of_paper("fig2_sharp") if asked.reference else []
+    tops = [max((max(c.y) for c in some), default=1.0) for some in (curves, behind)]
+    if not behind or not curves or max(tops) <= FAR * min(tops):
+        return _against_size(networks, "sharpness", "linear", curves, behind, notes)
+    behind = [replace(c, y=tuple(map(math.log10, c.y))) for c in behind]
+    curves = _by_labels(networks, "sharpness", is_log=True)
+    return _against_size(networks, "sharpness", "log10", curves, behind, notes)
+
+
+def _by_labels(networks: Networks, name: str, *, is_log: bool) -> list[Curve]:
+    """A curve for each kind of labels that has values."""
+    return [
+        series.averaged(found, f"{labels} labels", *style.fixed(labels))
+        for labels in LABELS
+        if (found := series.values(networks.with_labels(labels), SIZE, name, is_log=is_log))
+    ]
+
+
+def _of_paper(key: str) -> list[Curve]:
+    return [panels.paper_curve(f"{key}_{labels}", f"{labels} labels", labels) for labels in LABELS]
+
+
+def _against_size(
+    networks: Networks,
+    name: str,
+    scale: str,
+    curves: list[Curve],
+    behind: list[Curve],
+    notes: list[str],
+) -> Panel:
+    is_sharpness = name == "sharpness"
+    y = Axis(style.words(name), scale, low=0 if scale == "linear" else None, is_shared=is_sharpness)
+    drawn = Panel("", Axis(style.words(SIZE)), y, curves, behind)
+    return panels.panel(drawn, notes, series.missing(networks.records, name))
+
+
+def _caption(networks: Networks, notes: list[str]) -> str:
+    """The line under the figure; networks that do not fit are said there and in a note."""
+    unfit = [record for record in networks.records if not fits(record)]
+    if not unfit:
+        return caption(networks.records)
+    words = f"{count(len(unfit), 'network')} with a training error above 0"
+    notes.append(f"{words} drawn too; in the paper it is 0 everywhere")
+    return caption(networks.records, f"{words}")

@@ -1,0 +1,171 @@
+"""From a checkpoint to its measure record: canonical network, margins, measures, JSON values."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gentool.checkpoints.checkpoint import Checkpoint, read
+from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
+from gentool.checkpoints.training_data import trained_on
+from gentool.common.errors import GentoolError, UsageError
+from gentool.common.json import Json
+from gentool.common.version import __version__
+from gentool.data.sources import DataSets
+from gentool.measures.margin import Progress, margin_summary, training_margins
+from gentool.measures.measured import Measured, margins
+from gentool.measures.registry import MEASURES, Measure, evaluate
+from gentool.networks.canonical import Network, canonical
+from gentool.networks.layer_table import layer_table
+from gentool.networks.models import initial_digest, initialised
+from gentool.numerics.device import describe, in_double_precision, versions
+from gentool.records.recipe import Recipe
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """What `gentool measure` was asked for.
+
+    `only` None means all measures; `data` None means the recipe's; `initial` is a checkpoint of the
+    network before training, None where gentool trained it and can draw its initial weights again.
+    """
+
+    only: tuple[str, ...] | None = None
+    use_data: bool = True
+    epsilon: float = 0.05
+    biases: bool = True
+    data: str | None = None
+    initial: Path | None = None
+    hints: Hints = NO_HINTS
+
+    def to_json(self) -> Json:
+        return {
+            "name": "measure",
+            "only": list(self.only) if self.only is not None else None,
+            "use_data": self.use_data,
+            "epsilon": self.epsilon,
+            "biases": self.biases,
+            "data": self.data,
+            "initial": str(self.initial) if self.initial is not None else None,
+            **self.hints.given(),
+        }
+
+
+def measure(
+    module: nn.Module,
+    input_shape: tuple[int, int, int],
+    *,
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
+    only: Iterable[str] | None = None,
+    epsilon: float = 0.05,
+    biases: bool = True,
+    initial: nn.Module | None = None,
+) -> Json:
+    """Measure a network in memory, which is left as it is; the public `gentool.measure`.
+
+    `module` is any chain of convolutions, linear layers, batch norm, ReLU, max, average and
+    adaptive average pooling, flattening and dropout; `input_shape` is (channels, height, width).
+    `images` (m, *input_shape), as the network takes them, and `labels` (m,) give it margins;
+    without them the measures that need one are None. `only` names the measures, None means all;
+    `initial` is the network before training.
+
+    Returns `measures` and `log10` by name, `layers`, `margin` and `notes`, as a measure file has
+    them. Raises GentoolError, naming the layer, for a network that cannot be treated exactly, and
+    UsageError for an unknown measure.
+    """
+    selected = MEASURES.select(only)
+    if (images is None) != (labels is None):
+        raise UsageError("images and labels go together; give both or neither")
+    network = canonical(module, input_shape)
+    found = None if images is None else margins(network(images.double().cpu()), labels.cpu())
+    before = None if initial is None else canonical(initial, input_shape)
+    return _evaluated(Measured(network, found, epsilon, biases, lambda: before), selected)
+
+
+def measure_checkpoint(
+    checkpoint: Checkpoint,
+    options: MeasureOptions,
+    *,
+    device: torch.device,
+    data_sets: DataSets,
+    on_progress: Progress = lambda what, fraction: None,
+) -> Json:
+    """The measure record of a checkpoint, all of it computed in float64 on the canonical network.
+
+    Raises GentoolError where the checkpoint does not fit its recipe, or the data differs from what
+    it was trained on, and UsageError for an unknown measure.
+    """
+    began = time.perf_counter()
+    selected = MEASURES.select(options.only)
+    device = in_double_precision(device)
+    recipe, sets = checkpoint.recipe, None
+    if options.use_data and (options.data or recipe.data):
+        recipe, sets = trained_on(
+            checkpoint,
+            device,
+            data_sets,
+            data=options.data,
+            hints=options.hints,
+        )
+    elif unused := options.hints.data():
+        raise UsageError(f"{as_options(unused)} needs the training data; name it with --data")
+    network = canonical(checkpoint.model(), recipe.input_shape).to(device)
+    found = None if sets is None else training_margins(network, sets.subset, on_progress)
+    initial = cache(lambda: _initial(recipe, options, network))
+    net = Measured(network, found, options.epsilon, options.biases, initial)
+    return {
+        "format": FORMAT,
+        "gentool": __version__,
+        "command": options.to_json(),
+        "checkpoint": {"file": checkpoint.path.name, "sha256": checkpoint.sha256},
+        "recipe": recipe.to_json(),
+        "outcome": checkpoint.outcome.to_json() if checkpoint.outcome is not None else None,
+        **_evaluated(net, selected, on_progress),
+        "seconds": round(time.perf_counter() - began, 3),
+        "device": describe(device),
+        "versions": versions(),
+    }
+
+
+def _evaluated(
+    net: Measured, selected: list[Measure], on_progress: Progress = lambda what, fraction: None
+) -> Json:
+    """What a record says of a measured network: measures, log10, layers, margin, notes."""
+    layers = net.network.weight_layers
+    has_operators = any("spectral" in m.name and "_operator" in m.name for m in selected)
+    if has_operators:
+        for i, layer in enumerate(layers, start=1):
+            _ = layer.spectral_operator  # is kept, for the measures and the table
+            on_progress("operator norms", i / len(layers))
+    values = evaluate(net, selected)
+    return {
+        "measures": values.measures,
+        "log10": values.log10,
+        "layers": layer_table(net.network, has_operators),
+        "margin": margin_summary(net),
+        "notes": values.notes,
+    }
+
+
+def _initial(recipe: Recipe, options: MeasureOptions, network: Network) -> Network | None:
+    """The canonical network before training; None where it is not known.
+
+    Raises GentoolError where --initial names a network of other layers.
+    """
+    if options.initial is None:
+        if recipe.initial_digest is None or initial_digest(recipe) != recipe.initial_digest:
+            return None
+        return canonical(initialised(recipe).eval(), recipe.input_shape).to(network.device)
+    model = read(options.initial, options.hints).model()
+    initial = canonical(model, recipe.input_shape).to(network.device)
+    shapes = [[layer.matrix.shape for layer in n.weight_layers] for n in (network, initial)]
+    if shapes[0] != shapes[1]:
+        raise GentoolError(f"{options.initial} has other layers than the network; name another")
+    return initial

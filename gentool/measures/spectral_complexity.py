@@ -1,0 +1,97 @@
+"""Bounds that combine spectral norms with another norm of each layer, or of what training added.
+
+The reference matrices of the bounds are zero, or the initial weights where they are known (names
+ending in `_distance`).
+"""
+
+from torch import Tensor
+
+from gentool.measures.measured import Log, Measured, log_sum
+from gentool.measures.registry import MEASURES
+from gentool.numerics import matrix_norms
+
+
+@MEASURES.register_normalized
+def pac_bayes_spectral(net: Measured) -> Log:
+    """Capacity of the PAC-Bayesian bound with spectral norms.
+
+        γ⁻² ∏ᵢ ‖Wᵢ‖₂² Σᵢ ‖Wᵢ‖_F² / ‖Wᵢ‖₂²
+
+    Wᵢ is layer i as a matrix, γ the margin; factors of depth and width are left out.
+    Neyshabur et al., A PAC-Bayesian Approach to Spectrally-Normalized Margin Bounds, ICLR 2018.
+    """
+    return _pac_bayes(net, net.log_frobenius)
+
+
+@MEASURES.register_normalized
+def pac_bayes_spectral_distance(net: Measured) -> Log:
+    """Capacity of the PAC-Bayesian bound with spectral norms, from the initial weights.
+
+        γ⁻² ∏ᵢ ‖Wᵢ‖₂² Σᵢ ‖Wᵢ − Wᵢ⁰‖_F² / ‖Wᵢ‖₂²
+
+    Wᵢ is layer i as a matrix, Wᵢ⁰ the same before training, γ the margin.
+    Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
+    """
+    return _pac_bayes(net, net.log_norms(map(matrix_norms.frobenius, net.movements)))
+
+
+@MEASURES.register_normalized
+def spectral_complexity(net: Measured) -> Log:
+    """Capacity of the spectrally-normalised margin bound.
+
+        γ⁻² ∏ᵢ ‖Wᵢ‖₂² (Σᵢ (‖Wᵢᵀ‖₂₁ / ‖Wᵢ‖₂)^⅔)³
+
+    Wᵢ is layer i as a matrix, ‖Wᵢᵀ‖₂₁ the sum of the norms of its rows, γ the margin: the square of
+    the spectral complexity over the margin.
+    Bartlett et al., Spectrally-Normalized Margin Bounds for Neural Networks, NIPS 2017.
+    """
+    return _complexity(net, [layer.matrix for layer in net.layers])
+
+
+@MEASURES.register_normalized
+def spectral_complexity_distance(net: Measured) -> Log:
+    """Capacity of the spectrally-normalised margin bound, from the initial weights.
+
+        γ⁻² ∏ᵢ ‖Wᵢ‖₂² (Σᵢ (‖(Wᵢ − Wᵢ⁰)ᵀ‖₂₁ / ‖Wᵢ‖₂)^⅔)³
+
+    As spectral_complexity, with the weights before training, Wᵢ⁰, as reference matrices.
+    Bartlett et al., Spectrally-Normalized Margin Bounds for Neural Networks, NIPS 2017.
+    """
+    return _complexity(net, net.movements)
+
+
+@MEASURES.register
+def distance_frobenius(net: Measured) -> Log:
+    """Squared distance from the initial weights.
+
+        Σᵢ ‖Wᵢ − Wᵢ⁰‖_F²
+
+    Wᵢ is the weight of layer i, Wᵢ⁰ the same before training.
+    Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
+    """
+    return log_sum(2 * F for F in net.log_norms(map(matrix_norms.frobenius, net.movements)))
+
+
+@MEASURES.register
+def distance_spectral(net: Measured) -> Log:
+    """Squared distance from the initial weights in the spectral norm.
+
+        Σᵢ ‖Wᵢ − Wᵢ⁰‖₂²
+
+    Wᵢ is layer i as a matrix, Wᵢ⁰ the same before training.
+    Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
+    """
+    return log_sum(2 * S for S in net.log_norms(map(matrix_norms.spectral, net.movements)))
+
+
+def _pac_bayes(net: Measured, log_frobenius: list[float]) -> Log:
+    ratios = zip(log_frobenius, net.log_nonzero_spectral, strict=True)
+    product = 2 * sum(net.log_spectral) - 2 * net.log_gamma
+    return Log(product + log_sum(2 * F - 2 * S for F, S in ratios))
+
+
+def _complexity(net: Measured, weights: list[Tensor]) -> Log:
+    row_norms = net.log_norms(map(matrix_norms.sum_of_row_norms, weights))
+    ratios = zip(row_norms, net.log_nonzero_spectral, strict=True)
+    product = 2 * sum(net.log_spectral) - 2 * net.log_gamma
+    return Log(product + 3 * log_sum(2 / 3 * (R - S) for R, S in ratios))

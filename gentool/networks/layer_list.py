@@ -1,0 +1,146 @@
+"""An explicit list of layers, as a recipe holds it, and the module that it stands for.
+
+Each layer is a JSON object: its `name`, its `type`, and the options of torch.nn's module of that
+type. Nothing about the network is left to be guessed, and the module's state dict has the names
+that the list gives, so that a foreign network keeps its own.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from gentool.common.errors import GentoolError
+from gentool.common.json import Json
+
+_WINDOW = "kernel_size stride padding"
+_NORM = "num_features eps affine"
+TYPES: dict[str, tuple[type[nn.Module], str]] = {
+    "conv2d": (nn.Conv2d, f"in_channels out_channels {_WINDOW} dilation groups bias"),
+    "linear": (nn.Linear, "in_features out_features bias"),
+    "batch_norm1d": (nn.BatchNorm1d, _NORM),
+    "batch_norm2d": (nn.BatchNorm2d, _NORM),
+    "relu": (nn.ReLU, ""),
+    "max_pool2d": (nn.MaxPool2d, f"{_WINDOW} dilation ceil_mode"),
+    "avg_pool2d": (nn.AvgPool2d, f"{_WINDOW} ceil_mode count_include_pad divisor_override"),
+    "adaptive_avg_pool2d": (nn.AdaptiveAvgPool2d, "output_size"),
+    "flatten": (nn.Flatten, ""),
+    "dropout": (nn.Dropout, "p"),
+}
+"""The module of each type, and the options that a list of layers may set."""
+
+Shape = tuple[int, ...]
+
+
+class Chain(nn.Module):
+    """Modules called one after the other, each under a dotted name of its own.
+
+    Unlike nn.Sequential it may nest them: `pre_logits.fc1` and `head.fc` are two names of a chain.
+    """
+
+    def __init__(self, modules: Iterable[tuple[str, nn.Module]]) -> None:
+        super().__init__()
+        self._order: list[str] = []
+        for name, module in modules:
+            self._place(name, module)
+            self._order.append(name)
+
+    def _place(self, name: str, module: nn.Module) -> None:
+        *folders, leaf = name.split(".")
+        place: nn.Module = self
+        try:
+            for folder in folders:
+                if folder not in place._modules:
+                    place.add_module(folder, nn.Module())
+                place = place._modules[folder]
+            if leaf in place._modules:
+                raise KeyError("it is there twice")
+            place.add_module(leaf, module)
+        except KeyError as error:
+            raise GentoolError(f"no layer can be called {name!r}: {error.args[0]}") from error
+
+    def forward(self, images: Tensor) -> Tensor:
+        for name in self._order:
+            images = self.get_submodule(name)(images)
+        return images
+
+
+def chain(layers: object) -> Chain:
+    """The module of a list of layers, on the device of the context (see `torch.device`).
+
+    Raises GentoolError, naming the layer, for one that no module of torch.nn fits.
+    """
+    if not isinstance(layers, (list, tuple)) or not layers:
+        raise GentoolError("the recipe's list of layers is empty or no list")
+    return Chain([(_name(layer), _module(layer)) for layer in layers])
+
+
+def output_shapes(model: nn.Module, input_shape: Shape) -> dict[str, Shape]:
+    """The shape of what each layer (a module without submodules) puts out for one example.
+
+    `model` is on the meta device, where shapes alone are computed, and is not used again: this
+    leaves hooks on it. Raises GentoolError, naming the layer
+    by its name and options, where one does not accept what the layer before it puts out.
+    """
+    shapes: dict[str, Shape] = {}
+    latest: list[str] = []
+
+    def enter(name: str, inputs: tuple[Tensor, ...]) -> None:
+        latest[:] = [name, "x".join(map(str, inputs[0].shape[1:]))]
+
+    for name, module in model.named_modules():
+        if not any(module.children()):
+            module.register_forward_pre_hook(lambda _, inputs, name=name: enter(name, inputs))
+            module.register_forward_hook(
+                lambda *call, name=name: shapes.update({name: tuple(call[2].shape[1:])})
+            )
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, *input_shape, device="meta"))
+    except (RuntimeError, ValueError, IndexError) as error:
+        name, shape = latest or ("the first", "x".join(map(str, input_shape)))
+        module = model.get_submodule(name) if latest else model
+        raise GentoolError(
+            f"layer {name!r} ({module}) does not accept an input of shape {shape}"
+        ) from error
+    return shapes
+
+
+def _name(layer: object) -> str:
+    """The name of a layer; GentoolError where it has none that a module can have."""
+    name = layer.get("name") if isinstance(layer, dict) else None
+    if not isinstance(name, str) or "" in name.split(".") or not name.isprintable():
+        raise GentoolError(f"a layer of the recipe has no name: {str(layer)[:80]!r}")
+    return name
+
+
+def _module(layer: Json) -> nn.Module:
+    kind = layer.get("type")
+    if not isinstance(kind, str) or kind not in TYPES:
+        raise GentoolError(
+            f"layer {layer['name']!r} is of unknown type {str(kind)[:80]!r}; "
+            f"known: {', '.join(TYPES)}"
+        )
+    module, known = TYPES[kind]
+    options = {name: value for name, value in layer.items() if name not in ("name", "type")}
+    for name, value in options.items():
+        if name not in known.split() or not _is_option(value):
+            raise GentoolError(
+                f"layer {layer['name']!r} has {name} = {str(value)[:80]!r}; "
+                f"a {kind} has numbers for: {known.replace(' ', ', ') or 'nothing'}"
+            )
+    try:
+        return module(**{name: _as_torch_has_it(value) for name, value in options.items()})
+    except (TypeError, ValueError, RuntimeError, OverflowError, ZeroDivisionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GentoolError(f"layer {layer['name']!r} cannot be a {kind}: {reason}") from error
+
+
+def _is_option(value: object) -> bool:
+    """Whether a value is a number, true or false, or two numbers: all that options are."""
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return 1 <= len(values) <= 2 and all(isinstance(item, (int, float)) for item in values)
+
+
+def _as_torch_has_it(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,27 @@
+"""Tabulate the weight layers of a network: shapes, sizes and norms."""
+
+import math
+
+from gentool.common.json import Json, finite
+from gentool.networks.canonical import Layer, Network
+from gentool.networks.operator_norm import Bounds
+
+
+def layer_table(network: Network, has_operators: bool = False) -> list[Json]:
+    """One row a weight layer; null for a norm that is not finite, or not wanted."""
+    return [_row(layer, has_operators) for layer in network.weight_layers]
+
+
+def _row(layer: Layer, has_operators: bool) -> Json:
+    bounds = layer.spectral_operator if has_operators else Bounds(math.nan, math.nan)
+    return {
+        "name": layer.name,
+        "shape": list(layer.module.weight.shape),
+        "channels": layer.channels,
+        "units": layer.units,
+        "frobenius": finite(layer.frobenius),
+        "spectral": finite(layer.spectral),
+        "frobenius_operator": finite(layer.frobenius_operator),
+        "spectral_operator": finite(bounds.lower),
+        "spectral_operator_upper": finite(bounds.upper),
+    }

@@ -1,0 +1,237 @@
+"""The models: VGGs and MLPs, each one decorated function, with nothing after the output layer."""
+
+import hashlib
+import inspect
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gentool.common.errors import GentoolError, UsageError
+from gentool.common.registry import Registry
+from gentool.networks.layer_list import chain
+from gentool.records.recipe import LAYERS, Recipe
+
+MODELS = Registry("model")
+
+Shape = tuple[int, int, int]
+"""Channels, height and width of one input."""
+
+STACKS = {
+    "vgg": [[64] * 2, [128] * 2, [256] * 2, [512] * 2],
+    # Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015, configurations A, B, D, E
+    "vgg11": [[64], [128], [256] * 2, [512] * 2, [512] * 2],
+    "vgg13": [[64] * 2, [128] * 2, [256] * 2, [512] * 2, [512] * 2],
+    "vgg16": [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3],
+    "vgg19": [[64] * 2, [128] * 2, [256] * 4, [512] * 4, [512] * 4],
+}
+"""The output channels of each VGG's convolutions; a pooling follows each stack."""
+
+
+def poolings_of(model: str) -> list[int]:
+    """The size of the pooling after each stack of a VGG: 2, and 4 at the end of the paper's."""
+    return [2, 2, 2, 4] if model == "vgg" else [2] * len(STACKS[model])
+
+
+class VGG(nn.Module):
+    """Stacks of 3x3 convolutions with max pooling after each, then linear layers.
+
+    The last ReLU of a stack stands after its pooling, not before: the same function with the same
+    gradients, to the bit, since neither changes which number is the largest, in less time.
+    """
+
+    def __init__(self, features: nn.Sequential, classifier: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+        self.flatten = nn.Flatten()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.flatten(self.features(images)))
+
+
+@MODELS.register
+def vgg(
+    input_shape: Shape,
+    classes: int,
+    *,
+    batch_norm: bool = True,
+    dropout: float = 0.0,
+    width: float = 1.0,
+) -> nn.Module:
+    """The paper's VGG: two convolutions each of 64, 128, 256, 512 channels, a hidden layer of 512.
+
+    2x2 max pooling after the first three stacks, 4x4 after the last (the maximum, as in the first
+    author's later code); for 32x32 inputs and ten classes 4.95 million weights. Batch norm, where
+    on, is on every convolution; dropout, where on, is after each stack and before the output.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    stacks = _scaled(STACKS["vgg"], width)
+    features, outputs = _features(input_shape, stacks, poolings_of("vgg"), batch_norm, dropout)
+    [[hidden]] = _scaled([[512]], width)
+    layers = [nn.Linear(outputs, hidden), nn.ReLU(), *_dropout(dropout), nn.Linear(hidden, classes)]
+    return VGG(features, nn.Sequential(*layers))
+
+
+def _torchvision_vgg(name: str, stacks: list[list[int]]) -> None:
+    """Register a VGG of torchvision's feature stacks with one linear layer after them."""
+
+    def vgg(
+        input_shape: Shape,
+        classes: int,
+        *,
+        batch_norm: bool = True,
+        dropout: float = 0.0,
+        width: float = 1.0,
+    ) -> nn.Module:
+        features, outputs = _features(
+            input_shape, _scaled(stacks, width), poolings_of(name), batch_norm, dropout
+        )
+        return VGG(features, nn.Sequential(*_dropout(dropout), nn.Linear(outputs, classes)))
+
+    vgg.__name__ = name
+    MODELS.register(vgg)
+
+
+for _name in ("vgg11", "vgg13", "vgg16", "vgg19"):
+    _torchvision_vgg(_name, STACKS[_name])
+
+
+@MODELS.register
+def mlp(
+    input_shape: Shape,
+    classes: int,
+    *,
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+    depth: int = 1,
+    hidden: int = 512,
+) -> nn.Module:
+    """A multilayer perceptron: `depth` hidden layers of `hidden` ReLUs; depth 0 is linear."""
+    modules: list[tuple[str, nn.Module]] = [("flatten", nn.Flatten())]
+    units = math.prod(input_shape)
+    for i in range(1, depth + 1):
+        modules.append((f"hidden{i}", nn.Linear(units, hidden)))
+        if batch_norm:
+            modules.append((f"norm{i}", nn.BatchNorm1d(hidden)))
+        modules.append((f"relu{i}", nn.ReLU()))
+        if dropout:
+            modules.append((f"dropout{i}", nn.Dropout(dropout)))
+        units = hidden
+    return nn.Sequential(OrderedDict([*modules, ("output", nn.Linear(units, classes))]))
+
+
+def options_of(model: str) -> dict[str, object]:
+    """The options that a model has, with their defaults: the keyword arguments of its function."""
+    parameters = inspect.signature(MODELS[model]).parameters.values()
+    return {
+        option.name: option.default for option in parameters if option.kind is option.KEYWORD_ONLY
+    }
+
+
+def with_defaults(model: str, given: Mapping[str, object]) -> dict[str, object]:
+    """The options of a model: those given (not None), its defaults for the others.
+
+    Raises UsageError for an unknown model, and for an option that this model does not have.
+    """
+    known = options_of(model)
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in given:
+        if name not in known:
+            flags = ", ".join(f"--{option.replace('_', '-')}" for option in known)
+            raise UsageError(f"{model} has no option --{name.replace('_', '-')}; it has {flags}")
+    return known | given
+
+
+def build(recipe: Recipe) -> nn.Module:
+    """The module of a recipe on the meta device: names and shapes, no memory and no values yet.
+
+    Raises UsageError for an unknown model or an option that is missing, GentoolError where its
+    pooling does not allow the input shape.
+    """
+    if recipe.input_shape is None or recipe.classes is None:
+        raise GentoolError("the recipe lacks the input shape or the number of classes")
+    if recipe.model == LAYERS:
+        with torch.device("meta"):
+            return chain(recipe.layers)
+    options = {name: getattr(recipe, name) for name in options_of(recipe.model)}
+    if missing := [name for name, value in options.items() if value is None]:
+        raise GentoolError(f"the recipe lacks {', '.join(missing)}, which {recipe.model} needs")
+    with torch.device("meta"):
+        return MODELS[recipe.model](recipe.input_shape, recipe.classes, **options)
+
+
+def initialised(recipe: Recipe) -> nn.Module:
+    """The module of a recipe with its initial weights, on the CPU.
+
+    `init` is `uniform`, PyTorch's default, with variance 1 / (3 fan-in), or `he`: normal with
+    variance 2 / fan-in, the output layer's 1 / fan-in, so that the signal neither fades nor
+    explodes (He et al., ICCV 2015). Unless told it is `uniform` with batch norm, where the scale
+    does not matter to the function, and a small one lets a learning rate turn the weights far; else
+    `he`. Biases are 0, batch norm is the identity. The draw depends on the seed alone and touches
+    no global generator.
+    """
+    is_uniform = recipe.batch_norm if recipe.init is None else recipe.init == "uniform"
+    model = build(recipe).to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(recipe.seed)
+    layers = [module for module in model.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    for layer in layers:
+        if is_uniform:
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+        else:
+            gain = "linear" if layer is layers[-1] else "relu"
+            nn.init.kaiming_normal_(layer.weight, nonlinearity=gain, generator=generator)
+        nn.init.zeros_(layer.bias)
+    for module in model.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.reset_parameters()
+    return model
+
+
+def initial_digest(recipe: Recipe) -> str:
+    """SHA-256 over the initial weights of a recipe: what proves that they were drawn again."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(initialised(recipe).state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _features(
+    input_shape: Shape,
+    stacks: list[list[int]],
+    poolings: list[int],
+    batch_norm: bool,
+    dropout: float,
+) -> tuple[nn.Sequential, int]:
+    """Stacks of 3x3 convolutions with max pooling after each, and how many outputs they have."""
+    channels, height, width = input_shape
+    layers: list[nn.Module] = []
+    for stack, pooling in zip(stacks, poolings, strict=True):
+        for outputs in stack:
+            layers.append(nn.Conv2d(channels, outputs, kernel_size=3, padding=1))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(outputs))
+            layers.append(nn.ReLU())
+            channels = outputs
+        layers.insert(-1, nn.MaxPool2d(pooling))  # before the ReLU, which has less to do there
+        layers += _dropout(dropout)
+        height, width = height // pooling, width // pooling
+    if min(height, width) < 1:
+        smallest = math.prod(poolings)
+        raise GentoolError(
+            f"the VGG pools by {smallest} in all and needs images of {smallest}x{smallest} or "
+            f"more, not {input_shape[1]}x{input_shape[2]}; choose --model mlp or other data"
+        )
+    return nn.Sequential(*layers), channels * height * width
+
+
+def _scaled(stacks: list[list[int]], width: float) -> list[list[int]]:
+    """Channels times the width, each at least 1."""
+    return [[max(1, round(channels * width)) for channels in stack] for stack in stacks]
+
+
+def _dropout(probability: float) -> list[nn.Module]:
+    return [nn.Dropout(probability)] if probability else []

@@ -1,0 +1,1 @@
+"""What is written down: recipes, measure files, metadata of checkpoints. No torch."""

@@ -1,0 +1,145 @@
+"""Measure files: one JSON object for a checkpoint and a command. Write, read, merge. No torch."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gentool.common.errors import GentoolError, unknown
+from gentool.common.files import write_whole
+
+FORMAT = 1
+Record = dict[str, Any]
+
+_TYPES = {
+    "gentool": str,
+    "command": dict,
+    "checkpoint": dict,
+    "measures": dict,
+    "log10": dict,
+    "notes": list,
+}
+
+
+def dumps_line(record: Record) -> str:
+    """A record as one line of strict JSON."""
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+
+def write(path: Path, record: Record) -> None:
+    """Write a record as strict, indented JSON, whole or not at all."""
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1)
+    write_whole(path, f"{text}\n".encode())
+
+
+def read(path: Path) -> Record:
+    """Read a measure file.
+
+    Raises GentoolError, naming the file, where it is missing, not strict JSON, or no measure file.
+    """
+    try:
+        record = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
+    except FileNotFoundError:
+        raise GentoolError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise GentoolError(f"{path} is a folder; name the measure files in it") from None
+    except OSError as error:
+        raise GentoolError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise GentoolError(f"{path} is not JSON ({error})") from error
+    if not isinstance(record, dict) or "format" not in record:
+        raise GentoolError(f"{path} is no measure file; gentool measure writes them")
+    if record["format"] != FORMAT:
+        raise GentoolError(
+            f"{path} has format {record['format']!r}, which is not known here (known: {FORMAT}); "
+            "update gentool"
+        )
+    for name, kind in _TYPES.items():
+        if not isinstance(record.get(name), kind):
+            raise GentoolError(f"{path} is no whole measure file: its {name!r} is missing or wrong")
+    numbers = [*record["measures"].values(), *record["log10"].values()]
+    if not all(_is_number(value) or value is None for value in numbers):
+        raise GentoolError(f"{path} is no whole measure file: a measure is not a number")
+    if not isinstance(record["checkpoint"].get("sha256"), str):
+        raise GentoolError(f"{path} does not say which checkpoint it is about")
+    return record
+
+
+def merge(records: Iterable[Record]) -> list[Record]:
+    """One record a checkpoint: those about the same one, by its SHA-256, put together in order.
+
+    Measures add up. A value takes the place of a null, since one command may have been without the
+    data that another had. Raises GentoolError where two records hold different values of one
+    measure: they were made with other settings, and drawing either would be a guess.
+    """
+    merged: dict[str, Record] = {}
+    for record in records:
+        digest = record["checkpoint"]["sha256"]
+        if digest not in merged:
+            fresh = {name: dict(record[name]) for name in ("measures", "log10")}
+            merged[digest] = record | fresh | {"notes": list(record["notes"])}
+        else:
+            _add(merged[digest], record)
+    return list(merged.values())
+
+
+def _add(into: Record, record: Record) -> None:
+    """Add what one record holds to another about the same checkpoint."""
+    for part in ("measures", "log10"):
+        for name, value in record[part].items():
+            known = into[part].get(name)
+            if known is None:
+                into[part][name] = value
+            elif value is not None and not math.isclose(known, value, rel_tol=1e-9):
+                raise GentoolError(
+                    f"two files about {record['checkpoint'].get('file')} disagree on {name} "
+                    f"({known:.6g} and {value:.6g}); leave out the one made with other settings"
+                )
+    into["notes"] += [note for note in record["notes"] if note not in into["notes"]]
+    for name, value in record.items():
+        if into.get(name) is None:
+            into[name] = value
+
+
+def lookup(record: Record, key: str) -> Any:  # noqa: ANN401 - whatever the JSON holds
+    """The value under a key, a measure's name or else a dotted path; None if absent."""
+    if "." not in key:
+        return record["measures"].get(key)
+    value: Any = record
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def log10_of(record: Record, key: str) -> float | None:
+    """log10 of the number under a key, even if the number itself is too large for a float."""
+    if "." not in key:
+        return record["log10"].get(key)
+    value = lookup(record, key)
+    return math.log10(value) if _is_number(value) and value > 0 else None
+
+
+def check_key(records: list[Record], key: str) -> None:
+    """Raise UsageError, with the nearest known key, for one that no record has."""
+    known: dict[str, None] = {}
+    for record in records:
+        known |= dict.fromkeys(record["measures"])
+        for part in ("recipe", "outcome", "margin", "checkpoint"):
+            known |= dict.fromkeys(f"{part}.{name}" for name in record.get(part) or {})
+    if key not in known:
+        raise unknown("key", key, known)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not strict JSON")
+
+
+def has_fitted(network: Record) -> bool:
+    """Whether a network has no training error, on its subset and on its confusion set."""
+    errors = [lookup(network, f"outcome.{part}_error") for part in ("train", "confusion")]
+    return errors[0] == 0 and not errors[1]

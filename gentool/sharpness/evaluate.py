@@ -1,0 +1,46 @@
+"""What is reported: the network at one point, judged over the whole set in float64.
+
+However the search found a point, in whatever arithmetic, the number in the record comes from here.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
+
+from gentool.data.examples import Examples
+from gentool.numerics.memory import room
+from gentool.sharpness.functional import Subject
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A network over a set: mean cross-entropy, error as a fraction, and what it says most."""
+
+    loss: float
+    error: float
+    top_class: int
+    top_fraction: float
+
+
+def evaluate(subject: Subject, examples: Examples, point: Tensor) -> Evaluation:
+    """The network with the parameters `point`, shape (P,), over all examples, in float64."""
+    device = examples.labels.device
+    named = subject.named(point.to(torch.float64))
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    wrong = torch.zeros((), dtype=torch.int64, device=device)
+    said = torch.zeros(subject.classes, dtype=torch.int64, device=device)
+    size = max(1, room(device) // (16 * subject.activations))
+    with torch.inference_mode():
+        for images, labels in examples.batches(size, torch.float64):
+            logits = functional_call(subject.module, named, (images,))
+            loss += cross_entropy(logits, labels, reduction="sum")
+            predicted = logits.argmax(dim=1)
+            wrong += (predicted != labels).sum()
+            said += predicted.bincount(minlength=subject.classes)
+    count = len(examples)
+    return Evaluation(
+        float(loss) / count, int(wrong) / count, int(said.argmax()), int(said.max()) / count
+    )

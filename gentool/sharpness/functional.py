@@ -1,0 +1,159 @@
+"""What sharpness perturbs: the parameters of a network as one vector, biases included.
+
+By default these are the parameters of the canonical network, batch norm folded in; the same
+function with other parameters has another box around it, and so another sharpness.
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from gentool.common.errors import GentoolError
+from gentool.networks.canonical import Layer, canonical
+from gentool.networks.tracing import WEIGHT_LAYERS, steps_of
+
+Shape = tuple[int, int, int]
+
+OWN_OUTPUT = (*WEIGHT_LAYERS, nn.MaxPool2d)  # put out memory that nothing else reads
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network in float64 and in evaluation mode, to be perturbed around its parameters.
+
+    `module` maps images of shape (n, *input_shape) to logits (n, classes); it is never changed.
+    """
+
+    module: nn.Module
+    input_shape: Shape
+    is_folded: bool
+
+    @cached_property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.module.named_parameters()]
+
+    @cached_property
+    def shapes(self) -> list[torch.Size]:
+        return [parameter.shape for parameter in self.module.parameters()]
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        return [shape.numel() for shape in self.shapes]
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """w: all parameters as one vector, shape (P,), float64."""
+        with torch.inference_mode(False):  # whoever asks first must not decide what it is good for
+            return torch.cat([p.detach().flatten() for p in self.module.parameters()])
+
+    @property
+    def pixels(self) -> int:
+        return torch.Size(self.input_shape).numel()
+
+    @cached_property
+    def activations(self) -> int:
+        """Numbers that the layers put out for one image, its own pixels included."""
+        counts = [self.pixels]
+        leaves = [m for m in self.module.modules() if not list(m.children())]
+        hooks = [
+            leaf.register_forward_hook(lambda _m, _i, output: counts.append(output.numel()))
+            for leaf in leaves
+        ]
+        try:
+            self.logits(torch.zeros(1, *self.input_shape))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return sum(counts)
+
+    @cached_property
+    def classes(self) -> int:
+        return self.logits(torch.zeros(1, *self.input_shape)).shape[1]
+
+    @cached_property
+    def mlp(self) -> list[tuple[str, bool]] | None:
+        """The names of an MLP's linear layers, and whether a ReLU follows; None for any other."""
+        try:
+            (_, first), *steps = steps_of(self.module)
+        except GentoolError:
+            return None
+        layers: list[tuple[str, bool]] = []
+        for name, module in steps:
+            if type(module) is nn.Linear and f"{name}.weight" in self.names:
+                layers.append((name, False))
+            elif type(module) is nn.ReLU and layers:
+                layers[-1] = (layers[-1][0], True)
+            else:  # anything else, or weights that two layers share
+                return None
+        is_plain = type(first) is nn.Flatten and (first.start_dim, first.end_dim) == (1, -1)
+        return layers if is_plain and layers else None
+
+    @cached_property
+    def units(self) -> int:
+        """Outputs of an MLP's linear layers, all that a stack computes for one image."""
+        return sum(self.module.get_parameter(f"{name}.weight").shape[0] for name, _ in self.mlp)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The unperturbed network's logits."""
+        with torch.inference_mode():
+            return self.module(images.to(self.weights))
+
+    def named(self, vectors: Tensor) -> dict[str, Tensor]:
+        """Parameters by name, views of vectors of shape (..., P)."""
+        parts = vectors.split(self.sizes, dim=-1)
+        return {
+            name: part.unflatten(-1, shape)
+            for name, part, shape in zip(self.names, parts, self.shapes, strict=True)
+        }
+
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float64) -> "Subject":
+        """A copy on a device, in a precision."""
+        module = copy.deepcopy(self.module).to(device, dtype)
+        return Subject(module, self.input_shape, self.is_folded)
+
+
+def subject(model: nn.Module, input_shape: Shape, *, fold_batch_norm: bool = True) -> Subject:
+    """The network to perturb; `model` is left as it is.
+
+    With `fold_batch_norm` the canonical network; without it the model's own parameters, with batch
+    norm and dropout in evaluation mode and the running statistics left as they are.
+
+    Raises GentoolError where the model has no canonical network.
+    """
+    if fold_batch_norm:
+        layers = canonical(model, input_shape).layers
+        module = nn.Sequential(OrderedDict(_in_less_time(layers)))
+    else:
+        module = copy.deepcopy(model).to("cpu", torch.float64).eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return Subject(module, tuple(input_shape), fold_batch_norm)
+
+
+def _in_less_time(layers: Sequence[Layer]) -> list[tuple[str, nn.Module]]:
+    """Copies of the layers by name, each ReLU in place, and after a max pooling, not before it.
+
+    The same function with the same gradients, to the bit: neither changes which number of a window
+    is the largest, and nothing else reads what a weight layer or a pooling puts out.
+    """
+    modules: list[tuple[str, nn.Module]] = []
+    for layer in layers:
+        is_late = modules and type(modules[-1][1]) is nn.ReLU and type(layer.module) is nn.MaxPool2d
+        relu = [modules.pop()] if is_late else []
+        modules += [(layer.name.replace(".", "_"), copy.deepcopy(layer.module)), *relu]
+    for (_, before), (_, module) in pairwise([("", None), *modules]):
+        if type(module) is nn.ReLU:
+            module.inplace = isinstance(before, OWN_OUTPUT)
+    return modules
+
+
+def is_mlp(subject: Subject) -> bool:
+    """Whether the network is a chain of flattening, linear layers and ReLU."""
+    layers = [m for m in subject.module.modules() if not list(m.children())]
+    return all(isinstance(layer, (nn.Flatten, nn.Linear, nn.ReLU)) for layer in layers)

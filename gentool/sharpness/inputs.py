@@ -1,0 +1,39 @@
+"""What each sharpness record begins and ends with: a checkpoint made ready, the common parts."""
+
+from dataclasses import dataclass
+
+import torch
+
+from gentool.checkpoints.checkpoint import Checkpoint
+from gentool.checkpoints.training_data import trained_on
+from gentool.data.examples import TrainingSet
+from gentool.data.sources import DataSets
+from gentool.records.recipe import Recipe
+from gentool.sharpness.functional import Subject, subject
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint made ready: what is perturbed, and the examples that it was trained on.
+
+    `recipe` is the checkpoint's, with the facts of the draw where another program trained it.
+    """
+
+    checkpoint: Checkpoint
+    recipe: Recipe
+    subject: Subject
+    sets: TrainingSet
+
+
+def load(
+    checkpoint: Checkpoint,
+    *,
+    fold_batch_norm: bool,
+    data: str | None,
+    device: torch.device,
+    data_sets: DataSets,
+) -> Loaded:
+    """Make a checkpoint ready; GentoolError where it or the data do not fit its recipe."""
+    recipe, sets = trained_on(checkpoint, device, data_sets, data=data)
+    perturbed = subject(checkpoint.model(), recipe.input_shape, fold_batch_norm=fold_batch_norm)
+    return Loaded(checkpoint, recipe, perturbed, sets)

@@ -1,0 +1,239 @@
+"""Searches by name, the default and those of the literature, all charged in the same units.
+
+Each goes on until the units of its problem are spent: one that arrives early starts again somewhere
+else, so that at one budget none is held back.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy
+import torch
+from torch import Tensor
+
+from gentool.common.registry import Registry
+from gentool.sharpness.search.multi_start import ENOUGH, multi_start
+from gentool.sharpness.search.protocols import KESKAR_ITERATIONS
+from gentool.sharpness.search.starts import corner_of_gradient
+from gentool.sharpness.search.state import Problem, Start
+
+METHODS = Registry("search")
+
+SUBSPACE = 100  # dimensions of Keskar et al.'s random subspace
+ROWS = 2**19  # of its basis that are held at a time: 210 MB
+HISTORY = 2**32  # bytes for the solver's history, ten steps unless they take more than this
+
+
+@METHODS.register
+def default(problem: Problem) -> None:
+    """Many starts screened on a part of the data, the best finished by vertex iteration."""
+    multi_start(problem)
+
+
+@METHODS.register
+def random(problem: Problem) -> None:
+    """Random corners of the box, the highest of them."""
+    while problem.affords(1):
+        count = min(problem.objective.candidates, int(problem.units - problem.units_spent))
+        problem.losses(problem.box.corner(problem.random_signs(max(1, count))))
+
+
+@METHODS.register
+def pga(problem: Problem) -> None:
+    """Projected gradient ascent from w: steps of a quarter of each radius along the signs.
+
+    Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018.
+    """
+    point, step = problem.middle, 0.25 * _reach(problem)
+    while problem.affords_gradient:
+        _, gradient = problem.gradients(point[None])
+        point = problem.box.project(point + step * gradient[0].sign())
+    _last(problem, point)
+
+
+@METHODS.register
+def apgd(problem: Problem) -> None:
+    """Auto-PGD from w: momentum, and a step halved at checkpoints where progress has slowed.
+
+    Croce and Hein, Reliable Evaluation of Adversarial Robustness, ICML 2020; rho 0.75, first step
+    twice the radius.
+    """
+    steps = max(1, int((problem.units - problem.units_spent) // 3))
+    reach, size = _reach(problem), 2.0
+    point = previous = anchor = problem.middle
+    best, gradient_there = -torch.inf, None
+    interval, since, gains, moved_at_check, best_at_check = (
+        max(1, int(0.22 * steps)),
+        0,
+        0,
+        size,
+        best,
+    )
+    before = -torch.inf
+    while problem.affords_gradient:
+        losses, gradients = problem.gradients(point[None])
+        gradient, loss = gradients[0], float(losses[0])
+        gains += loss > before
+        before = loss
+        if loss > best:
+            best, anchor, gradient_there = loss, point, gradient
+        since += 1
+        if since == interval:
+            stuck = moved_at_check == size and best_at_check == best
+            moved_at_check, best_at_check = size, best
+            if gains < 0.75 * interval or stuck:
+                size, point, previous, gradient = size / 2, anchor, anchor, gradient_there
+            since, gains = 0, 0
+            interval = max(1, int(interval - 0.03 * steps), int(0.06 * steps))
+        step = problem.box.project(point + size * reach * gradient.sign())
+        ahead = problem.box.project(point + 0.75 * (step - point) + 0.25 * (point - previous))
+        previous, point = point, ahead
+    _last(problem, point)
+
+
+@METHODS.register
+def vertex(problem: Problem) -> None:
+    """Vertex iteration, ν ← r·sign(∇L(w + ν)), from w; again from a random corner on arrival."""
+    signs, best = None, -torch.inf
+    point = problem.middle
+    while problem.affords_gradient:
+        losses, gradients = problem.gradients(point[None])
+        gain = float(losses[0]) - best
+        best = max(best, float(losses[0]))
+        if signs is not None and gain <= ENOUGH * problem.rise:
+            signs, best = problem.random_signs(1)[0], -torch.inf
+        else:
+            signs = corner_of_gradient(
+                gradients[0], problem.random_signs(1)[0] if signs is None else signs
+            )
+        point = problem.box.corner(signs)
+    _last(problem, point)
+
+
+@METHODS.register
+def lbfgsb(problem: Problem) -> None:
+    """Keskar et al.'s ten iterations of L-BFGS-B over all coordinates, from random points near w.
+
+    Keskar et al., On Large-Batch Training for Deep Learning, ICLR 2017. Started at w itself, and
+    with the solver's usual tolerances, it can stop at once where the gradient vanishes. The solver
+    takes 280 bytes a parameter, and 160 for a history of ten steps, fewer where it exceeds 4 GiB.
+    """
+    _restarted_lbfgsb(problem, None)
+
+
+@METHODS.register
+def lbfgsb_subspace(problem: Problem) -> None:
+    """The same in a random subspace of 100 dimensions, another one at every restart."""
+    _restarted_lbfgsb(problem, SUBSPACE)
+
+
+class _SpentError(Exception):
+    """The units are spent: leave the solver."""
+
+
+def _restarted_lbfgsb(problem: Problem, dimensions: int | None) -> None:
+    while problem.affords_gradient:
+        lbfgsb_run(problem, dimensions)
+
+
+def lbfgsb_run(problem: Problem, dimensions: int | None) -> None:
+    """One run of ten iterations, from a random point a tenth of the way to the faces.
+
+    The unknowns are scaled so that the box is about as wide as the solver's first step, which has
+    length one at most, and the loss so that this step is taken in full: with the plain loss, the
+    tiny gradient at zero training error makes a tiny step.
+    """
+    from scipy.optimize import minimize
+
+    reach = _reach(problem).double()
+    seed = int(torch.randint(2**31, (1,), generator=problem.generator))
+    unknowns = dimensions or len(reach)
+    subspace = Subspace(seed, len(reach), dimensions, reach.device) if dimensions else None
+    width = unknowns**-0.5
+    scale: list[float] = []
+
+    def lowered(v: numpy.ndarray) -> tuple[float, numpy.ndarray]:
+        if not problem.affords_gradient:
+            raise _SpentError
+        vector = torch.from_numpy(v / width).to(reach.device)
+        inside = vector if subspace is None else subspace.point(vector)
+        point = problem.box.center + reach * inside.clamp(-1, 1)
+        losses, gradients = problem.gradients(
+            problem.box.project(point.to(problem.box.low.dtype))[None]
+        )
+        gradient = gradients[0].double() * reach / width
+        if subspace is not None:
+            gradient = subspace.coordinates(gradient * (inside.abs() < 1))
+        scale.append(1 / max(float(gradient.norm()), 1e-300))
+        return -scale[0] * float(losses[0]), -scale[0] * gradient.cpu().numpy()
+
+    with suppress(_SpentError):
+        minimize(
+            lowered,
+            0.1 * width * numpy.random.default_rng(seed).uniform(-1, 1, unknowns),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-width, width)] * unknowns,
+            options={
+                "maxiter": KESKAR_ITERATIONS,
+                "maxcor": max(1, min(10, HISTORY // (16 * unknowns))),
+                "ftol": 0.0,
+                "gtol": 0.0,
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """A random subspace of the box: a basis of shape (P, dimensions), rows of norm 1, float32.
+
+    Of many parameters it would not fit into memory: it is drawn again, some rows at a time, at
+    every use. Points of the subspace that are outside of the box are projected onto it.
+    """
+
+    seed: int
+    size: int
+    dimensions: int
+    device: torch.device
+
+    def point(self, vector: Tensor) -> Tensor:
+        """The point (P,) that has given coordinates (dimensions,), both float64."""
+        return torch.cat([rows @ vector.float() for rows in self._blocks()]).double()
+
+    def coordinates(self, gradient: Tensor) -> Tensor:
+        """A gradient (P,) with respect to the coordinates (dimensions,), both float64."""
+        parts = gradient.float().split(ROWS)
+        return sum(rows.T @ part for rows, part in zip(self._blocks(), parts, strict=True)).double()
+
+    def _blocks(self) -> Iterable[Tensor]:
+        return self._one_block if self.size <= ROWS else self._drawn()
+
+    @cached_property
+    def _one_block(self) -> list[Tensor]:
+        return list(self._drawn())
+
+    def _drawn(self) -> Iterator[Tensor]:
+        for i, start in enumerate(range(0, self.size, ROWS)):
+            generator = torch.Generator(self.device).manual_seed(self.seed + i)
+            shape = (min(ROWS, self.size - start), self.dimensions)
+            rows = torch.randn(shape, generator=generator, device=self.device)
+            yield rows.div_(rows.norm(dim=1, keepdim=True))
+
+
+def _reach(problem: Problem) -> Tensor:
+    return (problem.box.high - problem.box.low) / 2
+
+
+def _last(problem: Problem, point: Tensor) -> None:
+    """Look at the point that the last step went to, where one pass more is in the budget."""
+    if problem.affords(1):
+        problem.losses(point[None])
+
+
+def run(name: str, problem: Problem) -> None:
+    """Run a search by name; its one start is entered in the table where it entered none."""
+    METHODS[name](problem)
+    if not problem.starts:
+        problem.starts.append(Start(name, problem.rise, len(problem.objective)))

@@ -1,0 +1,40 @@
+"""Find the maximum over the box by trying every corner."""
+
+import torch
+from torch import nn
+
+from gentool.common.errors import GentoolError
+from gentool.sharpness.definitions import defines
+from gentool.sharpness.functional import Subject, is_mlp
+from gentool.sharpness.search.state import Problem
+
+MOST_EXACT = 24  # of which all corners are tried
+
+
+def check_enumerable(subject: Subject) -> None:
+    """Raise GentoolError for a network whose corners cannot, or need not, be enumerated."""
+    count = len(subject.weights)
+    if not is_mlp(subject) or sum(isinstance(m, nn.Linear) for m in subject.module.modules()) != 1:
+        raise GentoolError("--exact is for linear models: a network's maximum need not be a corner")
+    if count > MOST_EXACT:
+        raise GentoolError(
+            f"--exact would try 2^{count} corners, for {count} parameters; "
+            f"2^{MOST_EXACT} is the most"
+        )
+
+
+@defines("sharpness_exact")
+def enumerate_corners(problem: Problem) -> None:
+    """The maximum itself, of a linear model of {MOST_EXACT} parameters at most, by enumeration.
+
+        max over νᵢ ∈ {−rᵢ, rᵢ} of L(f_{w+ν}) − L(f_w)
+
+    Every corner is tried; the best point is left in the problem.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    size = len(problem.box.center)
+    bits = torch.arange(size, device=problem.box.low.device)
+    step = max(1, problem.objective.candidates)
+    for start in range(0, 2**size, step):
+        numbers = torch.arange(start, min(start + step, 2**size), device=bits.device)
+        problem.losses(problem.box.corner((numbers[:, None] >> bits & 1).bool()))

@@ -1,0 +1,39 @@
+"""For few parameters: single and pairwise flips of signs until none raises the loss.
+
+A sign step moves all coordinates at once and can miss the best corner by the few whose gradient is
+near zero. With few parameters every neighbour of a corner can simply be tried; a convex loss, as a
+linear model's, has its maximum at a corner.
+"""
+
+import torch
+from torch import Tensor
+
+from gentool.sharpness.search.state import Problem
+
+MOST_PARAMETERS = 32
+RANDOM_CORNERS = 24
+
+
+def flip(problem: Problem, corners: Tensor) -> None:
+    """Climb by flips from given corners, bool (k, P), and from random ones."""
+    for signs in torch.cat([corners, problem.random_signs(RANDOM_CORNERS)]):
+        _climb(problem, signs)
+
+
+def _climb(problem: Problem, signs: Tensor) -> None:
+    """Take the best single flip while one gains, then the best flip of two, until none does."""
+    loss = problem.losses(problem.box.corner(signs)[None])[0]
+    single = torch.eye(len(signs), dtype=torch.bool, device=signs.device)
+    first, second = torch.triu_indices(len(signs), len(signs), 1)
+    pairs = single[first] ^ single[second]
+    while True:
+        for moves in (single, pairs):
+            neighbours = signs ^ moves
+            if not len(neighbours):
+                continue
+            losses = problem.losses(problem.box.corner(neighbours))
+            if losses.max() > loss:
+                loss, signs = losses.max(), neighbours[losses.argmax()]
+                break
+        else:
+            return

@@ -1,0 +1,194 @@
+"""The default search: many starts, screened on a part of the data, the best finished on the whole.
+
+The step is vertex iteration, ν ← r·sign(∇L(w + ν)): the maximum of a smooth rise over a box lies
+near a corner that follows the gradient's signs. Restarts decide the quality, not the step rule, so
+most candidates are dropped early, on few images, and the best go on over the whole set. Where a
+pass over it is cheap all go on, for what is best on a part need not be so on the whole, and are
+bred. The very best is polished.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gentool.sharpness.objective import Objective
+from gentool.sharpness.search.flips import MOST_PARAMETERS, flip
+from gentool.sharpness.search.genetic import ENOUGH, breed, climb, step
+from gentool.sharpness.search.rprop import polish
+from gentool.sharpness.search.starts import (
+    corner_of_gradient,
+    default_restarts,
+    effort,
+    is_cheap,
+    starts,
+)
+from gentool.sharpness.search.state import Problem, Start
+
+SCREENED = 512  # images that the first screening takes, at least; 1/16 of the set where more
+SCREEN_STEPS = 3
+FINALISTS = 3
+DEFAULT_STEPS = 12
+POLISH_STEPS = 20  # twice as many where a pass is cheap
+POOL = 12  # corners that are bred
+
+
+@dataclass
+class Candidates:
+    """Corners with the best loss that each has reached; names as in the table of starts."""
+
+    names: list[str]
+    signs: Tensor  # (k, P), bool
+    losses: Tensor  # (k,)
+
+    def best(self, count: int) -> "Candidates":
+        order = self.losses.argsort(descending=True, stable=True)[:count]
+        return Candidates(
+            [self.names[i] for i in order.tolist()], self.signs[order], self.losses[order]
+        )
+
+
+def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFAULT_STEPS) -> None:
+    """Search the box; the best point is left in `problem`, with the table of starts.
+
+    `restarts` is the number of starts, `steps` of vertex iterations at most over the whole set for
+    each that gets so far; a third of it the generations without a gain that end the breeding.
+    """
+    whole = len(problem.objective)
+    restarts = restarts or default_restarts(problem.objective)
+    problem.expected_units = _expected(problem, restarts, steps)
+    small = problem.sample(max(SCREENED, whole // 16))
+    names, signs = starts(problem, small, restarts)
+    nothing = torch.full((len(names),), -torch.inf, dtype=torch.float64, device=signs.device)
+    screened = _screen(problem, small, Candidates(names, signs, nothing))
+    if is_cheap(problem.objective):
+        finished = _bred(problem, _with_plain(problem, screened), restarts, steps)
+    else:
+        if len(small) < whole // 4:
+            larger = problem.sample(whole // 4)
+            screened = _screen(problem, larger, screened.best(max(2 * FINALISTS, restarts // 3)))
+        finished = _finish(problem, _with_plain(problem, screened.best(FINALISTS)), steps)
+    polish(problem, problem.best_point, _polish_steps(problem, steps))
+    if len(problem.box.center) <= MOST_PARAMETERS:
+        flip(problem, finished.signs)
+
+
+def _expected(problem: Problem, restarts: int, steps: int) -> float:
+    """About the cost of the search, in passes over the whole set, if no candidate arrives early."""
+    part = min(1.0, max(SCREENED / len(problem.objective), 1 / 16))
+    screening = restarts * (SCREEN_STEPS + 1) * part
+    if is_cheap(problem.objective):
+        going_on = effort(problem.objective) * 5 * (restarts + 2 * steps)
+    else:
+        going_on = (restarts / 3) * SCREEN_STEPS * 0.25 + (FINALISTS + 1) * steps / 2
+    return 3 * (screening + going_on + _polish_steps(problem, steps))
+
+
+def _polish_steps(problem: Problem, steps: int) -> int:
+    most = POLISH_STEPS * (2 if is_cheap(problem.objective) else 1)
+    return most * steps // DEFAULT_STEPS
+
+
+def _screen(problem: Problem, part: Objective, candidates: Candidates) -> Candidates:
+    """Some vertex iterations of every candidate over a part of the data; each one's best corner."""
+    signs, found = candidates.signs, []
+    for chunk in signs.split(part.candidates):  # in place: with many parameters signs are large
+        losses, chunk[:] = _climb(problem, part, chunk)
+        found.append(losses)
+    losses = torch.cat(found)
+    before = float(part.losses(problem.middle[None]))
+    for name, loss in zip(candidates.names, losses.tolist(), strict=True):
+        _enter(problem, name, loss - before, len(part))
+    return Candidates(candidates.names, signs, losses)
+
+
+def _climb(problem: Problem, part: Objective, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """The best losses of some vertex iterations over a part, and the corners where they were."""
+    best = torch.full((len(signs),), -torch.inf, dtype=torch.float64, device=signs.device)
+    corners = signs
+    for _ in range(SCREEN_STEPS):
+        losses, gradients = part.gradients(problem.box.corner(signs))
+        best, corners = _better(best, corners, problem.ranked(losses), signs)
+        problem.promising = corners[best.argmax()]
+        signs = corner_of_gradient(gradients, signs)
+    losses = problem.ranked(part.losses(problem.box.corner(signs)))
+    return _better(best, corners, losses, signs)
+
+
+def _better(best: Tensor, corners: Tensor, losses: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+    improved = losses > best
+    return torch.where(improved, losses, best), torch.where(improved[:, None], signs, corners)
+
+
+def _with_plain(problem: Problem, finalists: Candidates) -> Candidates:
+    """Finalists and the corner of the gradient at w: where α is small there is one basin."""
+    _, gradients = problem.gradients(problem.middle[None])
+    plain = corner_of_gradient(gradients, finalists.signs[:1])
+    return Candidates(
+        [*finalists.names, "gradient"],
+        torch.cat([finalists.signs, plain]),
+        torch.cat([finalists.losses, finalists.losses.new_full((1,), -torch.inf)]),
+    )
+
+
+def _bred(problem: Problem, candidates: Candidates, restarts: int, steps: int) -> Candidates:
+    """All candidates, and random corners where there are few parameters, climbed and bred."""
+    more = effort(problem.objective)
+    random = problem.random_signs((more - 1) * restarts * 3 // 5)
+    names = candidates.names + [f"random {i}, all images" for i in range(1, len(random) + 1)]
+    losses, signs = climb(problem, torch.cat([candidates.signs, random]), steps)
+    for name, loss in zip(names, losses.tolist(), strict=True):
+        _enter(problem, name, loss - problem.loss_before, len(problem.objective))
+    patience = max(1, steps // 3)
+    signs, losses = breed(problem, signs, losses, more * POOL, more * patience)
+    _enter(problem, "bred", float(losses[0]) - problem.loss_before, len(problem.objective))
+    return Candidates([f"bred {i}" for i in range(1, len(losses) + 1)], signs, losses)
+
+
+def _finish(problem: Problem, finalists: Candidates, steps: int) -> Candidates:
+    """Vertex iteration over the whole set, half of the candidates dropped when a third is done.
+
+    A candidate has arrived when a step gains it nothing to speak of.
+    """
+    done: list[Candidates] = []
+    losses = torch.full_like(finalists.losses, -torch.inf)
+    names, signs, corners = list(finalists.names), finalists.signs, finalists.signs
+    for number in range(steps):
+        found, following = step(problem, signs)
+        gains = found - losses
+        moving = gains > ENOUGH * (found - problem.loss_before).abs()
+        losses, corners = _better(losses, corners, found, signs)
+        if number == steps // 3:
+            keep = losses.argsort(descending=True, stable=True)[: max(1, len(losses) // 2)]
+            moving &= torch.isin(torch.arange(len(losses), device=keep.device), keep)
+        if number > 0 and not bool(moving.all()):
+            arrived = (~moving).nonzero().flatten()
+            done.append(Candidates([names[i] for i in arrived], corners[arrived], losses[arrived]))
+            stay = moving.nonzero().flatten()
+            names = [names[i] for i in stay]
+            losses, corners, following = losses[stay], corners[stay], following[stay]
+        signs = following
+        if not names:
+            break
+    if names:
+        found = torch.cat([problem.losses(problem.box.corner(one[None])) for one in signs])
+        losses, corners = _better(losses, corners, found, signs)
+        done.append(Candidates(names, corners, losses))
+    for some in done:
+        for name, loss in zip(some.names, some.losses.tolist(), strict=True):
+            _enter(problem, name, loss - problem.loss_before, len(problem.objective))
+    return Candidates(
+        [name for some in done for name in some.names],
+        torch.cat([some.signs for some in done]),
+        torch.cat([some.losses for some in done]),
+    )
+
+
+def _enter(problem: Problem, name: str, rise: float, images: int) -> None:
+    """Enter a start in the table, or what is now known of it."""
+    for start in problem.starts:
+        if start.name == name:
+            if images > start.images or rise > start.rise:
+                start.rise, start.images = rise, images
+            return
+    problem.starts.append(Start(name, rise, images))

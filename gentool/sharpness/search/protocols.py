@@ -1,0 +1,67 @@
+"""Protocols of the literature by name: what a paper did, so that its numbers can be met again."""
+
+import torch
+
+from gentool.common.errors import unknown
+from gentool.sharpness.box import Box
+from gentool.sharpness.definitions import defines
+from gentool.sharpness.objective import Objective
+from gentool.sharpness.search.starts import corner_of_gradient
+
+PROTOCOLS = {
+    "keskar2017": "one run of ten iterations of L-BFGS-B; 100 sharpness_keskar (ICLR 2017)",
+    "m-sharpness": "the maximum of each mini-batch of 128, averaged (Foret et al., ICLR 2021)",
+    "random": "the highest of as many random corners as --units allows",
+}
+KESKAR_ITERATIONS = 10
+M = 128
+M_STEPS = 5
+
+
+def check(name: str) -> None:
+    """Raise UsageError, with the nearest, for a protocol that is unknown."""
+    if name not in PROTOCOLS:
+        raise unknown("protocol", name, PROTOCOLS)
+
+
+@defines("sharpness_keskar2017")
+def in_percent(keskar: float) -> float:
+    """Keskar et al.'s protocol: {KESKAR_ITERATIONS} iterations of L-BFGS-B, as a percentage.
+
+        100 · rise / (1 + L(f_w))
+
+    Keskar et al., On Large-Batch Training for Deep Learning, ICLR 2017.
+    """
+    return 100 * keskar
+
+
+@defines("sharpness_m")
+def m_sharpness(objective: Objective, within: Box, seed: int) -> float:
+    """Largest rise of each mini-batch of {M} in a box of its own, averaged.
+
+        mean over B of max over |νᵢ| ≤ α(|wᵢ|+1) of L_B(f_{w+ν}) − L_B(f_w)
+
+    Batches B are a random partition of the set; the maximum of each is the best of some vertex
+    iterations from w, and 0 where none is higher.
+    Foret et al., Sharpness-Aware Minimization, ICLR 2021.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(objective), generator=generator).to(within.low.device)
+    w = objective.subject.weights
+    total = 0.0
+    for indices in order.split(M):
+        batch = objective.part(indices)
+        losses, gradients = batch.gradients(w[None])
+        before = best = float(losses[0])
+        signs = torch.zeros_like(gradients, dtype=torch.bool)
+        for step in range(M_STEPS):
+            signs = corner_of_gradient(gradients, signs)
+            point = within.corner(signs)
+            if step < M_STEPS - 1:
+                losses, gradients = batch.gradients(point)
+            else:
+                losses = batch.losses(point)
+            if float(losses[0]) > best:
+                best = float(losses[0])
+        total += (best - before) * len(indices)
+    return total / len(objective)

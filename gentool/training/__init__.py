@@ -1,0 +1,1 @@
+"""Train networks from their recipes until they fit."""

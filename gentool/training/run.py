@@ -1,0 +1,200 @@
+"""One network in training: its state, what it learns from, and when it is over."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from gentool.common.errors import GentoolError
+from gentool.data.examples import Examples, TrainingSet
+from gentool.numerics.compiled import compiled
+from gentool.records.recipe import Outcome, Recipe
+from gentool.training.bias_free_vgg import unbiased
+from gentool.training.distributed import ALONE, Team
+from gentool.training.evaluation import evaluate, fits
+from gentool.training.schedules import has_given_up, learning_rates
+from gentool.training.state import State, is_convolutional
+
+
+def in_batches(order: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Batches of nearly one size: a last one of a single image would have no variance."""
+    return order.tensor_split(math.ceil(order.shape[-1] / size), dim=-1)
+
+
+SECONDS_BETWEEN_STATES = 10.0
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What is known after an epoch: running loss and error in training mode, and the speed."""
+
+    epoch: int
+    loss: float
+    error: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What a run keeps on its way, and whom it tells.
+
+    `state_path` is where the state is kept while training (at the end of an epoch, not more often
+    than every ten seconds); with `resume`, training goes on from there where it exists.
+    `on_checkpoint` is given the network and its outcome so far before the first epoch, and after
+    every `save_every` epochs.
+    """
+
+    state_path: Path | None = None
+    resume: bool = False
+    save_every: int | None = None
+    on_epoch: Callable[[EpochReport], None] = lambda report: None
+    on_checkpoint: Callable[[nn.Module, Outcome], None] | None = None
+
+
+class Run:
+    """A network in training: its state, what it learns from, and when it is over."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        sets: TrainingSet,
+        device: torch.device,
+        keeping: Keeping,
+        team: Team = ALONE,
+        is_compiled: bool = False,
+    ) -> None:
+        if team.size > 1 and recipe.dropout:
+            raise GentoolError(
+                "dropout would differ with the number of processes; train without it, or in one"
+            )
+        self.recipe, self.sets, self.keeping, self.team = recipe, sets, keeping, team
+        self.state = State.initial(recipe, device)
+        self.examples = _held(sets.all, is_convolutional(self.state.model))
+        self.module = team.parallel(self.state.model)  # what is called in training
+        if device.type == "cuda" and team.size == 1:
+            self.module = unbiased(self.state.model)
+        if is_compiled:
+            self.module = compiled(self.module)
+        self.saved_at = -math.inf
+        if not self._has_resumed() and keeping.on_checkpoint is not None:
+            self._checkpoint()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stop rule is met, the run has given up, or the epochs are over."""
+        return self.state.stopped or self.has_given_up or self.state.epoch >= self.recipe.epochs
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether the loss no longer falls."""
+        return has_given_up(self.state.history["loss"], self.recipe.patience)
+
+    def order(self) -> Tensor:
+        """The order of the examples in the epoch to come; seeds dropout, too, if there is any.
+
+        Dropout knows no other generator than the global one, which the caller keeps. Seeding that
+        one takes as long as a step of a small network.
+        """
+        order, dropout = numpy.random.SeedSequence(
+            [self.recipe.seed, self.state.epoch]
+        ).generate_state(2, numpy.uint64)
+        if self.recipe.dropout:
+            torch.manual_seed(int(dropout))
+        generator = torch.Generator().manual_seed(int(order))
+        return torch.randperm(len(self.examples), generator=generator)
+
+    def learning_rates(self, steps: int) -> list[float]:
+        """The learning rate of each step of the epoch to come."""
+        return learning_rates(self.recipe, self.state.history["loss"], steps)
+
+    def after_epoch(self, loss: float, error: float, seconds: float) -> None:
+        """Book an epoch: history, stop rule, checkpoint and state where they are due.
+
+        Raises GentoolError where the loss is no longer finite.
+        """
+        state = self.state
+        state.epoch += 1
+        for name, value in {"epoch": state.epoch, "loss": loss, "error": error}.items():
+            state.history[name].append(value)
+        speed = len(self.examples) / seconds
+        self.keeping.on_epoch(EpochReport(state.epoch, loss, error, speed))
+        if not math.isfinite(loss):
+            raise GentoolError(
+                f"training diverged in epoch {state.epoch} (loss {loss}); lower --lr"
+            )
+        state.stopped = self._is_worth_checking() and fits(
+            state.model, self.examples, self.recipe.stop_loss, self.team
+        )
+        every = self.keeping.save_every
+        if every and state.epoch % every == 0 and self.keeping.on_checkpoint is not None:
+            self._checkpoint()
+        self._write_state()
+
+    def outcome(self) -> Outcome:
+        """What the network has reached so far, in evaluation mode."""
+        state, sets = self.state, self.sets
+        train_loss, train_error = evaluate(state.model, sets.subset, self.team)
+        confusion_loss, confusion_error = (
+            evaluate(state.model, sets.confusion, self.team)
+            if len(sets.confusion)
+            else (None, None)
+        )
+        test_loss, test_error = evaluate(state.model, sets.test, self.team)
+        return Outcome(
+            epochs=state.epoch,
+            stop_rule_met=state.stopped,
+            gave_up=not state.stopped and self.has_given_up,
+            train_loss=train_loss,
+            train_error=train_error,
+            confusion_loss=confusion_loss,
+            confusion_error=confusion_error,
+            test_loss=test_loss,
+            test_error=test_error,
+            history={name: list(values) for name, values in state.history.items()},
+        )
+
+    def _has_resumed(self) -> bool:
+        """Go on from the state that the first process finds, if there is one."""
+        path = self.keeping.state_path
+        is_there = self.keeping.resume and path is not None and path.exists()
+        content = self.team.from_first(path.read_bytes() if is_there else None)
+        if content is not None:
+            self.state.load(path, self.recipe, content)
+        return content is not None
+
+    def _is_worth_checking(self) -> bool:
+        """Whether to judge the stop rule after this epoch, up to a third of an epoch's work.
+
+        At a training-mode loss near the rule's, where it may be met; at every fifth epoch where the
+        training-mode loss may be far above that in evaluation mode (with dropout it never comes
+        near, and it is the mean of an epoch in which it fell); and at the last.
+        """
+        epoch, loss = self.state.epoch, self.state.history["loss"][-1]
+        near, far = 3 * self.recipe.stop_loss, 30 * self.recipe.stop_loss
+        may_be_lower = bool(self.recipe.dropout) or loss < far
+        is_last = epoch == self.recipe.epochs or self.has_given_up
+        return loss < near or (epoch % 5 == 0 and may_be_lower) or is_last
+
+    def _checkpoint(self) -> None:
+        self.keeping.on_checkpoint(self.state.model.eval(), self.outcome())
+
+    def _write_state(self) -> None:
+        path = self.keeping.state_path if self.team.is_first else None
+        if path is not None and time.monotonic() - self.saved_at > SECONDS_BETWEEN_STATES:
+            self.state.write(path, self.recipe)
+            self.saved_at = time.monotonic()
+
+
+def _held(examples: Examples, has_channels: bool) -> Examples:
+    """Examples as steps gather them: normalised at once; on a GPU, for convolutions, as stored.
+
+    So uint8 images take a quarter of the memory there, and each step normalises its batch.
+    """
+    on_gpu = examples.labels.device.type == "cuda"
+    held = examples if has_channels and on_gpu else examples.normalised()
+    return held.channels_last() if has_channels else held

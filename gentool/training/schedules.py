@@ -1,0 +1,83 @@
+"""Schedules of the learning rate, and when a run has stalled.
+
+A schedule is a function of how far a run is and of how often its loss has stalled, both of which
+the history tells: a resumed run needs no state of a scheduler.
+"""
+
+import math
+from collections.abc import Sequence
+
+from gentool.common.registry import Registry
+from gentool.records.recipe import Recipe
+
+SCHEDULES = Registry("schedule")
+BETTER = 0.99  # a loss below this times the best before has improved
+STALL = 10  # epochs without improvement that make a stall
+UNDER_WAY = 0.9  # random labels wait long at their first loss, which is no stall
+
+
+@SCHEDULES.register
+def constant(epoch: float, epochs: int, stalls: int = 0) -> float:
+    """The learning rate stays as it is."""
+    return 1.0
+
+
+@SCHEDULES.register
+def on_stall(epoch: float, epochs: int, stalls: int = 0) -> float:
+    """Halved whenever the loss has stalled."""
+    return 0.5**stalls
+
+
+@SCHEDULES.register
+def cosine(epoch: float, epochs: int, stalls: int = 0) -> float:
+    """Half a cosine from the learning rate to 0 at the last epoch."""
+    return (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+@SCHEDULES.register
+def one_cycle(epoch: float, epochs: int, stalls: int = 0) -> float:
+    """Up from 1/25 for a quarter of the epochs, then half a cosine down (Smith, 2018)."""
+    rise = 0.25 * epochs
+    if epoch < rise:
+        return 1 / 25 + (1 - 1 / 25) * epoch / rise
+    return (1 + math.cos(math.pi * (epoch - rise) / (epochs - rise))) / 2
+
+
+@SCHEDULES.register
+def exponential(epoch: float, epochs: int, stalls: int = 0) -> float:
+    """Times 0.95 an epoch, as Zhang et al. (ICLR 2017) fit random labels."""
+    return 0.95 ** math.floor(epoch)
+
+
+def learning_rates(recipe: Recipe, losses: Sequence[float], steps: int) -> list[float]:
+    """The learning rate of each of the steps of the epoch that follows those of `losses`."""
+    schedule, epoch, stalls = SCHEDULES[recipe.schedule], len(losses), count_stalls(losses)
+    rates = []
+    for step in range(steps):
+        at = epoch + step / steps
+        warm = min(1.0, (at + 1 / steps) / recipe.warmup) if recipe.warmup else 1.0
+        rates.append(recipe.lr * warm * schedule(at, recipe.epochs, stalls))
+    return rates
+
+
+def count_stalls(losses: Sequence[float]) -> int:
+    """How often a loss has gone ten epochs without improving by 1 %.
+
+    Counted from where it is a tenth below that of the first epoch.
+    """
+    stalls, since, best = 0, 0, math.inf
+    for loss in losses:
+        if loss < BETTER * best:
+            best, since = loss, 0
+        elif best < UNDER_WAY * losses[0]:
+            since += 1
+            if since == STALL:
+                stalls, since = stalls + 1, 0
+    return stalls
+
+
+def has_given_up(losses: Sequence[float], patience: int | None) -> bool:
+    """Whether the last `patience` epochs brought no loss 1 % better than the best before them."""
+    if patience is None or len(losses) <= patience:
+        return False
+    return min(losses[-patience:]) >= BETTER * min(losses[:-patience])

@@ -1,0 +1,91 @@
+"""The state of a run between two epochs, and the file that a resumed run goes on from."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gentool.common.errors import GentoolError
+from gentool.common.files import write_whole
+from gentool.networks.models import initialised
+from gentool.records.recipe import Recipe
+from gentool.training.optimizers import OPTIMIZERS
+
+
+@dataclass
+class State:
+    """A run between two epochs, whole: what a resumed run goes on from."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    history: dict[str, list[float]] = field(
+        default_factory=lambda: {"epoch": [], "loss": [], "error": []}
+    )
+    stopped: bool = False
+
+    @classmethod
+    def initial(cls, recipe: Recipe, device: torch.device) -> "State":
+        """The state before the first epoch."""
+        model = initialised(recipe).to(device)
+        if is_convolutional(model):
+            model = model.to(memory_format=torch.channels_last)
+        for module in model.modules():
+            if isinstance(module, nn.ReLU):
+                module.inplace = True  # nothing else reads what a weight layer or norm puts out
+        return cls(model, OPTIMIZERS[recipe.optimizer](list(model.parameters()), recipe))
+
+    def write(self, path: Path, recipe: Recipe) -> None:
+        """Write the state, whole or not at all."""
+        content = io.BytesIO()
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {i: _alone(found) for i, found in optimizer["state"].items()}
+        torch.save(
+            {
+                "recipe": recipe.to_json(),
+                "model": _alone(self.model.state_dict()),
+                "optimizer": optimizer,
+                "epoch": self.epoch,
+                "history": self.history,
+                "stopped": self.stopped,
+            },
+            content,
+        )
+        write_whole(path, content.getvalue())
+
+    def load(self, path: Path, recipe: Recipe, content: bytes | None = None) -> None:
+        """Go on from a written state; GentoolError where it is damaged or of another recipe.
+
+        `content` is that of the file where another process has read it.
+        """
+        try:
+            file = path if content is None else io.BytesIO(content)
+            saved = torch.load(file, weights_only=True, map_location="cpu")
+            other = Recipe.from_json(saved["recipe"]).to_json()
+        except Exception as error:  # torch.load raises anything on a damaged file
+            raise GentoolError(f"{path} is no state of a run; start over with --force") from error
+        for name, value in recipe.to_json().items():
+            if other[name] != value:
+                raise GentoolError(
+                    f"{path} is of a run with {name} {other[name]!r}, not {value!r}; "
+                    "resume with the same options or start over with --force"
+                )
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.epoch, self.history, self.stopped = saved["epoch"], saved["history"], saved["stopped"]
+
+
+def is_convolutional(model: nn.Module) -> bool:
+    """Whether a network has convolutions, which like their channels last in memory."""
+    return any(isinstance(module, nn.Conv2d) for module in model.modules())
+
+
+def _alone(tensors: Mapping[str, object]) -> dict[str, object]:
+    """Tensors in memory of their own: torch.save writes all that a view is of, a whole stack."""
+    return {
+        name: value.clone() if isinstance(value, Tensor) else value
+        for name, value in tensors.items()
+    }

@@ -1,0 +1,105 @@
+"""The contract of `gentool claims`: tables on stderr, JSON where asked, exit codes, no torch."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from helpers.claim_records import labelled
+
+from gentool.cli.main import run
+from gentool.records.measure_file import write
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Six files in which claim 1a fails for l2, at one of three sizes."""
+    paths = []
+    for i, one in enumerate(labelled([1, 2, 3], [2, 1, 4])):
+        one["outcome"]["test_error"] = i / 10
+        write(path := tmp_path / f"{i}.measures.json", one)
+        paths.append(str(path))
+    return paths
+
+
+def test_the_tables_go_to_stderr_and_fit_80_columns(files, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["claims", *files]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "2 of 3 sizes larger" in captured.err
+    assert "Kendall's τ with the" in captured.err
+    tables = [line for line in captured.err.splitlines() if not line.startswith("gentool: ")]
+    assert max(map(len, tables)) <= 80
+
+
+def test_json_goes_to_stdout_when_asked(files, capsys):
+    assert run(["claims", *files, "-o", "-", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    report = json.loads(captured.out, parse_constant=pytest.fail)
+    [row] = [row for row in report["claims"] if (row["claim"], row["key"]) == ("1a", "l2")]
+    assert (row["verdict"], row["numbers"]) == ("fails", "2 of 3 sizes larger")
+    assert report["command"]["bootstrap"] == 1000
+    assert [one["measure"] for one in report["kendall"]] == ["l2"]
+
+
+def test_a_file_is_written_once(files, tmp_path, capsys):
+    """Its path on stdout; again only with --force, left with --skip-existing."""
+    out = str(tmp_path / "claims.json")
+    assert run(["claims", *files, "-o", out, "--quiet"]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert run(["claims", *files, "-o", out]) == 1
+    assert "exists; replace it with --force" in capsys.readouterr().err
+    for option in ("--force", "--skip-existing"):
+        assert run(["claims", *files, "-o", out, "-q", option]) == 0
+        assert capsys.readouterr().out == f"{out}\n"
+
+
+def test_must_hold_fails_where_a_claim_fails(files, capsys):
+    assert run(["claims", *files, "--quiet", "--must-hold"]) == 1
+    assert "claims fail: 1a (l2)" in capsys.readouterr().err
+
+
+def test_must_hold_needs_a_verdict(files, tmp_path, capsys):
+    options = ["-o", str(tmp_path / "a.json"), "--must-hold", "--skip-existing"]
+    assert run(["claims", *files, *options]) == 2
+    assert "exclude each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("{", "is not JSON"), ('{"a": 1}', "is no measure file")]
+)
+def test_a_file_that_is_no_record_is_one_line(tmp_path, capsys, content, words):
+    (tmp_path / "a.json").write_text(content)
+    assert run(["claims", str(tmp_path / "a.json")]) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_one_file_twice_and_the_other_files_of_a_checkpoint_are_merged(files, capsys):
+    assert run(["claims", *files, *files, "-o", "-", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["networks"] == 6
+
+
+def test_an_unknown_measure_is_wrongly_asked(files, capsys):
+    assert run(["claims", *files, "--measure", "l3"]) == 2
+    assert "unknown measure 'l3' (did you mean 'l2'?)" in capsys.readouterr().err
+
+
+def test_a_seed_repeats(files, capsys):
+    outputs = []
+    for seed in (1, 1, 2):
+        run(["claims", *files, "-o", "-", "--quiet", "--seed", str(seed), "--bootstrap", "50"])
+        outputs.append(json.loads(capsys.readouterr().out)["kendall"])
+    assert outputs[0] == outputs[1] != outputs[2]
+
+
+def test_claims_does_not_import_torch(files):
+    code = (
+        "import sys; from gentool.cli.main import run; code = run(sys.argv[1:]); "
+        "sys.exit(code or bool({'torch', 'scipy', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "claims", *files], capture_output=True)
+    assert done.returncode == 0, done.stderr

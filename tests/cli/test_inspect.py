@@ -1,0 +1,109 @@
+"""`gentool inspect`: layers, recipe, outcome and digest, as a table and as JSON."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from helpers.foreign_networks import TimmVGG
+
+from gentool.cli.main import run
+
+
+def inspected(path, capsys, *options):
+    """The JSON that -o - prints."""
+    assert run(["inspect", str(path), "-o", "-", "--quiet", *options]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return json.loads(captured.out)
+
+
+def test_a_trained_network_is_shown_whole(saved, capsys):
+    """An MLP of 64 inputs, 16 hidden units, 10 outputs: 16 * 65 and 10 * 17 parameters."""
+    found = inspected(saved, capsys)
+    layers = {layer["name"]: layer for layer in found["layers"]}
+    assert list(layers) == ["flatten", "hidden1", "relu1", "output"]
+    assert layers["hidden1"]["shape"] == [16, 64]
+    assert [layer["units"] for layer in layers.values()] == [64, 16, 16, 10]
+    assert [layer["parameters"] for layer in layers.values()] == [0, 1040, 0, 170]
+    assert found["parameters"] == 1210
+    assert found["kind"] == "gentool"
+    assert found["recipe"]["labels"] == "random"
+    assert found["outcome"]["train_error"] == 0
+    assert found["checkpoint"]["sha256"] == hashlib.sha256(saved.read_bytes()).hexdigest()
+    assert found["dtypes"] == ["float32"]
+    assert found["versions"]["torch"] == torch.__version__
+
+
+def test_a_foreign_network_is_shown_as_inferred(tmp_path, capsys):
+    """Units of a convolution are channels times the map that it really has."""
+    torch.save(TimmVGG().state_dict(), tmp_path / "net.pt")
+    found = inspected(tmp_path / "net.pt", capsys, "--input-shape", "3x64x48")
+    layers = {layer["name"]: layer for layer in found["layers"]}
+    assert layers["features.0"]["type"] == "conv2d"
+    assert layers["features.0"]["output_shape"] == [4, 64, 48]
+    assert layers["features.0"]["units"] == 4 * 64 * 48
+    assert layers["features.1"] | {"options": ""} == {
+        "name": "features.1",
+        "type": "batch_norm2d",
+        "options": "",
+        "shape": [4],
+        "output_shape": [4, 64, 48],
+        "units": 4 * 64 * 48,
+        "parameters": 8,
+    }
+    assert layers["pre_logits.fc1"]["shape"] == [40, 32, 7, 7]
+    assert found["kind"] == "pytorch"
+    assert found["outcome"] is None
+    assert found["recipe"]["origin"]["said"] == {"input_shape": [3, 64, 48]}
+
+
+def test_people_get_a_table_on_stderr_and_stdout_stays_empty(saved, capsys):
+    assert run(["inspect", str(saved)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    for word in ("hidden1", "16x64", "1,040", "1,210", "train_error", "sha256", "digits"):
+        assert word in captured.err
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_names_with_brackets_are_no_markup(tmp_path, capsys):
+    torch.save({"[/b].weight": torch.ones(3, 4)}, tmp_path / "[red]net[-].pt")
+    assert run(["inspect", str(tmp_path / "[red]net[-].pt")]) == 0
+    error = capsys.readouterr().err
+    assert "[/b]" in error
+    assert "[red]net[-].pt" in error
+
+
+def test_several_checkpoints_go_to_a_folder_or_to_lines(saved, tmp_path, capsys):
+    torch.save({"a.weight": torch.ones(3, 4)}, tmp_path / "net.pt")
+    paths = [str(saved), str(tmp_path / "net.pt")]
+    assert run(["inspect", *paths, "-o", "-", "-q"]) == 0
+    assert len([json.loads(line) for line in capsys.readouterr().out.splitlines()]) == 2
+    (tmp_path / "out").mkdir()
+    assert run(["inspect", *paths, "-o", str(tmp_path / "out"), "-q"]) == 0
+    for path in map(Path, capsys.readouterr().out.splitlines()):
+        assert json.loads(path.read_text())["command"] == {"name": "inspect"}
+
+
+def test_one_that_cannot_be_read_does_not_stop_the_others(saved, tmp_path, capsys):
+    (tmp_path / "bad.pt").write_bytes(b"PK")
+    assert run(["inspect", str(tmp_path / "bad.pt"), str(saved), "-o", "-", "-q"]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 1
+    assert "1 of 2 checkpoints failed; the others are done" in captured.err
+
+
+def test_help_of_the_new_commands_does_not_wait_for_torch():
+    for command in ("inspect", "convert", "measure"):
+        code = f"""if 1:
+            import sys
+            from gentool.cli.main import run
+            assert run([{command!r}, "--help"]) == 0
+            assert "torch" not in sys.modules
+        """
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "Example:" in done.stdout

@@ -1,0 +1,302 @@
+"""`gentool sharpness` as a shell sees it: records, exit codes, Ctrl-C, and a figure of it."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from importlib import resources
+from types import SimpleNamespace
+
+import pytest
+import torch
+from helpers.small_sets import CPU, ROUNDING, in_float64
+from jsonschema import Draft202012Validator
+from safetensors.torch import load_file
+
+from gentool.checkpoints import checkpoint
+from gentool.cli.main import run
+from gentool.data.examples import training_set
+from gentool.data.sources import load
+from gentool.records import measure_file
+from gentool.records.recipe import Outcome, Recipe
+from gentool.sharpness import flatness, worst_case
+from gentool.sharpness.definitions import definitions
+from gentool.training.evaluation import evaluate
+
+FAST = ["--quiet", "--batching", "vmap"]
+
+
+def one_line(text):
+    return text.count("\n") == 1 and text.startswith("gentool: ")
+
+
+def sharpness(path, *options):
+    """Run the command on a checkpoint and read the record."""
+    assert run(["sharpness", str(path), *FAST, "--force", *map(str, options)]) == 0
+    return measure_file.read(path.with_suffix(".sharpness.json"))
+
+
+@pytest.fixture(scope="module")
+def with_batch_norm(tmp_path_factory):
+    """A checkpoint of an MLP with batch norm and dropout that fits 100 digits."""
+    path = tmp_path_factory.mktemp("bn") / "bn.safetensors"
+    options = "--model mlp --hidden 16 --data digits --subset 100 --lr 0.1 --batch-norm --quiet"
+    assert run(["train", *options.split(), "--dropout", "0.2", "-o", str(path)]) == 0
+    return path
+
+
+@pytest.mark.parametrize("options", [[], ["--alpha", "0.001", "--alpha", "0"], ["--compare"]])
+def test_what_it_writes_fits_the_schema(saved, options):
+    schema = json.loads(resources.files("gentool").joinpath("measures.schema.json").read_text())
+    Draft202012Validator(schema).validate(sharpness(saved, *options))
+
+
+def loss_in_float64(path):
+    """The training loss of a checkpoint on digits."""
+    read = checkpoint.read(path)
+    _, sets = training_set(read.recipe, load("digits", None, False), CPU)
+    with in_float64():
+        return evaluate(read.model().double(), sets.subset)[0]
+
+
+def test_the_record_says_what_was_found_and_what_it_cost(saved, monkeypatch):
+    """A network of more parameters is searched in float32, whose rises are off by its rounding."""
+    monkeypatch.setattr(worst_case, "FEW_PARAMETERS", 2000)
+    record = sharpness(saved, "--alpha", 0.005, "--alpha", 5e-4)
+    found = record["sharpness"]
+    first, second = found["points"]
+    assert record["measures"]["sharpness"] == first["rise"] > second["rise"] > 0
+    assert first["loss"] == pytest.approx(found["loss"] + first["rise"], rel=1e-12)
+    assert record["measures"]["sharpness_keskar"] == first["rise"] / (1 + found["loss"])
+    assert found["loss"] == pytest.approx(loss_in_float64(saved), rel=ROUNDING)
+    assert record["outcome"]["train_loss"] == checkpoint.read(saved).outcome.train_loss
+    assert found["images"] == 100
+    whole = [start["rise"] for start in first["starts"] if start["images"] == 100]
+    assert 0.9 * first["rise"] < max(whole) <= first["rise"] * (1 + ROUNDING)
+    names = [start["name"] for start in first["starts"]]
+    assert len(set(names)) == len(names)
+    assert {"class 3", "gradient", "random 1, all images", "bred"} <= set(names)
+    cost = first["forward_evaluations"] + 3 * first["gradient_evaluations"]
+    assert first["units"] == pytest.approx(cost / 100, abs=1e-3)
+
+
+def test_the_record_merges_with_measures_and_is_drawn(saved, tmp_path):
+    assert run(["measure", str(saved), "--quiet"]) == 0
+    sharpness(saved)
+    files = [str(saved.with_suffix(f".{kind}.json")) for kind in ("measures", "sharpness")]
+    figure = tmp_path / "figure.svg"
+    arguments = ["--x", "recipe.subset", "--y", "l2", "--y", "sharpness", "-o", str(figure)]
+    assert run(["plot", *files, *arguments]) == 0
+    assert figure.exists()
+
+
+def test_the_same_seed_gives_the_same_record(saved):
+    one, two = (sharpness(saved, "--seed", 3) for _ in range(2))
+    for record in (one, two):
+        del record["seconds"]
+        for point in record["sharpness"]["points"]:
+            del point["seconds"], point["images_per_second"]
+    assert one == two
+
+
+def test_dropout_is_off(with_batch_norm, tmp_path):
+    """The same weights under a recipe without dropout have the same sharpness, to the bit."""
+    read = checkpoint.read(with_batch_norm)
+    assert read.recipe.dropout == 0.2
+    plain = tmp_path / "plain.safetensors"
+    recipe = Recipe.from_json(read.recipe.to_json() | {"dropout": 0.0})
+    checkpoint.write(plain, read.model(), recipe, read.outcome)
+    with_dropout = sharpness(with_batch_norm)["sharpness"]["points"][0]
+    assert sharpness(plain)["sharpness"]["points"][0]["rise"] == with_dropout["rise"] > 0
+
+
+def test_batch_norm_left_unfolded_is_another_box_around_the_same_function(with_batch_norm):
+    """The loss before is the same; the raw box has the scales in it and gives another rise."""
+    folded = sharpness(with_batch_norm)["sharpness"]
+    raw = sharpness(with_batch_norm, "--no-fold-batch-norm")["sharpness"]
+    assert raw["loss"] == pytest.approx(folded["loss"], rel=1e-9)
+    assert raw["parameters"] == folded["parameters"] + 2 * 16
+    assert (folded["folded"], raw["folded"]) == (True, False)
+    assert abs(raw["points"][0]["rise"] / folded["points"][0]["rise"] - 1) > 0.05
+
+
+def test_running_statistics_are_not_perturbed(with_batch_norm):
+    """The raw parameters are weights, biases, scales and shifts; the statistics are buffers."""
+    tensors = load_file(with_batch_norm)
+    parameters = sum(t.numel() for n, t in tensors.items() if "running" not in n)
+    tracked = sum("num_batches" in name for name in tensors)
+    raw = sharpness(with_batch_norm, "--no-fold-batch-norm")["sharpness"]
+    assert raw["parameters"] == parameters - tracked
+
+
+def test_a_network_with_nan_is_reported_as_such(saved):
+    """The record is written, its sharpness null with the reason; nothing is searched."""
+    read = checkpoint.read(saved)
+    read.tensors["hidden1.weight"][0, 0] = torch.nan
+    checkpoint.write(saved, read.model(), read.recipe, read.outcome)
+    record = sharpness(saved)
+    assert set(record["measures"].values()) == {None}
+    assert "the training loss is nan" in record["notes"][0]
+
+
+def test_data_that_the_network_gets_wrong_has_a_sharpness_too(saved):
+    """Nothing asks for zero training error."""
+    read = checkpoint.read(saved)
+    assert isinstance(read.outcome, Outcome)
+    read.tensors["output.weight"].neg_()
+    checkpoint.write(saved, read.model(), read.recipe, read.outcome)
+    record = sharpness(saved)
+    assert record["sharpness"]["error"] > 0.5
+    assert record["measures"]["sharpness"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--alpha", "-0.1"], "--alpha is -0.1"),
+        (["--alpha", "nan"], "--alpha is nan"),
+        (["--alpha", "inf"], "--alpha is inf"),
+        (["--restarts", "0"], "--restarts"),
+        (["--method", "vertx"], "unknown search 'vertx' (did you mean 'vertex'?)"),
+        (["--batching", "both"], "--batching is 'both'"),
+        (["--budget", "-1"], "--budget"),
+    ],
+)
+def test_what_is_wrongly_asked_exits_2_and_writes_nothing(saved, capsys, options, words):
+    assert run(["sharpness", str(saved), *options]) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert one_line(captured.err)
+    assert captured.out == ""
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_an_output_that_exists_is_kept_unless_told(saved, capsys):
+    path = saved.with_suffix(".sharpness.json")
+    path.write_text("mine")
+    assert run(["sharpness", str(saved), *FAST]) == 1
+    assert one_line(capsys.readouterr().err)
+    assert run(["sharpness", str(saved), *FAST, "--skip-existing"]) == 0
+    assert capsys.readouterr().out == f"{path}\n"
+    assert path.read_text() == "mine"
+
+
+def test_json_goes_to_stdout_when_asked(saved, capsys):
+    assert run(["sharpness", str(saved), *FAST, "-o", "-"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["measures"]["sharpness"] > 0
+    assert captured.err == ""
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_budget_of_seconds_is_kept(saved):
+    """A search that would take minutes ends after half a second, and says so."""
+    began = time.monotonic()
+    record = sharpness(saved, "--restarts", 5000, "--budget", 0.5)
+    assert time.monotonic() - began < 20
+    assert record["sharpness"]["points"][0]["stopped"] == "time"
+    assert "stopped early" in record["notes"][0]
+
+
+def test_ctrl_c_writes_the_best_so_far_and_exits_130(saved, capsys, monkeypatch):
+    """Stopped in the middle of the screening: the record is whole, marked, and a true rise."""
+    from gentool.sharpness.search.state import Problem
+
+    calls = iter(range(10**9))
+
+    def interrupt(self):
+        if next(calls) == 60:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Problem, "watch", interrupt)
+    assert run(["sharpness", str(saved), "--batching", "vmap", "--alpha", "0.01"]) == 130
+    captured = capsys.readouterr()
+    path = saved.with_suffix(".sharpness.json")
+    assert captured.out == f"{path}\n"
+    assert "interrupted; the best so far is written" in captured.err.splitlines()[-1]
+    record = measure_file.read(path)
+    [point] = record["sharpness"]["points"]
+    assert point["stopped"] == "interrupted"
+    assert 0 < point["rise"] == record["measures"]["sharpness"]
+    assert "stopped early" in record["notes"][0]
+
+
+@pytest.mark.slow
+def test_ctrl_c_from_the_terminal_is_the_same(saved):
+    """A signal to a process in the middle of a search of minutes."""
+    command = [sys.executable, "-m", "gentool", "sharpness", str(saved), "--restarts", "100000"]
+    process = subprocess.Popen(
+        [*command, "--batching", "vmap", "--threads", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(10)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout == f"{saved.with_suffix('.sharpness.json')}\n"
+    assert "Traceback" not in stderr
+    record = measure_file.read(saved.with_suffix(".sharpness.json"))
+    assert record["sharpness"]["points"][0]["stopped"] == "interrupted"
+
+
+def test_compare_records_every_search_at_one_cost(saved):
+    """None costs more than the default search did, and none is higher."""
+    from gentool.sharpness.search.baselines import METHODS
+
+    [point] = sharpness(saved, "--compare", "--alpha", 0.01)["sharpness"]["points"]
+    assert [one["method"] for one in point["compared"]] == [m for m in METHODS if m != "default"]
+    assert all(one["units"] <= point["units"] for one in point["compared"])
+    assert all(0 <= one["rise"] <= point["rise"] for one in point["compared"])
+
+
+def test_one_bad_checkpoint_among_good_ones_is_told_and_the_others_searched(saved, capsys):
+    bad = saved.with_name("bad.safetensors")
+    bad.write_bytes(b"no checkpoint")
+    assert run(["sharpness", str(bad), str(saved), *FAST]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == f"{saved.with_suffix('.sharpness.json')}\n"
+    assert "bad.safetensors is no whole safetensors file" in captured.err
+
+
+@pytest.mark.parametrize("option", ["--help", "--list"])
+def test_help_and_the_list_need_no_torch(option):
+    code = (
+        f"import sys; from gentool.cli.main import run; run(['sharpness', '{option}']); "
+        "sys.exit(bool({'torch', 'numpy', 'scipy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_list_names_each_measure_with_formula_and_source(capsys):
+    assert run(["sharpness", "--list"]) == 0
+    listed = capsys.readouterr().out
+    for one in definitions():
+        assert f"{one.name}\n    {one.formula}\n    {one.summary}\n    {one.source}" in listed
+
+
+def test_every_measure_is_defined_once_and_its_numbers_are_those_of_the_code():
+    """A name in capitals in braces is a constant that was not read."""
+    found = definitions()
+    by_name = {one.name: one for one in found}
+    assert len(by_name) == len(found) == 17
+    tolerance = by_name["hessian_top_eigenvalue"].formula.partition("to a relative ")[2]
+    assert float(tolerance) == flatness.TOLERANCE
+    assert f"{flatness.PROBES} of them" in by_name["hessian_trace"].formula
+    assert not [one for one in found if re.search(r"\{[A-Z_]+\}", str(one))]
+
+
+def test_the_help_says_how_many_starts_there_are(capsys):
+    """The formula of the help, worked out, is the number that the search takes."""
+    from gentool.sharpness.search.starts import default_restarts
+
+    assert run(["sharpness", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    [most, others] = re.search(r"min\(classes, (\d+)\) \+ (\d+)", text).groups()
+    for classes in (2, 10, 1000):
+        objective = SimpleNamespace(subject=SimpleNamespace(classes=classes))
+        assert default_restarts(objective) == min(classes, int(most)) + int(others)

@@ -1,0 +1,346 @@
+"""The shell contract: stdout is results only, stderr one line an error, exit codes, files whole."""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gentool.cli.main import run
+
+DIGITS = ["train", "--model", "mlp", "--data", "digits", "--hidden", "8", "--subset", "50"]
+
+
+def gentool(*arguments, cwd, **options):
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "gentool", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, **options)
+
+
+def one_line(text):
+    return text.count("\n") == 1 and text.startswith("gentool: ")
+
+
+def test_the_commands_work_as_one_pipe(tmp_path):
+    """train prints a path, measure takes it and prints another, plot draws it."""
+    script = (
+        f"'{sys.executable}' -m gentool {' '.join(DIGITS)} --lr 0.1"
+        f" | xargs '{sys.executable}' -m gentool measure"
+        f" | xargs '{sys.executable}' -m gentool plot --x recipe.subset --y l2 -o figure.png"
+    )
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "figure.png\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "figure.png",
+        "mlp-hidden8-digits-true-50-seed0.measures.json",
+        "mlp-hidden8-digits-true-50-seed0.safetensors",
+    ]
+
+
+def test_json_goes_to_stdout_when_asked(saved, capsys):
+    """`-o -` prints one object a line, and writes no file."""
+    assert run(["measure", str(saved), str(saved), "-o", "-", "--quiet"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["checkpoint"]["file"] for line in lines] == ["mlp.safetensors"] * 2
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_quiet_says_nothing(saved, capsys):
+    assert run(["measure", str(saved), "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{saved.with_suffix('.measures.json')}\n"
+    assert captured.err == ""
+
+
+def test_the_last_line_says_in_words_whether_the_rule_was_met(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run([*DIGITS, "--epochs", "1", "-o", "a.safetensors"]) == 0
+    assert "stop rule NOT met after 1 epochs" in capsys.readouterr().err.splitlines()[-1]
+    assert run([*DIGITS, "--lr", "0.1", "-o", "b.safetensors"]) == 0
+    assert "stop rule met after" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_must_fit_fails_and_keeps_the_checkpoint(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run([*DIGITS, "--epochs", "1", "--must-fit", "-o", "a.safetensors"]) == 1
+    assert "the stop rule was not met" in capsys.readouterr().err
+    assert Path("a.safetensors").exists()
+
+
+@pytest.mark.parametrize("option", ["--force", "--skip-existing", None])
+def test_an_output_that_exists(tmp_path, monkeypatch, capsys, option):
+    """Replaced with --force, left with --skip-existing and named on stdout, otherwise an error."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("a.safetensors")
+    path.write_bytes(b"mine")
+    code = run([*DIGITS, "--epochs", "1", "-o", "a.safetensors", *([option] if option else [])])
+    captured = capsys.readouterr()
+    assert code == (1 if option is None else 0)
+    assert (path.read_bytes() == b"mine") == (option != "--force")
+    assert captured.out == ("" if option is None else "a.safetensors\n")
+    if option is None:
+        assert one_line(captured.err)
+
+
+def test_the_same_command_gives_the_same_bytes(tmp_path):
+    """In two processes, with dropout and batch norm."""
+    for name in "ab":
+        options = ["--epochs", 3, "--dropout", 0.5, "--batch-norm", "-o", f"{name}.safetensors"]
+        assert gentool(*DIGITS, *options, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+WRONGLY_ASKED = [
+    (["measure"], "name one checkpoint or more"),
+    (["trian"], "No such command 'trian'"),
+    (["train", "--epoch", "3"], "No such option: --epoch"),
+    (["plot", "a.json", "-o", "a.gif"], "its name ends in .png, .pdf or .svg"),
+    (["train", "--subset", "many"], "Invalid value for '--subset'"),
+    (["train", "--subset", "0"], "subset is 0; it has to be"),
+    (["train", "--labels", "maybe"], "labels are 'maybe'"),
+    (["train", "--model", "vgg15"], "unknown model 'vgg15' (did you mean 'vgg1"),
+    (["train", "--hidden", "5"], "vgg has no option --hidden"),
+    (["train", "--optimizer", "sdg"], "unknown optimizer 'sdg' (did you mean 'sgd'?)"),
+    (["train", "--data", "digit"], "unknown data set 'digit' (did you mean 'digits'?)"),
+    (["train", "--data", "folder"], "write folder:PATH"),
+    (["train", "--data", "digits", "--device", "tpu"], "unknown device 'tpu'"),
+    (["train", "--force", "--skip-existing"], "exclude each other"),
+    (["train", "--optimizer", "adam", "--momentum", "0.5"], "--momentum is an option of sgd"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONGLY_ASKED)
+def test_what_is_wrongly_asked_exits_2(tmp_path, monkeypatch, capsys, arguments, words):
+    """One line on stderr, nothing on stdout, no file."""
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert one_line(captured.err)
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+CANNOT_BE_DONE = [
+    (["measure", "missing.safetensors"], "missing.safetensors does not exist"),
+    (["measure", "."], ". is a folder, not a checkpoint"),
+    ([*DIGITS, "-o", "missing/a.safetensors"], "missing does not exist"),
+    ([*DIGITS[:-1], "5000"], "--subset is 5000, but the training set has 1442 images"),
+    ([*DIGITS, "--confusion", "1400"], "the training set has only 1392 images"),
+    ([*DIGITS, "--device", "cuda:7"], "no device 'cuda:7'"),
+    (["train", "--data", "digits"], "needs images of 32x32 or more, not 8x8"),
+    (["train", "--data", "folder:missing"], "missing"),
+    (["train", "--data", "npz:missing.npz"], "missing.npz does not exist"),
+    (["plot", "missing.json"], "missing.json"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), CANNOT_BE_DONE)
+def test_what_cannot_be_done_exits_1(tmp_path, monkeypatch, capsys, arguments, words):
+    """One line on stderr, nothing on stdout, no file."""
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 1
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert one_line(captured.err)
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_network_the_ways_out_are_named(tmp_path, monkeypatch, capsys):
+    """CIFAR-10 is not there and cannot be fetched: one line with the reason and three ways out."""
+
+    def no_network(*_, **__):
+        raise OSError("no network here")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", "--data-dir", "data"]) == 1
+    line = capsys.readouterr().err
+    assert one_line(line)
+    for words in ("no network here", "data", "--data folder:DIR", "--data digits"):
+        assert words in line
+
+
+def test_data_that_differs_is_an_error_and_no_number(tmp_path, monkeypatch, capsys):
+    """Trained on one archive, measured on another with one label changed."""
+    import numpy as np
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 255, (40, 6, 6), dtype=np.uint8), rng.integers(0, 3, 40)
+    np.savez("data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    arguments = ["train", "--model", "mlp", "--data", "npz:data.npz", "--epochs", "1"]
+    assert run([*arguments, "-o", "a.safetensors"]) == 0
+    y[0] = (y[0] + 1) % 3
+    np.savez("data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    capsys.readouterr()
+    assert run(["measure", "a.safetensors"]) == 1
+    captured = capsys.readouterr()
+    assert "the data differs from what the network was trained on" in captured.err
+    assert one_line(captured.err)
+    assert not Path("a.measures.json").exists()
+
+
+def test_one_bad_checkpoint_among_good_ones_is_told_and_the_others_measured(saved, capsys):
+    bad = saved.with_name("bad.safetensors")
+    bad.write_bytes(b"no checkpoint")
+    assert run(["measure", str(bad), str(saved), "--quiet", "--no-data"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == f"{saved.with_suffix('.measures.json')}\n"
+    assert "bad.safetensors is no whole safetensors file" in captured.err
+    assert bad.read_bytes() == b"no checkpoint"
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path):
+    """A file may have 10 kB here, as if the disk were full then: exit 1, one line, no file."""
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))  # noqa: E731
+    options = ["--hidden", "512", "--epochs", "1", "--quiet"]
+    done = gentool(*DIGITS, *options, cwd=tmp_path, preexec_fn=limit)
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr
+    assert one_line(done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def start_long_training(tmp_path, *options):
+    """Start a training of many epochs, and wait until its first state is on the disk."""
+    arguments = [
+        *DIGITS,
+        "--epochs",
+        "100000",
+        "--stop-loss",
+        "1e-30",
+        "--patience",
+        "0",
+        "-o",
+        "a.safetensors",
+        *options,
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gentool", *arguments],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    state = tmp_path / "a.safetensors.state"
+    deadline = time.monotonic() + 60
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process, state
+
+
+def test_ctrl_c_keeps_the_state_and_says_how_to_resume(tmp_path):
+    process, state = start_long_training(tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert one_line(stderr)
+    assert re.search(r"go on with: gentool train .* -o a\.safetensors --resume", stderr)
+    assert list(tmp_path.iterdir()) == [state]
+
+
+def test_a_killed_run_leaves_no_checkpoint_and_resumes(tmp_path):
+    """kill -9: only the last whole state is there; without --resume it is not overwritten."""
+    process, state = start_long_training(tmp_path)
+    process.kill()
+    process.communicate(timeout=30)
+    assert not (tmp_path / "a.safetensors").exists()
+    refused = gentool(*DIGITS, "-o", "a.safetensors", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "--resume" in refused.stderr
+    assert state.exists()
+    process, _ = start_long_training(tmp_path, "--resume")
+    assert "going on from a.safetensors.state" in process.stderr.readline()
+    process.kill()
+    process.communicate(timeout=30)
+
+
+def test_help_examples_run(tmp_path):
+    """The example at the end of each help text, in the order in which they build on each other."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for command in ("train", "measure", "sharpness", "plot"):
+        help_text = gentool(command, "--help", cwd=tmp_path).stdout
+        example = re.search(r"Example:\n\s+(gentool .*)", help_text).group(1)
+        done = subprocess.run(
+            ["sh", "-c", example], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / done.stdout.strip()).exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["train", "--help"], ["sharpness", "--help"], ["plot", "--help"], ["--version"]],
+)
+def test_help_needs_no_torch(arguments):
+    """Asking for help must not wait for torch, nor for matplotlib."""
+    code = (
+        "import sys; from gentool.cli.main import run; run(sys.argv[1:]); "
+        "sys.exit(bool({'torch', 'matplotlib', 'sklearn', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "10000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, None),
+    ],
+)
+def test_waiting_threads_give_way_unless_told_otherwise(given, expected, monkeypatch):
+    """Beside other programs, threads that spin make small networks many times slower."""
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    code = (
+        "import os, sys; from gentool.cli.main import main; sys.argv[1:] = ['--version']\n"
+        "try: main()\n"
+        "except SystemExit: print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == f"{expected} False"
+
+
+def test_debug_shows_where_an_error_comes_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Exception, match="does not exist"):
+        run(["measure", "missing.safetensors", "--debug"])
+
+
+def test_list_names_every_measure_with_formula_and_source(capsys):
+    from gentool.measures import MEASURES
+
+    assert run(["measure", "--list"]) == 0
+    listed = capsys.readouterr().out
+    for measure in MEASURES:
+        assert f"{measure.name}\n    {measure.formula}" in listed
+        assert measure.source in listed
+
+
+@pytest.mark.parametrize(("seeds", "ending"), [("3", " --resume"), ("3,4", "")])
+def test_how_to_resume_is_told_to_a_caller_from_python_too(
+    seeds, ending, tmp_path, monkeypatch, capsys
+):
+    """It repeats the arguments of `run`, not those of the process; --force is left out."""
+
+    def interrupted(unit, settings, listener):
+        unit[0].state_path.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gentool.training.jobs.train_unit", interrupted)
+    monkeypatch.setattr("sys.argv", ["another", "--resume"])
+    assert run([*DIGITS, "--force", "--seed", seeds, "--quiet"]) == 130
+    again = f"go on with: gentool {' '.join(DIGITS)} --seed {seeds} --quiet{ending}\n"
+    assert capsys.readouterr().err.endswith(again)

@@ -1,0 +1,296 @@
+"""The data sets: what is read, how it is normalised, and what is said of data that is damaged."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gentool.cli.main import run
+from gentool.common.errors import GentoolError, UsageError
+from gentool.common.paths import default_data_dir
+from gentool.data import image_folder
+from gentool.data.dataset import DataSet
+from gentool.data.sources import DATASETS, load
+from gentool.records.recipe import describe_source
+
+
+def test_all_six_data_sets_are_there():
+    assert list(DATASETS) == ["digits", "cifar10", "mnist", "fashion-mnist", "folder", "npz"]
+
+
+def test_digits_have_a_fixed_stratified_split(tmp_path):
+    """Every fifth image of a class is a test image: 355 of 1,797, 34 to 36 of each digit."""
+    data = load("digits", tmp_path, show_progress=False)
+    assert data.train_images.shape == (1442, 1, 8, 8)
+    assert data.test_images.shape == (355, 1, 8, 8)
+    assert data.test_labels.bincount().tolist() == [35, 36, 35, 36, 36, 36, 36, 35, 34, 36]
+    assert data.train_images.dtype == torch.uint8
+    assert data.train_images.max() == 240
+
+
+def test_normalisation_is_over_the_training_images_alone():
+    """Two channels, the values 0 and 255 half and half: mean 1/2, deviation 1/2; a constant: 1."""
+    images = torch.zeros(4, 2, 1, 1, dtype=torch.uint8)
+    images[:2, 0] = 255
+    data = DataSet(images, torch.zeros(4), images[:1], torch.zeros(1), 2, "")
+    assert data.normalisation() == ((0.5, 0.0), (0.5, 1.0))
+
+
+def test_float_images_are_taken_as_they_are():
+    images = torch.randn(4, 3, 2, 2)
+    data = DataSet(images, torch.zeros(4), images, torch.zeros(4), 2, "")
+    assert data.normalisation() == ((0.0,) * 3, (1.0,) * 3)
+
+
+def write_mnist(folder):
+    """Six images of MNIST's form, in its uncompressed IDX files."""
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for half, n in (("train", 4), ("t10k", 2)):
+        images = np.arange(n * 28 * 28, dtype=np.uint8)
+        header = np.array([0x803, n, 28, 28], dtype=">i4").tobytes()
+        (raw / f"{half}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+        labels = np.arange(n, dtype=np.uint8)
+        header = np.array([0x801, n], dtype=">i4").tobytes()
+        (raw / f"{half}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
+
+
+def test_mnist_is_read_from_a_folder_that_is_read_only(tmp_path):
+    """As torchvision keeps it, without a download and without writing anything."""
+    write_mnist(tmp_path)
+    tmp_path.chmod(0o555)
+    data = load("mnist", tmp_path, show_progress=False)
+    tmp_path.chmod(0o755)
+    assert data.train_images.shape == (4, 1, 28, 28)
+    assert data.train_images[0, 0, 0, :3].tolist() == [0, 1, 2]
+    assert data.test_labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["cifar10", "mnist", "fashion-mnist"])
+def test_a_download_that_fails_names_the_ways_out(tmp_path, monkeypatch, capfd, name):
+    """The reason, the folder, and two other ways, in one line; nothing on stdout."""
+
+    def no_network(*_, **__):
+        raise OSError("no network here")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    with pytest.raises(GentoolError) as error:
+        load(name, tmp_path / "data", show_progress=True)
+    for words in ("no network here", str(tmp_path / "data"), "folder:DIR", "--data digits"):
+        assert words in str(error.value)
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def write_images(folder, n=3, size=(5, 4), suffix="png"):
+    """Train and test folders of two classes; images of one grey value each."""
+    value = 0
+    for half in ("train", "test"):
+        for kind in ("cat", "dog"):
+            (folder / half / kind).mkdir(parents=True)
+            for i in range(n):
+                value += 10
+                path = folder / half / kind / f"{i}.{suffix}"
+                Image.new("L", size, value).save(path)
+    return folder
+
+
+def test_a_folder_of_images_is_read_in_the_order_of_names(tmp_path):
+    """As RGB, (N, 3, H, W), labelled by the order of the class names."""
+    data = load(f"folder:{write_images(tmp_path)}", tmp_path, show_progress=False)
+    assert data.train_images.shape == (6, 3, 4, 5)
+    assert data.train_images[:, 0, 0, 0].tolist() == [10, 20, 30, 40, 50, 60]
+    assert data.test_labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_folder_is_decoded_once(tmp_path, monkeypatch):
+    """The second time the arrays come from the cache, the same to the bit."""
+    spec = f"folder:{write_images(tmp_path / 'images')}"
+    first = load(spec, tmp_path, show_progress=False)
+    monkeypatch.setattr(image_folder, "_decode", None)
+    second = load(spec, tmp_path, show_progress=False)
+    assert torch.equal(first.train_images, second.train_images)
+    assert first.fingerprint == second.fingerprint
+
+
+def test_a_changed_image_is_seen_though_its_size_and_time_are_the_same(tmp_path):
+    """The cache goes by content: it cannot be stale."""
+    folder = write_images(tmp_path / "images", suffix="bmp")
+    before = load(f"folder:{folder}", tmp_path, show_progress=False)
+    path = folder / "train" / "cat" / "0.bmp"
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    Image.new("L", (5, 4), 99).save(path)
+    os.utime(path, ns=times)
+    after = load(f"folder:{folder}", tmp_path, show_progress=False)
+    assert before.train_images[0, 0, 0, 0] == 10
+    assert after.train_images[0, 0, 0, 0] == 99
+    assert before.fingerprint != after.fingerprint
+
+
+def test_a_damaged_cache_is_said_and_decoded_anew(tmp_path, capsys):
+    spec = f"folder:{write_images(tmp_path / 'images', n=2)}"
+    before = load(spec, tmp_path, show_progress=False)
+    image_folder._cache_file(before.fingerprint).write_bytes(b"damaged")
+    after = load(spec, tmp_path, show_progress=False)
+    assert torch.equal(before.train_images, after.train_images)
+    assert "is damaged and decoded anew" in capsys.readouterr().err
+
+
+def _other_size(folder):
+    Image.new("RGB", (7, 7)).save(folder / "train" / "dog" / "1.png")
+
+
+def _cut(folder):
+    path = folder / "test" / "dog" / "1.png"
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def _other_classes(folder):
+    (folder / "test" / "dog").rename(folder / "test" / "wolf")
+
+
+def _no_test(folder):
+    (folder / "test").rename(folder / "validation")
+
+
+def _empty_class(folder):
+    for path in (folder / "train" / "dog").iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_other_size, r"dog/1\.png is 7x7, but .*cat/0\.png is 4x5; resize them"),
+        (_cut, r"test/dog/1\.png cannot be decoded"),
+        (_other_classes, "class 'dog' is not in both train/ and test/"),
+        (_no_test, "test does not exist; folder:DIR needs"),
+        (_empty_class, "is no tree of images"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path, damage, words):
+    folder = write_images(tmp_path)
+    damage(folder)
+    with pytest.raises(GentoolError, match=words) as error:
+        load(f"folder:{folder}", tmp_path, show_progress=False)
+    assert "\n" not in str(error.value)
+
+
+def write_npz(path, **changes):
+    """Four training and two test images of 2x3 with three channels, labels 0 to 2."""
+    arrays = {
+        "x_train": np.arange(4 * 18, dtype=np.uint8).reshape(4, 2, 3, 3),
+        "y_train": np.array([0, 1, 2, 0]),
+        "x_test": np.zeros((2, 2, 3, 3), dtype=np.uint8),
+        "y_test": np.array([[0], [1]]),
+    }
+    np.savez(path, **{k: v for k, v in (arrays | changes).items() if v is not None})
+    return f"npz:{path}"
+
+
+def test_an_npz_has_its_channels_last_as_kerass(tmp_path):
+    """(N, H, W, C) becomes (N, C, H, W); labels of shape (N, 1) become (N,)."""
+    data = load(write_npz(tmp_path / "a.npz"), tmp_path, show_progress=False)
+    assert data.input_shape == (3, 2, 3)
+    assert data.train_images[0, :, 0, 0].tolist() == [0, 1, 2]
+    assert data.test_labels.tolist() == [0, 1]
+    assert data.classes == 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "input_shape"),
+    [((4, 5, 6), (1, 5, 6)), ((4, 7), (1, 1, 7)), ((4, 5, 6, 1), (1, 5, 6))],
+)
+def test_an_npz_may_hold_grey_images_and_vectors(tmp_path, shape, input_shape):
+    """Float64 as float32, otherwise as it is."""
+    x = np.random.default_rng(0).normal(size=shape)
+    data = load(write_npz(tmp_path / "a.npz", x_train=x, x_test=x[:2]), tmp_path, False)
+    assert data.input_shape == input_shape
+    assert data.train_images.dtype == torch.float32
+    assert (data.train_images.numpy().ravel() == x.astype(np.float32).ravel()).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"y_test": None}, "has no y_test; it needs x_train, y_train"),
+        ({"x_train": np.zeros((4, 3, 32, 32), np.uint8)}, "channels come last, transpose it"),
+        ({"x_train": np.zeros((4, 2, 3, 3), np.int64)}, "x_train is of type int64"),
+        ({"x_train": np.full((4, 2, 3, 3), np.nan)}, "NaN, infinite"),
+        ({"x_train": np.zeros((4, 5, 5, 3), np.uint8)}, "x_train and x_test differ"),
+        ({"x_train": np.array([{}] * 4)}, "no whole npz archive of numbers"),
+        ({"y_train": np.array([0, 1])}, "one label is needed for each of 4 images"),
+        ({"y_train": np.array([0, 1, 2, -1])}, "labels are whole numbers from 0"),
+        ({"y_train": np.array([0.0, 1, 2, 0])}, "labels are whole numbers from 0"),
+        ({"y_train": np.array([0, 1, 2, 10**9])}, "labels are whole numbers from 0"),
+    ],
+)
+def test_an_npz_that_cannot_be_used_is_told_in_one_line(tmp_path, changes, words):
+    spec = write_npz(tmp_path / "a.npz", **changes)
+    with pytest.raises(GentoolError, match=words) as error:
+        load(spec, tmp_path, show_progress=False)
+    assert "\n" not in str(error.value)
+
+
+def test_a_cut_npz_is_told(tmp_path):
+    spec = write_npz(path := tmp_path / "a.npz")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(GentoolError, match="no whole npz archive"):
+        load(spec, tmp_path, show_progress=False)
+
+
+def test_an_unknown_data_set_is_answered_with_the_nearest(tmp_path):
+    with pytest.raises(UsageError, match=r"unknown data set 'cifar' \(did you mean 'cifar10'\?\)"):
+        load("cifar", tmp_path, show_progress=False)
+    with pytest.raises(UsageError, match="write mnist"):
+        load("mnist:here", tmp_path, show_progress=False)
+
+
+def test_a_source_has_a_short_name():
+    assert describe_source("cifar10") == "cifar10"
+    assert describe_source("folder:/a/cifar10-jpeg/") == "cifar10-jpeg"
+    assert describe_source("npz:b/faces.npz") == "faces"
+
+
+def test_the_data_folder_is_the_one_that_the_user_names(monkeypatch, tmp_path):
+    monkeypatch.setenv("GENTOOL_DATA", str(tmp_path))
+    assert default_data_dir() == tmp_path
+    monkeypatch.delenv("GENTOOL_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_data_dir() == tmp_path / "gentool" / "data"
+
+
+def test_the_data_is_read_once_a_command(saved, monkeypatch):
+    """Two networks by each of two commands in one process: two reads."""
+    reads = []
+
+    def counted(data, *rest):
+        reads.append(data)
+        return load(data, *rest)
+
+    monkeypatch.setattr("gentool.data.sources.load", counted)
+    other = shutil.copy(saved, saved.with_name("other.safetensors"))
+    for _ in range(2):
+        assert run(["measure", str(saved), str(other), "--only", "l2", "--force", "--quiet"]) == 0
+    assert reads == ["digits", "digits"]
+
+
+def test_data_that_changed_since_the_last_command_is_read_anew(tmp_path, capsys):
+    """In one process: what was trained on the first images does not fit the second ones."""
+    archive, trained = tmp_path / "a.npz", str(tmp_path / "a.safetensors")
+
+    def write(seed):
+        images = np.random.default_rng(seed).integers(0, 256, (20, 4, 4), dtype=np.uint8)
+        labels = np.arange(20) % 2
+        np.savez(archive, x_train=images, y_train=labels, x_test=images, y_test=labels)
+
+    write(seed=0)
+    options = ["--model", "mlp", "--hidden", "4", "--epochs", "1", "--quiet"]
+    assert run(["train", *options, "--data", f"npz:{archive}", "-o", trained]) == 0
+    assert run(["measure", trained, "--only", "l2", "--quiet"]) == 0
+    write(seed=1)
+    assert run(["measure", trained, "--only", "l2", "--quiet", "--force"]) == 1
+    assert "the data differs from what the network was trained on" in capsys.readouterr().err

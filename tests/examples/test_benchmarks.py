@@ -1,0 +1,70 @@
+"""The benchmarks run: what they print is in benchmarks/*.md, what is tested is that they can."""
+
+import importlib
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def benchmark_named(monkeypatch):
+    """Import a benchmark, as running it as a script does."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples" / "benchmarks"))
+    names = ("rates", "sharpness", "training")
+    yield importlib.import_module
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def rows(text):
+    """The rows of a Markdown table, without its head."""
+    table = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in table[2:]]
+
+
+def test_operations_are_twice_the_products(benchmark_named):
+    rates = benchmark_named("rates")
+    mlp = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 3))
+    assert rates.forward_operations(mlp, (3, 2, 2)) == 2 * (12 * 5 + 5 * 3)
+    convolution = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+    assert rates.forward_operations(convolution, (3, 8, 8)) == 2 * 64 * 27 * 4
+    assert rates.product_rate(CPU) > 1e8
+
+
+@pytest.mark.parametrize("name", ["quality", "doubling", "speed"])
+def test_a_benchmark_of_the_search_has_a_row_a_case(
+    name, benchmark_named, saved, monkeypatch, capsys
+):
+    sharpness = benchmark_named("sharpness")
+    monkeypatch.setattr(sharpness, "ALPHAS", (0.0005,))
+    options = SimpleNamespace(checkpoints=[saved], data=None, data_dir=None, device="cpu")
+    sharpness.COMMANDS[name](options)
+    [found] = rows(capsys.readouterr().out)
+    assert found[0] == saved.stem
+
+
+def test_candidates_are_timed_each_way(benchmark_named, monkeypatch, capsys):
+    sharpness = benchmark_named("sharpness")
+    monkeypatch.setattr(sharpness, "SMALL", [(6, 2)])
+    monkeypatch.setattr(sharpness, "LARGE", [])
+    sharpness.batching(SimpleNamespace(rounds=1))
+    [[network, candidates, images, *seconds, _]] = rows(capsys.readouterr().out)
+    assert (network, candidates, images) == ("6-2-10", "16", "128")
+    assert all(float(cell) > 0 for cell in seconds)
+
+
+def test_training_is_timed_beside_a_plain_loop(benchmark_named, monkeypatch, capsys):
+    training = benchmark_named("training")
+    tiny = {"MLP, 64 units": ("mlp", {"hidden": 64}, (1, 2, 2), 128, 64)}
+    monkeypatch.setattr(training, "NETWORKS", tiny)
+    monkeypatch.setattr(training, "ON_CUDA", tiny)
+    training.main(CPU, "float32", is_compiled=False)
+    alone, stacked = capsys.readouterr().out.split("| ten networks")
+    assert [row[:2] for row in rows(alone)] == [["MLP, 64 units", "64"]]
+    assert len(rows("| ten networks" + stacked)) == 2

@@ -1,0 +1,123 @@
+"""The README keeps its word: its commands run, its table is the registry's, its fields are real."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from gentool.claims import CLAIMS
+from gentool.cli.main import run
+from gentool.measures import MEASURES
+from gentool.sharpness.definitions import definitions
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def section(title):
+    """The text below a heading, up to the next."""
+    return re.split(r"\n#+ ", README.split(f"# {title}\n", 1)[1], maxsplit=1)[0]
+
+
+def commands(text):
+    """The gentool commands in the sh blocks of a text, without comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("gentool ")]
+
+
+def test_the_two_commands_are_scripts_that_are_there():
+    for script in ("examples/quickstart.sh", "tests/run.sh"):
+        assert f"sh {script}\n" in README
+        subprocess.run(["sh", "-n", ROOT / script], check=True)
+
+
+def test_the_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
+    """As written, in an empty folder: train, measure, search, sample, plot, judge."""
+    monkeypatch.chdir(tmp_path)
+    for title in ("Train", "Measure", "Sharpness", "Plot", "Claims"):
+        for arguments in commands(section(title)):
+            files = [str(f) for a in arguments for f in (Path().glob(a) if "*" in a else [a])]
+            assert run(files) == 0, (arguments, capsys.readouterr().err)
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_the_commands_on_a_foreign_checkpoint_run(tmp_path, monkeypatch, capsys):
+    """On a thin VGG-16 of torchvision's; the one that needs CIFAR-10 is parsed at least."""
+    import torch
+    from torch import nn
+    from torchvision.models import vgg
+
+    def no_network(*_, **__):
+        raise OSError("no network here")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENTOOL_DATA", str(tmp_path / "data"))
+    plan = [c if c == "M" else c // 16 for c in vgg.cfgs["D"]]
+    model = vgg.VGG(vgg.make_layers(plan))
+    model.classifier = nn.Sequential(
+        nn.Linear(32 * 49, 16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 1000)
+    )
+    torch.save(model.state_dict(), "vgg16.pth")
+    for arguments in commands(section("Checkpoints that other programs saved")):
+        code = run(arguments)
+        error = capsys.readouterr().err
+        if "--data" in arguments:
+            assert code == 1, error
+            assert "CIFAR10 is not in" in error
+            continue
+        assert code == 0, (arguments, error)
+
+
+def test_the_python_example_runs():
+    [code] = re.findall(r"```python\n(import gentool.*?)```", README, re.DOTALL)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def row(measure):
+    return (
+        f"| `{measure.name}` | {measure.formula.replace('|', '&#124;')} | {measure.source[:-1]} |"
+    )
+
+
+@pytest.mark.parametrize("measure", list(MEASURES), ids=lambda measure: measure.name)
+def test_every_measure_has_its_row(measure):
+    """Name, formula and source as in the registry; suffixes are explained below the table."""
+    if measure.name.endswith(("_unnormalized", "_maxpool")):
+        assert f"`_{measure.name.rsplit('_', 1)[1]}`" in section("Measure")
+    else:
+        assert row(measure) in README
+
+
+def test_the_table_of_sharpness_is_what_the_definitions_say():
+    """Row for row, in their order; what a larger value means is the README's own."""
+    rows = [line for line in section("Sharpness").splitlines() if line.startswith("| `")]
+    assert [f"{line.rsplit(' |', 2)[0]} |" for line in rows] == [row(one) for one in definitions()]
+
+
+@pytest.mark.parametrize("claim", list(CLAIMS), ids=lambda claim: claim.id)
+def test_every_claim_has_its_row(claim):
+    """Statement, rule and figure as in the docstring."""
+    source = claim.source.removesuffix(".")
+    assert f"| {claim.id} | {claim.statement} | {claim.rule} | {source} |" in section("Claims")
+
+
+def test_every_field_of_a_measure_file_is_described():
+    schema = json.loads(resources.files("gentool").joinpath("measures.schema.json").read_text())
+    fields = section("The files")
+    for name in (*schema["required"], *schema["properties"]["layers"]["items"]["required"]):
+        assert f"`{name}`" in fields, name
+
+
+def test_the_help_of_every_command_stands_in_the_table(capsys):
+    from gentool.cli.main import app
+
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__
+        assert f"`gentool {name}`" in section("The commands")

@@ -1,0 +1,172 @@
+"""The paper's figures: what is in which panel, told by the prepared sheet."""
+
+import json
+from importlib import resources
+
+import pytest
+from helpers.figure_records import by_confusion, by_size, by_width, network, rows
+
+from gentool.common.errors import GentoolError
+from gentool.figures import FIGURES
+from gentool.figures.registry import Asked
+
+GIVEN = {"1": by_size, "2": by_size, "3": by_confusion, "4": by_width}
+
+
+def sheet(figure, records, reference=False):
+    return FIGURES[figure].prepare(records, Asked(reference=reference))
+
+
+def curves(panel):
+    return {curve.label: (list(curve.x), list(curve.y)) for curve in panel.curves}
+
+
+def test_figure_1_has_four_norms_as_logarithms_against_the_size():
+    panels = sheet("1", by_size((10, 100))).panels
+    assert [panel.y.label.split()[0] for panel in panels] == [
+        "ℓ2",
+        "ℓ1-path",
+        "ℓ2-path",
+        "spectral",
+    ]
+    assert curves(panels[0])["true labels"] == ([10, 100], pytest.approx([1, 2]))
+    assert curves(panels[0])["random labels"] == ([10, 100], pytest.approx([2, 4]))
+
+
+def test_figure_2_has_sharpness_and_a_kl_curve_for_each_size():
+    sharpness, true, random = sheet("2", by_size((1000, 4000))).panels
+    assert curves(sharpness)["random labels"] == ([1000, 4000], [0.5, 0.5])
+    for panel in (true, random):
+        assert list(curves(panel)) == ["1K", "4K"]
+        assert (panel.level, panel.y.low, panel.y.high) == (0.05, 0, 0.3)
+
+
+def test_kl_is_without_the_half_as_the_paper_plots_it_with_the_standard_error_as_a_band():
+    [curve] = sheet("4", [network()]).panels[2].curves
+    assert curve.x == tuple(sorted(row["kl_without_half"] for row in rows()))
+    assert [h - y for h, y in zip(curve.high, curve.y, strict=True)] == pytest.approx([0.01] * 4)
+    assert "Σ w² / σ²" in sheet("4", [network()]).panels[2].x.label
+
+
+def test_figure_3_has_errors_measures_and_kl_against_the_confusion_set():
+    errors, measures, kl = sheet("3", by_confusion()).panels
+    assert curves(errors)["error on the confusion set"] == ([100, 200], [0, 0])
+    assert curves(errors)["test error"] == ([0, 100, 200], [0.25] * 3)
+    assert curves(measures)["ℓ2"] == ([0, 100, 200], pytest.approx([0, 0.5, 1]))
+    assert list(curves(kl)) == ["0", "100", "200"]
+
+
+def test_figure_4_leaves_out_of_the_measures_what_does_not_fit_and_says_so():
+    records = by_width((32, 64, 128)) + by_width((8,), train_error=0.1)
+    prepared = sheet("4", records)
+    assert curves(prepared.panels[0])["training error"] == ([8, 32, 64, 128], [0.1, 0, 0, 0])
+    assert curves(prepared.panels[1])["ℓ2"][0] == [32, 64, 128]
+    assert "the measures are of networks that fit, without those of 8 units" in prepared.notes
+
+
+def test_rescaled_measures_run_from_0_to_1_however_large_they_are():
+    records = by_width((32, 64, 128))
+    for record, log in zip(records, (900.0, 901.0, 899.0), strict=True):
+        record["measures"]["l2"], record["log10"]["l2"] = None, log
+    _, y = curves(sheet("4", records).panels[1])["ℓ2"]
+    assert y == pytest.approx([0.9 / 9.9, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("widths", "drawn"),
+    [
+        ((16, 32, 64, 128, 256, 512, 1024, 2048), ["32", "128", "512", "2048"]),
+        ((2, 4, 8, 16, 32, 64, 128, 256, 512), ["2", "8", "16", "64", "128", "512"]),
+        ((2, 4), ["2", "4"]),
+    ],
+)
+def test_kl_curves_are_those_of_the_paper_or_six_at_most(widths, drawn):
+    assert list(curves(sheet("4", by_width(widths)).panels[2])) == drawn
+
+
+@pytest.mark.parametrize("figure", GIVEN)
+def test_what_is_missing_is_said_in_the_panel_and_in_the_notes(figure):
+    records = GIVEN[figure](curve=False)
+    for record in records:
+        del record["measures"]["sharpness"], record["log10"]["sharpness"]
+    prepared = sheet(figure, records)
+    said = [message for panel in prepared.panels for message in panel.messages]
+    wanted = ["no sharpness: run gentool sharpness"]
+    wanted += ["no expected sharpness: run gentool sharpness --expected"]
+    assert set(said) == set(wanted if figure != "1" else [])
+    assert set(said) <= set(prepared.notes)
+
+
+def test_a_null_measure_is_left_out_with_its_reason():
+    records = by_size((1000, 2000))
+    records[0]["measures"]["l2"] = records[0]["log10"]["l2"] = None
+    records[0]["notes"] = ["l2: the margin gamma = -1 is not positive"]
+    panel = sheet("1", records).panels[0]
+    assert curves(panel)["true labels"][0] == [2000]
+    assert panel.messages == ["no l2 (1 network): the margin gamma = -1 is not positive"]
+
+
+def test_seeds_are_averaged_and_their_kl_curves_are_thin():
+    records = by_size((10,), seed=0) + by_size((10,), seed=1)
+    for record, l2 in zip(records[::2], (10.0, 1000.0), strict=True):
+        record["log10"]["l2"] = l2
+    curve = sheet("1", records).panels[0].curves[0]
+    assert (curve.y, curve.low, curve.high) == ((505.0,), (10.0,), (1000.0,))
+    assert [c.is_thin for c in sheet("2", records).panels[1].curves] == [True, True]
+
+
+@pytest.mark.parametrize("figure", ["1", "2", "4"])
+def test_the_reference_is_what_the_file_says(figure):
+    """Each curve is one of the file's, but for what is below the range of the axis or in log10."""
+    file = json.loads(resources.files("gentool").joinpath("paper_figures.json").read_text())
+    assert "NIPS 2017" in file["source"]
+    known = [p for key, p in file["values"].items() if key.startswith(f"fig{figure}")]
+    prepared = sheet(figure, GIVEN[figure](), reference=True)
+    drawn = [curve for panel in prepared.panels for curve in panel.reference]
+    assert len(drawn) == len(known)
+    for curve in drawn:
+        points = [list(point) for point in zip(curve.x, curve.y, strict=True)]
+        assert any(all(point in one for point in points) for one in known)
+
+
+def test_figure_3_has_no_reference_and_says_so():
+    prepared = sheet("3", by_confusion(), reference=True)
+    assert not any(panel.reference for panel in prepared.panels)
+    assert "there are no values of the paper's figure 3 to lie behind ours" in prepared.notes
+
+
+@pytest.mark.parametrize("figure", GIVEN)
+def test_networks_of_two_kinds_are_an_error_that_names_the_keys(figure):
+    records = GIVEN[figure]() + GIVEN[figure](data="mnist")
+    with pytest.raises(GentoolError, match=r"differ in recipe.data \(mnist, folder:/x/faces\)"):
+        sheet(figure, records)
+
+
+def test_the_same_data_in_two_folders_is_one_kind_by_its_fingerprint():
+    records = by_size((10,), fingerprint="f") + by_size((20,), data="folder:b", fingerprint="f")
+    assert curves(sheet("1", records).panels[0])["true labels"][0] == [10, 20]
+
+
+def test_another_learning_rate_is_said_and_drawn():
+    prepared = sheet("1", by_size((10,)) + by_size((20,), lr=0.2))
+    assert prepared.notes == ["these networks were trained with different recipe.lr (0.1, 0.2)"]
+
+
+def test_networks_with_confusion_sets_belong_to_figure_3_alone():
+    records = by_size() + by_confusion()
+    assert curves(sheet("1", records[:6] + records[7:]).panels[0])["true labels"][0] == [
+        1000,
+        2000,
+        4000,
+    ]
+    assert curves(sheet("3", records).panels[0])["test error"][0] == [0, 100, 200]
+    with pytest.raises(GentoolError, match="train them with gentool train --confusion"):
+        sheet("3", by_size())
+
+
+def test_the_caption_says_data_model_and_number_of_networks():
+    assert sheet("1", by_size()).caption == "faces, MLP, 1 hidden layer, 64 units, 6 networks"
+    vgg = by_size(model="vgg", width=0.25, depth=None, hidden=None, train_error=0.1)
+    assert sheet("1", vgg).caption == (
+        "faces, VGG, width 0.25, 6 networks, 6 networks with a training error above 0"
+    )

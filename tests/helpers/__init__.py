@@ -1,0 +1,1 @@
+"""What several tests share: networks, data, records and independent computations."""

@@ -1,0 +1,133 @@
+"""Records: what is measured, with which settings, and what the initial weights are known from."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import gentool
+from gentool.checkpoints import checkpoint
+from gentool.cli.main import run
+from gentool.common.errors import GentoolError, UsageError
+from gentool.data.sources import DataSets
+from gentool.networks.models import build, initial_digest, initialised
+
+
+def measured(path, *options):
+    """The record of a checkpoint, as the command line prints it."""
+    import contextlib
+    import io
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert run(["measure", str(path), "-o", "-", "--quiet", *options]) == 0
+    return json.loads(printed.getvalue())
+
+
+def test_a_module_in_memory_is_measured_as_its_checkpoint_is(trained):
+    """The same numbers with data, from Python and from the command line."""
+    from gentool.checkpoints.training_data import trained_on
+
+    saved = checkpoint.read(trained)
+    _, sets = trained_on(saved, torch.device("cpu"), DataSets(None), data=None)
+    images, labels = sets.subset.batch(slice(None), torch.float64)
+    record = gentool.measure(
+        saved.model(),
+        (1, 8, 8),
+        images=images,
+        labels=labels,
+        initial=initialised(saved.recipe).eval(),
+    )
+    expected = measured(trained, "--device", "cpu")
+    for name in ("measures", "log10", "layers", "margin", "notes"):
+        assert record[name] == expected[name]
+
+
+def test_a_module_in_memory_needs_no_data():
+    record = gentool.measure(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (1, 2, 2))
+    assert record["measures"]["l2"] is None
+    assert record["measures"]["l2_unnormalized"] > 0
+
+
+def test_images_without_labels_are_wrongly_asked():
+    with pytest.raises(UsageError, match="images and labels go together"):
+        gentool.measure(nn.Flatten(), (1, 2, 2), images=torch.zeros(1, 1, 2, 2))
+
+
+def test_importing_gentool_does_not_import_torch():
+    import subprocess
+    import sys
+
+    code = "import gentool, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_biases_are_counted_unless_left_out_and_the_record_says_which(trained):
+    with_biases, without = measured(trained), measured(trained, "--no-biases")
+    assert (with_biases["command"]["biases"], without["command"]["biases"]) == (True, False)
+    assert with_biases["measures"]["l1_path"] > without["measures"]["l1_path"]
+    assert with_biases["measures"]["l2"] == without["measures"]["l2"]
+
+
+def test_operator_norms_are_computed_only_where_a_measure_needs_them(trained):
+    """They are the slow ones: `--only l2` leaves them out of the table of layers."""
+    assert measured(trained, "--only", "l2")["layers"][0]["spectral_operator"] is None
+    [layer, _] = measured(trained, "--only", "spectral_operator")["layers"]
+    assert layer["spectral_operator"] == layer["spectral"] == layer["spectral_operator_upper"]
+
+
+def test_initial_weights_are_drawn_again_and_proved_by_their_digest(trained):
+    """Of a network that gentool trained, the distance is known without a second file."""
+    saved = checkpoint.read(trained)
+    assert saved.recipe.initial_digest == initial_digest(saved.recipe)
+    before, after = initialised(saved.recipe).state_dict(), saved.tensors
+    names = ["hidden1.weight", "output.weight"]
+    squares = sum(float((after[n].double() - before[n].double()).square().sum()) for n in names)
+    assert measured(trained)["measures"]["distance_frobenius"] == pytest.approx(squares, rel=1e-12)
+
+
+def rewritten(saved, **changes):
+    """The checkpoint with another recipe."""
+    from dataclasses import replace
+
+    read = checkpoint.read(saved)
+    checkpoint.write(saved, read.model(), replace(read.recipe, **changes), read.outcome)
+
+
+def test_initial_weights_that_differ_from_the_digest_are_not_used(saved):
+    """As where another version of torch draws other numbers from the seed: null, with a note."""
+    rewritten(saved, initial_digest="0" * 64)
+    record = measured(saved, "--only", "distance_frobenius")
+    assert record["measures"]["distance_frobenius"] is None
+    assert "the initial weights are not known" in record["notes"][0]
+
+
+def test_initial_weights_may_come_from_a_file(saved, tmp_path):
+    """Its own weights as the initial ones: the distance is zero."""
+    rewritten(saved, initial_digest=None)
+    record = measured(saved, "--only", "distance_frobenius", "--initial", str(saved))
+    assert record["measures"]["distance_frobenius"] == 0
+    assert record["command"]["initial"] == str(saved)
+
+
+def test_initial_weights_of_another_network_are_refused(saved, tmp_path, capsys):
+    from dataclasses import replace
+
+    read = checkpoint.read(saved)
+    other = replace(read.recipe, hidden=5)
+    path = tmp_path / "other.safetensors"
+    checkpoint.write(path, build(other).to_empty(device="cpu"), other, read.outcome)
+    options = ["--only", "distance_frobenius", "--initial", str(path), "--no-data"]
+    assert run(["measure", str(saved), "-o", "-", "--quiet", *options]) == 1
+    assert "has other layers than the network" in capsys.readouterr().err
+
+
+def test_an_unknown_measure_is_told_before_any_data_is_loaded(saved, capsys):
+    assert run(["measure", str(saved), "--only", "l3", "--data-dir", "/nowhere"]) == 2
+    assert "unknown measure 'l3' (did you mean 'l2'?)" in capsys.readouterr().err
+
+
+def test_a_network_that_does_not_fit_is_told_from_python_too():
+    with pytest.raises(GentoolError, match="'0' is a Sigmoid"):
+        gentool.measure(nn.Sequential(nn.Sigmoid()), (1, 2, 2))

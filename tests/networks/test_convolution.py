@@ -1,0 +1,116 @@
+"""A convolution's operator norms: against the dense matrix that it unrolls into."""
+
+import numpy as np
+import pytest
+import torch
+from helpers.oracles import dense
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from gentool.networks.canonical import canonical
+from gentool.networks.convolution import Operator
+
+
+def layer_of(module, in_shape, seed=0):
+    """The canonical layer of a convolution with random weights, and its dense matrix."""
+    module = module.double()
+    generator = torch.Generator().manual_seed(seed)
+    module.weight.data = torch.randn(module.weight.shape, generator=generator, dtype=torch.float64)
+    [layer] = canonical(module, in_shape).layers
+    return layer, dense(module, in_shape)[0]
+
+
+def assert_norms_are_the_matrixs(layer, matrix):
+    expected = np.linalg.svd(matrix, compute_uv=False)[0]
+    bounds = layer.spectral_operator
+    assert bounds.lower == pytest.approx(expected, rel=1e-6)
+    assert bounds.lower <= expected * (1 + 1e-12)
+    assert bounds.upper >= expected
+    assert layer.frobenius_operator == pytest.approx(np.linalg.norm(matrix), rel=1e-12)
+
+
+@st.composite
+def convolutions(draw):
+    """A convolution with stride, padding, dilation and groups, and the size of its input."""
+    pair = lambda low, high: draw(st.tuples(*[st.integers(low, high)] * 2))  # noqa: E731
+    kernel, stride, dilation = pair(1, 5), pair(1, 3), pair(1, 2)
+    groups = draw(st.sampled_from([1, 1, 2]))
+    channels = [groups * draw(st.integers(1, 3)) for _ in range(2)]
+    module = nn.Conv2d(
+        *channels, kernel, stride, pair(0, 3), dilation, groups, bias=draw(st.booleans())
+    )
+    return module, (channels[0], *pair(1, 7))
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(convolutions(), st.integers(0, 1000))
+def test_random_convolutions_have_the_norms_of_their_dense_matrices(case, seed):
+    """Both norms; the pair of bounds holds the spectral norm between them."""
+    module, in_shape = case
+    reach = [d * (k - 1) + 1 for k, d in zip(module.kernel_size, module.dilation, strict=True)]
+    sizes = zip(in_shape[1:], module.padding, reach, strict=True)
+    assume(all(size + 2 * padding >= needed for size, padding, needed in sizes))
+    layer, matrix = layer_of(module, in_shape, seed)
+    assume(np.abs(matrix).max() > 0)  # every kernel entry may meet nothing but padding
+    assert_norms_are_the_matrixs(layer, matrix)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@pytest.mark.parametrize(
+    ("module", "in_shape"),
+    [
+        (nn.Conv2d(16, 16, 3, padding=1), (16, 2, 2)),
+        (nn.Conv2d(8, 16, 3, padding=1), (8, 12, 12)),
+        (nn.Conv2d(3, 8, 3, stride=2, padding=1), (3, 9, 8)),
+        (nn.Conv2d(4, 4, 7, padding=3), (4, 2, 2)),
+        (nn.Conv2d(4, 6, 4, padding="same"), (4, 6, 5)),
+        (nn.Conv2d(6, 6, 3, padding="valid", groups=6), (6, 7, 7)),
+    ],
+    ids=["2x2 map", "wider", "stride 2", "kernel beyond the map", "same, even kernel", "depthwise"],
+)
+def test_the_shapes_that_networks_have(module, in_shape):
+    assert_norms_are_the_matrixs(*layer_of(module, in_shape))
+
+
+def test_the_bound_from_above_is_close_where_the_map_is_large():
+    """Within 1 % at 24x24, where the border is a small part of the map."""
+    layer, _ = layer_of(nn.Conv2d(1, 2, 3, padding=1), (1, 24, 24))
+    bounds = layer.spectral_operator
+    assert 1 <= bounds.upper / bounds.lower < 1.01
+
+
+def test_a_constant_kernel_on_one_channel_in_closed_form():
+    """Ones of size 3 along a line of n zero-padded points: 1 + 2 cos(π / (n + 1)), tridiagonal."""
+    module = nn.Conv2d(1, 1, (1, 3), padding=(0, 1), bias=False)
+    module.weight.data = torch.ones(1, 1, 1, 3)
+    [layer] = canonical(module, (1, 1, 200)).layers
+    assert layer.spectral_operator.lower == pytest.approx(1 + 2 * np.cos(np.pi / 201), rel=1e-6)
+
+
+def test_scaling_the_kernel_scales_both_norms_far_beyond_a_single_float():
+    module = nn.Conv2d(2, 3, 3, padding=1)
+    layer, _ = layer_of(module, (2, 6, 6))
+    module.weight.data = module.weight.data * 1e100
+    [scaled] = canonical(module, (2, 6, 6)).layers
+    factor = scaled.spectral_operator.lower / layer.spectral_operator.lower
+    assert factor == pytest.approx(1e100, rel=1e-6)
+    assert scaled.frobenius_operator / layer.frobenius_operator == pytest.approx(1e100, rel=1e-12)
+
+
+def test_a_kernel_of_zeros_has_norm_zero():
+    module = nn.Conv2d(2, 3, 3, padding=1)
+    module.weight.data.zero_()
+    [layer] = canonical(module, (2, 6, 6)).layers
+    assert (layer.spectral_operator.lower, layer.spectral_operator.upper) == (0.0, 0.0)
+
+
+def test_the_transpose_is_the_transpose():
+    """⟨A x, y⟩ = ⟨x, Aᵀ y⟩, stride and padding uneven."""
+    module = nn.Conv2d(4, 6, (3, 2), stride=(2, 3), padding=(0, 1), groups=2).double()
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 4, 7, 8, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        y = torch.randn(module(x).shape, generator=generator, dtype=torch.float64)
+    operator = Operator.of(module, (4, 7, 8), tuple(y.shape[1:]))
+    assert float((operator(x) * y).sum()) == pytest.approx(float((x * operator.transpose(y)).sum()))

@@ -1,0 +1,181 @@
+"""CUDA graphs: what is replayed is the function, on whatever it is given.
+
+Without a GPU, recordings are played on the CPU.
+"""
+
+import gc
+import weakref
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers.played_graphs import PlayedGraph, play
+from helpers.sharpness_helpers import find, mlp_case
+from helpers.small_sets import CPU, recipe, same, sets
+
+from gentool.data.examples import TrainingSet
+from gentool.networks.models import initialised
+from gentool.numerics.cuda_graphs import Captured, _uncollected
+from gentool.numerics.device import fast_products, resolve
+from gentool.sharpness.expected import ExpectedOptions, expected_curve
+from gentool.sharpness.functional import subject
+from gentool.sharpness.objective import Objective
+from gentool.training.epoch import step_of, train_epoch
+from gentool.training.run import Keeping, Run
+from gentool.training.stacked_mlps import Stack
+
+ON_CUDA = torch.cuda.is_available()
+
+
+@contextmanager
+def playing():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        play(monkeypatch)
+        yield
+
+
+@pytest.fixture
+def device(monkeypatch):
+    """CUDA where there is one; else the CPU, with graphs that are played."""
+    if not ON_CUDA:
+        play(monkeypatch)
+    return torch.device("cuda" if ON_CUDA else "cpu")
+
+
+def test_a_captured_function_is_the_function(device):
+    """First calls, recorded ones and replays; two shapes and two numbers in turn."""
+    captured = Captured(lambda x, factor, y: (factor * x + y, x.sum()))
+    for i in range(4):
+        for n in (3, 5):
+            for factor in (2, 3):
+                x = torch.full((n,), float(i), device=device)
+                found, total = captured(x, factor, x + 1)
+                assert torch.equal(found, factor * x + x + 1)
+                assert total == n * i
+
+
+def test_what_a_captured_function_changes_is_changed_once_a_call(device):
+    """The first call runs as it is, the second records, which alone runs nothing."""
+    total = torch.zeros(2, device=device)
+    captured = Captured(lambda x: (total.add_(x),))
+    for i in range(1, 5):
+        [found] = captured(torch.ones(2, device=device))
+        assert found.tolist() == [i, i]
+
+
+def test_nothing_is_collected_while_a_graph_is_recorded():
+    """And afterwards garbage is collected again, errors or not."""
+    with suppress(ValueError), _uncollected():
+        assert not gc.isenabled()
+        raise ValueError
+    assert gc.isenabled()
+
+
+def test_a_captured_step_is_the_step():
+    """A VGG with batch norm, batches of two sizes: the same to the bit after three epochs."""
+    asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=23)
+    data = sets(n=68, input_shape=(3, 32, 32))
+    plain, fast = (Run(asked, data, CPU, Keeping()) for _ in range(2))
+    with torch.random.fork_rng():
+        wanted = [train_epoch(plain) for _ in range(3)]
+        with playing():
+            step = step_of(fast)
+            assert [train_epoch(fast, step) for _ in range(3)] == wanted
+            assert PlayedGraph.played == 9 - 2
+    assert same(plain.state.model, fast.state.model)
+
+
+def test_a_captured_step_normalises_images_as_they_are_stored():
+    """uint8 on the device, as a GPU holds the images of a VGG: the same to the bit."""
+    asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=23)
+    data = sets(n=68, input_shape=(3, 32, 32))
+    images = (50 * data.subset.images + 128).clamp(0, 255).to(torch.uint8)
+    subset = replace(data.subset, images=images, mean=torch.tensor(128.0), std=torch.tensor(50.0))
+    nothing = replace(subset, images=images[:0], labels=subset.labels[:0])
+    held, stored = (
+        Run(asked, TrainingSet(subset, nothing, nothing), CPU, Keeping()) for _ in range(2)
+    )
+    stored.examples = stored.sets.all.channels_last()
+    assert (held.examples.images.dtype, stored.examples.images.dtype) == (
+        torch.float32,
+        torch.uint8,
+    )
+    with torch.random.fork_rng(), playing():
+        steps = step_of(held), step_of(stored)
+        for _ in range(3):
+            assert train_epoch(held, steps[0]) == train_epoch(stored, steps[1])
+    assert same(held.state.model, stored.state.model)
+
+
+def test_a_captured_stack_is_the_stack_and_leaves_no_memory_behind():
+    """Two MLPs, batches of two sizes; what a stack held goes with it."""
+    plain, fast = (
+        [Run(recipe(seed=seed, batch_size=23), sets(n=68), CPU, Keeping()) for seed in (0, 1)]
+        for _ in range(2)
+    )
+    stack = Stack(plain)
+    wanted = [stack.train_epoch() for _ in range(3)]
+    with playing():
+        stack = Stack(fast)
+        assert [stack.train_epoch() for _ in range(3)] == wanted
+        assert PlayedGraph.played == 9 - 2
+    for one, other in zip(plain, fast, strict=True):
+        assert same(one.state.model, other.state.model)
+    gone = weakref.ref(stack)
+    del stack
+    assert gone() is None
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.1])
+def test_a_captured_search_finds_the_same_point(alpha):
+    """Losses and gradients of every number of candidates, on parts and on the whole."""
+    wanted = find(mlp_case(), alpha)
+    with playing():
+        found = find(mlp_case(), alpha)
+        assert PlayedGraph.played > 50
+    assert torch.equal(found.point, wanted.point)
+    assert found.after == wanted.after
+    assert found.units == wanted.units
+
+
+def test_captured_noise_is_the_same_noise():
+    """Expected sharpness of a small VGG at one alpha, one network after the other."""
+    asked = recipe("vgg", (3, 32, 32), width=0.02)
+    network = subject(initialised(asked).eval(), (3, 32, 32))
+    data = sets(n=10, input_shape=(3, 32, 32)).subset
+
+    def sampled():
+        objective = Objective(network, data, batching="loop")
+        return expected_curve(objective, ExpectedOptions(alpha=0.01, precision=0.5)).points
+
+    wanted = sampled()
+    with playing():
+        assert sampled() == wanted
+        assert PlayedGraph.played > 3
+
+
+def test_recordings_go_with_their_objective():
+    """No circle of references holds the memory of graphs back."""
+    model, data = mlp_case()
+    network = subject(model, (1, 1, 6))
+    with playing():
+        objective = Objective(network, data)
+        for _ in range(3):
+            objective.gradients(network.weights[None])
+        gone = weakref.ref(next(iter(objective.captured.values())))
+        del objective
+        assert gone() is None
+
+
+def test_tf32_is_for_steps_and_searches_alone():
+    """Off once a device is chosen, on where asked for, and then as it was; errors included."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    resolve("cpu")
+    assert not cudnn.allow_tf32
+    for tf32 in (True, False):
+        with suppress(ValueError), fast_products(tf32):
+            assert matmul.allow_tf32 == cudnn.allow_tf32 == tf32
+            assert cudnn.deterministic
+            raise ValueError
+        assert not any((matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic))

@@ -1,0 +1,198 @@
+"""Expected sharpness: against formulas and brute force, with a standard error that is honest."""
+
+import copy
+import json
+import math
+from importlib import resources
+from itertools import pairwise
+
+import pytest
+import torch
+from helpers.sharpness_helpers import mlp_case
+from jsonschema import Draft202012Validator
+from torch import nn
+from torch.func import functional_call, grad, jacrev
+from torch.nn.functional import cross_entropy
+
+from gentool.cli.main import run
+from gentool.records import measure_file
+from gentool.sharpness.expected import (
+    ExpectedOptions,
+    Point,
+    at_level,
+    expected_curve,
+    kl,
+    pac_bayes_bound,
+)
+from gentool.sharpness.functional import subject
+from gentool.sharpness.worst_case import Finder, SearchOptions
+
+
+def objective(case, dtype=torch.float64):
+    model, data = case
+    perturbed = subject(model, tuple(data.images.shape[1:]))
+    return Finder(perturbed, data, SearchOptions(batching="vmap")).objective(dtype)[0]
+
+
+def point(case, alpha, **options):
+    options = {"precision": 0.02, **options}
+    [found] = expected_curve(objective(case), ExpectedOptions(alpha, **options)).points
+    return found
+
+
+def test_small_noise_follows_the_second_order_formula():
+    """½ Σ σᵢ² Hᵢᵢ, with the Hessian of the whole training loss from torch.func."""
+    model, data = mlp_case()
+    double = copy.deepcopy(model).double()
+    named = dict(double.named_parameters())
+
+    def loss(parameters):
+        return cross_entropy(functional_call(double, parameters, data.images.double()), data.labels)
+
+    alpha, expected = 1e-4, 0.0
+    blocks = jacrev(grad(loss))({name: p.detach() for name, p in named.items()})
+    for name, p in named.items():
+        diagonal = blocks[name][name].reshape(p.numel(), p.numel()).diagonal()
+        sigma = alpha * (10 * p.detach().flatten().abs() + 1)
+        expected += float((sigma.square() * diagonal).sum()) / 2
+    found = point((model, data), alpha)
+    assert found.paired
+    assert abs(found.value - expected) < 4 * found.stderr
+    assert found.stderr < 0.03 * expected
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
+def test_it_agrees_with_draws_over_the_whole_set(alpha):
+    """Brute force: 3,000 draws, each over all images, in plain torch."""
+    model, data = mlp_case()
+    double = copy.deepcopy(model).double()
+    w = torch.cat([p.detach().flatten() for p in double.parameters()])
+    generator = torch.Generator().manual_seed(5)
+    z = torch.randn(3000, len(w), dtype=torch.float64, generator=generator)
+    images, labels = data.images.double(), data.labels
+
+    def loss(weights):
+        nn.utils.vector_to_parameters(weights, double.parameters())
+        return float(cross_entropy(double(images), labels))
+
+    with torch.no_grad():
+        before = loss(w)
+        rises = torch.tensor([loss(w + alpha * (10 * w.abs() + 1) * row) - before for row in z])
+    brute, error = float(rises.mean()), float(rises.std()) / math.sqrt(len(z))
+    found = point((model, data), alpha)
+    assert abs(found.value - brute) < 4 * math.hypot(found.stderr, error)
+
+
+@pytest.mark.parametrize("alpha", [pytest.param(0.003, marks=pytest.mark.slow), 0.1])
+def test_the_standard_error_is_honest(alpha):
+    """Of 200 seeds, about 95 % come within 1.96 standard errors of the truth (binomial: ±4 %)."""
+    case = mlp_case(hidden=6, images=40)
+    truth = point(case, alpha, precision=0.015, most_draws=10**6, seed=10**6)
+    found = [point(case, alpha, precision=0.1, seed=seed) for seed in range(200)]
+    within = [
+        abs(one.value - truth.value) < 1.96 * math.hypot(one.stderr, truth.stderr) for one in found
+    ]
+    assert 0.90 <= sum(within) / len(within) <= 0.99
+
+
+def test_pairs_are_used_where_they_pay():
+    """Small noise is nearly linear and cancels in pairs; large noise is not."""
+    assert point(mlp_case(), 1e-4).paired
+    assert not point(mlp_case(), 1.0).paired
+
+
+def test_it_stops_at_the_precision_asked_for():
+    rough, fine = (point(mlp_case(), 0.1, precision=p) for p in (0.1, 0.02))
+    assert rough.stderr <= 0.1 * rough.value
+    assert fine.stderr <= 0.02 * fine.value
+    assert fine.draws > 5 * rough.draws
+
+
+def test_draws_have_a_limit_and_it_is_told():
+    curve = expected_curve(
+        objective(mlp_case()), ExpectedOptions(0.1, precision=1e-6, most_draws=200)
+    )
+    assert curve.stopped == "draws"
+    assert 200 <= curve.points[0].draws <= 264
+
+
+def test_no_noise_no_rise():
+    found = point(mlp_case(), 0.0)
+    assert (found.value, found.stderr) == (0.0, 0.0)
+
+
+def test_the_curve_spans_its_range_in_the_papers_steps():
+    """Ratio 1.05, from below 0.002 to above 0.3, KL as α⁻², and growing throughout."""
+    task = objective(mlp_case(), torch.float32)
+    curve = expected_curve(task, ExpectedOptions())
+    values = [p.value for p in curve.points]
+    assert values[0] < 0.0024
+    assert values[-1] > 0.25
+    assert len(values) > 20
+    ratios = [b.alpha / a.alpha for a, b in pairwise(curve.points)]
+    assert ratios == pytest.approx([1.05] * len(ratios))
+    w = task.subject.weights
+    first, second = (kl(w, p.alpha) for p in curve.points[:2])
+    assert first / second == pytest.approx(1.1025)
+    falls = sum(b < a for a, b in pairwise(values))
+    assert falls <= 0.1 * len(values)
+
+
+def test_alpha_and_kl_at_a_level_by_hand():
+    """E = 5 α² exactly: E = 0.05 at α = 0.1; 2 % error of E is 1 % of α and 2 % of KL."""
+    points = []
+    for j in range(-20, 21):
+        alpha = 0.103 * 1.05**j
+        one = Point(alpha, paired=False)
+        value, spread = 5 * alpha**2, 0.02 * 5 * alpha**2 * math.sqrt(100)
+        deviation = torch.tensor([-spread, spread]).double().repeat(50) * math.sqrt(99 / 100)
+        one.add(value + deviation, torch.zeros(100))
+        points.append(one)
+    weights = torch.tensor([1.0, -2.0])
+    from gentool.sharpness.expected import Curve
+
+    found = at_level(Curve(points), weights)
+    assert found.alpha == pytest.approx(0.1)
+    assert found.alpha_stderr == pytest.approx(0.001, rel=1e-3)
+    assert found.kl == pytest.approx(((1 / 1.1) ** 2 + (2 / 2.1) ** 2) / 2)
+    assert found.kl_stderr == pytest.approx(0.02 * found.kl, rel=1e-3)
+
+
+def test_the_bound_of_equation_5_by_hand():
+    """m = 100, δ = 0.05: 0.1 + 0.2 + 4 √((50 + ln 4000) / 100)."""
+    bound = pac_bayes_bound(0.1, 0.2, 50.0, 100, 0.05)
+    assert bound == pytest.approx(0.3 + 4 * math.sqrt((50 + math.log(4000)) / 100))
+
+
+@pytest.mark.parametrize("options", [[], ["--alpha", "0.01"], ["--alpha", "0"]])
+def test_the_record_fits_the_schema_and_holds_the_measures(saved, options):
+    schema = json.loads(resources.files("gentool").joinpath("measures.schema.json").read_text())
+    arguments = ["--expected", "--quiet", "--batching", "vmap", "--precision", "0.2"]
+    assert run(["sharpness", str(saved), *arguments, *options]) == 0
+    record = measure_file.read(saved.with_suffix(".expected.json"))
+    Draft202012Validator(schema).validate(record)
+    assert None not in record["measures"].values() or options == ["--alpha", "0"]
+    if options == []:
+        curve = record["expected_sharpness"]["curve"]
+        kl_there = record["measures"]["expected_sharpness_kl"]
+        assert curve[0]["kl"] > kl_there > curve[-1]["kl"]
+        assert record["measures"]["pac_bayes_bound"] > min(row["bound"] for row in curve)
+    elif options[1] == "0.01":
+        [row] = record["expected_sharpness"]["curve"]
+        assert record["measures"]["expected_sharpness"] == row["value"] > 0
+        assert row["kl_without_half"] == 2 * row["kl"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--alpha", "0.1", "--alpha", "0.2"], "--expected takes one --alpha"),
+        (["--alpha", "-1"], "--alpha is -1"),
+        (["--precision", "0"], "--precision is 0"),
+        (["--delta", "1"], "--delta is 1"),
+    ],
+)
+def test_what_is_wrongly_asked_exits_2(saved, capsys, options, words):
+    assert run(["sharpness", str(saved), "--expected", *options]) == 2
+    assert words in capsys.readouterr().err
+    assert list(saved.parent.iterdir()) == [saved]

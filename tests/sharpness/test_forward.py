@@ -1,0 +1,153 @@
+"""Networks evaluated together: the same numbers as one by one, for whatever an MLP may contain."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers.sharpness_helpers import examples, mlp_case
+from torch import nn
+
+from gentool.common.errors import GentoolError
+from gentool.numerics.memory import room
+from gentool.sharpness.autotune import choose
+from gentool.sharpness.functional import subject
+from gentool.sharpness.noise import Noise
+from gentool.sharpness.objective import Objective, towards_class, training_loss
+from gentool.sharpness.worst_case import Finder, SearchOptions
+
+LAYERS = {
+    "linear": [nn.Linear(6, 3)],
+    "no biases": [nn.Linear(6, 5, bias=False), nn.ReLU(), nn.Linear(5, 3, bias=False)],
+    "three layers, dropout": [
+        *[nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.5)],
+        *[nn.Linear(8, 7), nn.ReLU(), nn.Linear(7, 3)],
+    ],
+    "no ReLU between, one at the end": [nn.Linear(6, 4), nn.Linear(4, 3), nn.ReLU()],
+}
+
+
+def whole_numbers(*shape, seed):
+    """Of -2, -1, 0, 1 and 2."""
+    return torch.randint(-2, 3, shape, generator=torch.Generator().manual_seed(seed)).float()
+
+
+def objective_of(layers, dtype, fold=False):
+    """The loss over 40 images of shape (1, 2, 3)."""
+    images = whole_numbers(40, 1, 2, 3, seed=0)
+    model = nn.Sequential(nn.Flatten(), *layers)
+    network = subject(model, (1, 2, 3), fold_batch_norm=fold).to(torch.device("cpu"), dtype)
+    return Objective(network, examples(images, torch.arange(40) % 3))
+
+
+def candidates(objective):
+    """Five points of quarters: layers put out exact numbers, and no ReLU's sign hangs on rounding.
+
+    With up to 8 inputs to each of three layers these are multiples of 2⁻⁶ below 2⁹.
+    """
+    w = objective.subject.weights
+    return (whole_numbers(5, len(w), seed=1) / 4).to(w.dtype)
+
+
+ROUNDINGS = 64  # one after the other: of sums over 40 images, 8 units, 3 classes, and of a softmax
+
+
+def rounding(objective, points):
+    """How far apart rounding may put two ways: losses, shape (5,), and gradients, (5, P).
+
+    A sum is off by its roundings times the sum of the sizes of its terms. Where weights and images
+    are taken without signs every ReLU lets through, and the gradient of the sum of the logits is a
+    sum of sizes. No goal's derivative by a logit is above 1, and a loss is at most twice the size
+    of a logit and log 3.
+    """
+    images = replace(objective.examples, images=objective.examples.images.abs())
+    sizes = replace(objective, examples=images, batching="loop")
+    losses, gradients = sizes.gradients(points.abs(), towards_class, points.new_ones(5, 3))
+    off = 2 * ROUNDINGS * torch.finfo(points.dtype).eps / 2
+    return off * (2 * losses + 2), off * gradients
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS.keys())
+@pytest.mark.parametrize("goal", [training_loss, towards_class])
+def test_products_written_out_are_the_loop(layers, dtype, goal):
+    """Losses and gradients at five points, of any goal, in one chunk of images and in several."""
+    whole = objective_of(layers, dtype)
+    points, told = candidates(whole), None
+    allowed = rounding(whole, points)
+    if goal is towards_class:
+        told = torch.eye(3, dtype=dtype)[torch.arange(5) % 3]
+    losses, gradients = replace(whole, batching="loop").gradients(points, goal, told)
+    for memory in (2**28, 40_000):
+        stacked = replace(whole, batching="stacked", memory=memory)
+        found = stacked.gradients(points, goal, told)
+        assert bool(((found[0] - losses).abs() <= allowed[0]).all())
+        assert bool(((found[1] - gradients).abs() <= allowed[1]).all())
+    expected = replace(whole, batching="loop").losses(points)
+    found = replace(whole, batching="stacked").losses(points)
+    assert bool(((found - expected).abs() <= allowed[0]).all())
+
+
+def test_noise_is_judged_alike_in_every_way():
+    """Each candidate on a mini-batch of its own."""
+    whole = objective_of(LAYERS["three layers, dropout"], torch.float64)
+    found = []
+    for way in ("loop", "vmap", "stacked"):
+        noise = Noise(replace(whole, batching=way), seed=0)
+        losses, errors = noise.rises(noise.draw(), torch.tensor(0.3))
+        found.append((losses, errors))
+    for losses, errors in found[1:]:
+        assert torch.allclose(losses, found[0][0], rtol=1e-12)
+        assert torch.equal(errors, found[0][1])
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Linear(6, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)],
+        [nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3)],
+    ],
+    ids=["batch norm", "tanh"],
+)
+def test_what_is_no_mlp_is_not_stacked(layers):
+    """It is timed in the other ways only, and asking for it is an error."""
+    objective = objective_of(layers, torch.float32)
+    measured = choose(objective)
+    assert measured.stacked_seconds is None
+    assert measured.chosen in ("loop", "vmap")
+    finder = Finder(objective.subject, objective.examples, SearchOptions(batching="stacked"))
+    with pytest.raises(GentoolError, match="is for MLPs"):
+        finder.objective(torch.float32)
+
+
+def test_layers_that_share_weights_are_not_stacked():
+    """Their gradient is a sum over two layers."""
+    shared = nn.Linear(6, 6)
+    assert (
+        objective_of([shared, nn.ReLU(), shared, nn.Linear(6, 3)], torch.float32).subject.mlp
+        is None
+    )
+
+
+def test_folded_batch_norm_leaves_an_mlp():
+    layers = [nn.Linear(6, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)]
+    objective = objective_of([*layers], torch.float32, fold=True)
+    assert [has_relu for _, has_relu in objective.subject.mlp] == [True, False]
+
+
+def test_the_fastest_way_is_taken():
+    """Where none is a tenth faster than a loop, the loop."""
+    model, data = mlp_case()
+    network = subject(model, (1, 1, 6)).to(torch.device("cpu"), torch.float32)
+    found = choose(Objective(network, data))
+    seconds = {way: getattr(found, f"{way}_seconds") for way in ("loop", "vmap", "stacked")}
+    fastest = min(seconds, key=seconds.get)
+    assert found.chosen == (fastest if 1.1 * seconds[fastest] < seconds["loop"] else "loop")
+
+
+def test_a_little_more_or_less_free_memory_on_a_gpu_changes_nothing(monkeypatch):
+    """A power of two at most a third of what is free or PyTorch's own to use again."""
+    for free, reserved, allocated in ((80e9, 0, 0), (60e9, 20e9, 1e9), (78e9, 9e9, 8e9)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, f=free: (int(f), int(85e9)))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device, r=reserved: int(r))
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device, a=allocated: int(a))
+        assert room(torch.device("cuda")) == 2**34

@@ -1,0 +1,235 @@
+"""Training: the stop rule in evaluation mode, one seed for all, resuming as if uninterrupted."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers.small_sets import CPU, examples, recipe, same, sets
+
+from gentool.common.errors import GentoolError, UsageError
+from gentool.data.examples import Examples, TrainingSet
+from gentool.training import evaluation, run
+from gentool.training.evaluation import evaluate, fits
+from gentool.training.jobs import check_names
+from gentool.training.loop import train
+from gentool.training.schedules import SCHEDULES
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_random_labels_are_fitted_in_evaluation_mode(dropout):
+    """With dropout the training-mode loss stays high, and the rule is met all the same."""
+    data = sets(confusion=20)
+    model, outcome = train(recipe(dropout=dropout, epochs=400), data, CPU)
+    assert outcome.stop_rule_met
+    assert outcome.train_error == outcome.confusion_error == 0
+    loss, error = evaluate(model, data.all)
+    assert error == 0
+    assert loss < 0.01
+    assert not model.training
+
+
+def test_a_run_that_does_not_fit_says_so():
+    """Two epochs are not enough: the outcome is what was reached, and the rule is not met."""
+    _, outcome = train(recipe(epochs=2), sets(), CPU)
+    assert (outcome.epochs, outcome.stop_rule_met) == (2, False)
+    assert outcome.train_error > 0
+    assert (outcome.confusion_loss, outcome.confusion_error) == (None, None)
+
+
+def test_losses_and_errors_are_means_over_each_set():
+    """Logits (0, log 2, 0) everywhere: cross-entropy log 4 - log 2 for label 1, log 4 for 0."""
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    torch.nn.init.zeros_(model[1].weight)
+    model[1].bias.data = torch.zeros(3)
+    model[1].bias.data[1] = torch.tensor(2.0).log()
+    data = replace(examples(4), labels=torch.tensor([1, 1, 1, 0]))
+    loss, error = evaluate(model, data)
+    assert error == 0.25
+    assert loss == pytest.approx((3 * 0.6931471805599453 + 2 * 0.6931471805599453) / 4)
+
+
+class Given(torch.nn.Module):
+    """Its inputs are its logits; counts the batches that it was given."""
+
+    batches = 0
+
+    def forward(self, images):
+        self.batches += 1
+        return images.flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "stop_loss", "batches"),
+    [
+        ([3, 3, 3, 3], 0.05, 4),  # each loss log(1 + exp(-3)) = 0.0486: met, known at the end
+        ([3, 3, 3, 3], 0.04, 4),  # not met: known when all are summed
+        ([3, 3, 3, 3], 0.03, 3),  # not met: three losses are above 4 * 0.03
+        ([3, -1, 3, 3], 9.0, 2),  # not met: the second is wrong
+    ],
+)
+def test_the_stop_rule_is_judged_as_soon_as_it_is_broken(monkeypatch, gaps, stop_loss, batches):
+    """Images one by one, logits (gap, 0) for label 0: what a complete evaluation says, sooner."""
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 1)
+    images = torch.tensor([[float(gap), 0.0] for gap in gaps]).reshape(4, 1, 1, 2)
+    data = Examples(images, torch.zeros(4, dtype=torch.int64), torch.zeros(1), torch.ones(1))
+    loss, error = evaluate(Given(), data)
+    network = Given()
+    assert fits(network, data, stop_loss) == (error == 0 and loss < stop_loss)
+    assert network.batches == batches
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.5}, {"epochs": 20}])
+def test_a_network_is_the_same_where_each_check_is_complete(monkeypatch, options):
+    """The early end of a check changes neither weights nor outcome, met or not."""
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 7)
+    asked = recipe(**{"epochs": 400} | options)
+    early, outcome = train(asked, sets(), CPU)
+
+    def complete(model, examples, stop_loss, team):
+        loss, error = evaluate(model, examples, team)
+        return error == 0 and loss < stop_loss
+
+    monkeypatch.setattr(run, "fits", complete)
+    late, outcome_late = train(asked, sets(), CPU)
+    assert same(early, late)
+    assert outcome == outcome_late
+
+
+def test_the_same_seed_gives_the_same_network_and_another_seed_another():
+    first, _ = train(recipe(epochs=3), sets(), CPU)
+    again, _ = train(recipe(epochs=3), sets(), CPU)
+    other, _ = train(recipe(epochs=3, seed=1), sets(), CPU)
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_the_callers_random_generator_is_left_as_it_was():
+    """Dropout draws from torch's global generator; whoever calls does not notice."""
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    train(recipe(epochs=2, dropout=0.5), sets(), CPU)
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dropout": 0.3, "schedule": "one-cycle"},
+        {"batch_norm": True, "momentum": 0.9},
+        {"optimizer": "adam", "schedule": "exponential"},
+        {"model": "vgg", "input_shape": (3, 32, 32), "width": 0.05},
+        {"momentum": 0.9, "weight_decay": 0.01},  # in a stack of one
+    ],
+)
+def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(tmp_path, monkeypatch, options):
+    """Interrupted in the fourth of six epochs and resumed: same weights, same history."""
+    asked = recipe(epochs=6, **options)
+    data = sets(input_shape=asked.input_shape)
+    whole, outcome = train(asked, data, CPU)
+    state = tmp_path / "run.state"
+    monkeypatch.setattr(run, "SECONDS_BETWEEN_STATES", 0)
+
+    def interrupt(report):
+        if report.epoch == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(asked, data, CPU, state_path=state, on_epoch=interrupt)
+    resumed, outcome_resumed = train(asked, data, CPU, state_path=state, resume=True)
+    assert same(whole, resumed)
+    assert outcome_resumed == outcome
+
+
+def test_a_state_of_another_recipe_is_refused(tmp_path):
+    """The option that differs is named, with both values."""
+    state = tmp_path / "run.state"
+    train(recipe(epochs=1), sets(), CPU, state_path=state)
+    with pytest.raises(GentoolError, match=r"a run with seed 0, not 1; .*--force"):
+        train(recipe(epochs=1, seed=1), sets(), CPU, state_path=state, resume=True)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a state", None])
+def test_a_damaged_state_is_refused(tmp_path, damage):
+    """Empty, of another kind, or cut short: one line that names the file and the way out."""
+    state = tmp_path / "run.state"
+    train(recipe(epochs=1), sets(), CPU, state_path=state)
+    state.write_bytes(state.read_bytes()[:-500] if damage is None else damage)
+    with pytest.raises(GentoolError, match=r"run\.state is no state of a run; .*--force"):
+        train(recipe(epochs=1), sets(), CPU, state_path=state, resume=True)
+
+
+def test_a_run_that_diverges_says_when_and_what_to_do():
+    asked = replace(recipe(epochs=20), lr=1e30)
+    with pytest.raises(GentoolError, match=r"diverged in epoch \d+ \(loss .*\); lower --lr"):
+        train(asked, sets(), CPU)
+
+
+def test_no_batch_has_a_single_image():
+    """65 images in batches of 64 would leave one, whose variance batch norm cannot take."""
+    _, outcome = train(recipe(epochs=1, batch_norm=True), sets(n=65), CPU)
+    assert outcome.epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("constant", {0: 1, 5: 1, 10: 1}),
+        ("cosine", {0: 1, 5: 0.5, 10: 0}),
+        ("one-cycle", {0: 0.04, 2.5: 1, 6.25: 0.5, 10: 0}),
+        ("exponential", {0: 1, 0.9: 1, 2: 0.9025}),
+    ],
+)
+def test_schedules_pass_through_their_values(name, values):
+    """Factor of the learning rate after so many of ten epochs."""
+    for epoch, factor in values.items():
+        assert SCHEDULES[name](epoch, 10) == pytest.approx(factor, abs=1e-12)
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    with pytest.raises(UsageError, match=r"unknown schedule 'cosin' \(did you mean 'cosine'\?\)"):
+        check_names(recipe(schedule="cosin"))
+    with pytest.raises(UsageError, match=r"unknown optimizer 'sdg' \(did you mean 'sgd'\?\)"):
+        check_names(recipe(optimizer="sdg"))
+
+
+def test_stored_images_are_normalised_alike_at_once_and_by_batch(monkeypatch):
+    """(v / 255 - mean) / std of uint8 images, the same to the bit whichever way."""
+    images = torch.arange(256, dtype=torch.uint8).reshape(16, 1, 4, 4)
+    mean, std = torch.full((1, 1, 1), 0.5 * 255), torch.full((1, 1, 1), 0.25 * 255)
+    data = Examples(images, torch.zeros(16, dtype=torch.int64), mean, std)
+    by_batch, _ = data.batch(slice(0, 16))
+    at_once, _ = data.normalised().batch(slice(0, 16))
+    assert torch.equal(by_batch, at_once)
+    assert by_batch[15, 0, 3, 3].item() == pytest.approx((1 - 0.5) / 0.25)
+
+
+def test_bfloat16_is_of_the_products_of_a_step_alone():
+    """Weights, momenta and evaluation stay float32; the network is another, and fits as well."""
+    plain, _ = train(recipe(epochs=400), sets(), CPU)
+    model, outcome = train(recipe(epochs=400, precision="bfloat16"), sets(), CPU)
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
+    assert outcome.stop_rule_met
+    assert not same(plain, model)
+    assert outcome.train_loss == evaluate(model, sets().subset)[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_gpu_fits_random_labels_as_the_cpu_does(precision):
+    """A thin VGG with batch norm, its data on the device, images as they are stored."""
+    cuda = torch.device("cuda")
+    parts = {
+        name: replace(
+            part,
+            images=(50 * part.images + 128).clamp(0, 255).to(cuda, torch.uint8),
+            labels=part.labels.to(cuda),
+            mean=128 + part.mean.to(cuda),
+            std=50 * part.std.to(cuda),
+        )
+        for name, part in vars(sets(input_shape=(3, 32, 32))).items()
+    }
+    asked = recipe("vgg", (3, 32, 32), width=0.1, epochs=200, precision=precision)
+    model, outcome = train(asked, TrainingSet(**parts), cuda)
+    assert outcome.stop_rule_met
+    assert {p.device.type for p in model.parameters()} == {"cuda"}

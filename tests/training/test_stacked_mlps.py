@@ -1,0 +1,152 @@
+"""Stacked training: the written-out step is autograd's, and a stack is its networks one by one.
+
+Two ways that differ in the order of their sums are compared in float64.
+"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers.small_sets import CPU, ROUNDING, difference, examples, recipe, sets
+
+from gentool.training.epoch import train_epoch
+from gentool.training.evaluation import evaluate
+from gentool.training.loop import train, train_together
+from gentool.training.optimizers import OPTIMIZERS
+from gentool.training.run import Keeping, Run
+from gentool.training.stacked_mlps import Stack, stack_key
+from gentool.training.state import State
+
+SEEDS = (0, 1, 2)
+
+
+def run(state_path=None, **options):
+    asked = recipe(**options)
+    data = replace(sets(), subset=examples(60, seed=asked.seed))
+    return Run(asked, data, CPU, Keeping(state_path=state_path))
+
+
+def apart(one, other):
+    """The largest difference of two networks, relative to the largest weight of each tensor."""
+    return difference(one.state_dict(), other.state_dict())
+
+
+def momenta(run):
+    states = run.state.optimizer.state_dict()["state"]
+    return {i: state["momentum_buffer"] for i, state in states.items()}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"momentum": 0.0},
+        {"weight_decay": 0.01},
+        {"schedule": "on-stall", "warmup": 2.0},
+        {"batch_size": 7},
+        {"hidden": 40},
+    ],
+)
+@pytest.mark.usefixtures("_float64")
+def test_the_written_out_step_is_that_of_autograd_and_sgd(options):
+    """Three epochs each way: the same losses, errors, weights and momenta, to rounding."""
+    ours, autograds = run(**options), run(**options)
+    stack = Stack([ours])
+    with torch.random.fork_rng():
+        for _ in range(3):
+            [found], wanted = stack.train_epoch(), train_epoch(autograds)
+            assert found == pytest.approx(wanted, rel=ROUNDING)
+            for one, result in ((ours, found), (autograds, wanted)):
+                one.after_epoch(*result, seconds=1)
+    assert apart(ours.state.model, autograds.state.model) < ROUNDING
+    if ours.recipe.momentum:
+        assert difference(momenta(ours), momenta(autograds)) < ROUNDING
+
+
+@pytest.mark.usefixtures("_float64")
+def test_a_deeper_mlp_has_the_same_step():
+    """Three hidden layers: the gradient passes through each of them."""
+    ours, autograds = (
+        Run(replace(recipe(hidden=9), depth=3), sets(), CPU, Keeping()) for _ in range(2)
+    )
+    with torch.random.fork_rng():
+        Stack([ours]).train_epoch()
+        train_epoch(autograds)
+    assert apart(ours.state.model, autograds.state.model) < ROUNDING
+
+
+def test_images_that_are_normalised_batch_by_batch_are_the_same_to_a_step(monkeypatch):
+    """uint8 images too many to be held as floats: the same losses and weights, to the bit."""
+
+    def trained():
+        stored = replace(examples(60), images=torch.arange(60 * 16, dtype=torch.int64) * 7 % 256)
+        stored = replace(stored, images=stored.images.to(torch.uint8).reshape(60, 1, 4, 4))
+        one = Run(
+            recipe(batch_size=7), replace(sets(), subset=stored, confusion=stored), CPU, Keeping()
+        )
+        with torch.random.fork_rng():
+            return one, Stack([one]).train_epoch()
+
+    (at_once, found), _ = (
+        trained(),
+        monkeypatch.setattr("gentool.data.examples.NORMALISE_AT_ONCE", 0),
+    )
+    by_batch, wanted = trained()
+    assert (at_once.examples.images.dtype, by_batch.examples.images.dtype) == (
+        torch.float32,
+        torch.uint8,
+    )
+    assert found == wanted
+    assert apart(at_once.state.model, by_batch.state.model) == 0
+
+
+@pytest.mark.usefixtures("_float64")
+def test_a_stack_gives_the_networks_that_would_be_trained_one_by_one():
+    """Each with its own seed, draws and order, each stopped in the epoch in which it fits."""
+    runs = [run(seed=seed, hidden=64) for seed in SEEDS]
+    ended = []
+    train_together(runs, ended.append)
+    assert {one.recipe.seed for one in ended} == set(SEEDS)
+    for one in runs:
+        model, outcome = train(one.recipe, one.sets, CPU)
+        assert one.outcome().stop_rule_met
+        assert one.outcome().epochs == outcome.epochs
+        assert apart(one.state.model, model) < ROUNDING
+    assert len({one.state.epoch for one in runs}) > 1
+
+
+def test_a_network_that_has_left_a_stack_is_changed_no_more():
+    """What is saved when it ends is what it still is when the others have ended."""
+    kept = {}
+    runs = [run(seed=seed, hidden=64) for seed in SEEDS]
+    train_together(runs, lambda one: kept.update({one.recipe.seed: one.outcome()}))
+    for one in runs:
+        assert one.outcome() == kept[one.recipe.seed]
+        assert evaluate(one.state.model, one.examples)[1] == 0
+        assert all(parameter.is_contiguous() for parameter in one.state.model.parameters())
+
+
+def test_a_network_goes_on_alone_from_the_state_that_it_had_in_a_stack(tmp_path, monkeypatch):
+    """States of a stack are each network's own, no larger than if it had been trained alone."""
+    monkeypatch.setattr("gentool.training.run.SECONDS_BETWEEN_STATES", 0)
+    paths = [tmp_path / f"{seed}.state" for seed in SEEDS]
+    runs = [
+        run(path, seed=seed, hidden=64, epochs=3) for seed, path in zip(SEEDS, paths, strict=True)
+    ]
+    train_together(runs)
+    for one, path in zip(runs, paths, strict=True):
+        again = State.initial(one.recipe, CPU)
+        again.load(path, one.recipe)
+        assert again.epoch == 3
+        assert apart(again.model, one.state.model) == 0
+        assert path.stat().st_size < 40_000  # 1,283 weights and as many momenta, and zip's names
+
+
+def test_only_plain_mlps_trained_by_sgd_are_stacked():
+    """What has dropout, batch norm, convolutions or another optimizer goes autograd's way."""
+    assert stack_key(recipe(), 60) == stack_key(recipe(seed=5), 60) != stack_key(recipe(), 61)
+    assert stack_key(recipe(hidden=5), 60) != stack_key(recipe(), 60)
+    others = [{"dropout": 0.5}, {"batch_norm": True}, {"optimizer": "adam"}]
+    vgg = {"model": "vgg", "input_shape": (3, 32, 32)}
+    assert {stack_key(recipe(**options), 60) for options in [*others, vgg]} == {None}
+    assert "sgd" in set(OPTIMIZERS)
