@@ -28,7 +28,7 @@ from gentool.data.sources import DataSets
 from gentool.numerics.device import describe, fast_products
 from gentool.sharpness.autotune import choose
 from gentool.sharpness.forward import QUICK_WAYS
-from gentool.sharpness.functional import subject
+from gentool.sharpness.functional import functional_network
 from gentool.sharpness.inputs import load
 from gentool.sharpness.objective import Objective
 from gentool.sharpness.search.baselines import METHODS
@@ -158,7 +158,7 @@ def random_objective(inputs: int, hidden: int, n: int) -> Objective:
     model = nn.Sequential(nn.Flatten(), nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, 10))
     images = torch.randn(n, 1, 1, inputs)
     data = Examples(images, torch.arange(n) % 10, torch.zeros(1), torch.ones(1))
-    network = subject(model, (1, 1, inputs)).to(torch.device("cpu"), torch.float32)
+    network = functional_network(model, (1, 1, inputs)).to(torch.device("cpu"), torch.float32)
     return Objective(network, data)
 
 

@@ -29,7 +29,7 @@ from gentool.numerics.device import describe, fast_products
 from gentool.records.recipe import Recipe
 from gentool.training.epoch import train_epoch
 from gentool.training.loop import epochs_of
-from gentool.training.run import Keeping, Run
+from gentool.training.run import CheckpointPolicy, Run
 
 TURNS = 7
 NETWORKS = {
@@ -74,7 +74,7 @@ def run(
     examples = Examples(images, labels, middle, middle / 2)
     nothing = Examples(images[:0], labels[:0], middle, middle / 2)
     sets = TrainingSet(examples, nothing, nothing)
-    return Run(recipe, sets, device, Keeping(), is_compiled=is_compiled and not is_mlp)
+    return Run(recipe, sets, device, CheckpointPolicy(), is_compiled=is_compiled and not is_mlp)
 
 
 def plain_epoch(of: Run, device: torch.device) -> Callable[[], None]:

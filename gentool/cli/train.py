@@ -9,12 +9,12 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.options import existing
-from gentool.cli.train_runs import Training, train_grid, train_in_team, train_one
+from gentool.cli.train_runs import TrainOptions, train_grid, train_in_team, train_one
 from gentool.common.errors import UsageError
 from gentool.common.paths import default_data_dir
 from gentool.records.presets import training_options
 from gentool.records.recipe import Recipe, default_stem, parse_labels
-from gentool.training.plan import Wanted, grid, in_folder
+from gentool.training.plan import PlannedRun, grid, in_folder
 
 
 def train(
@@ -228,7 +228,7 @@ def train(
         for one, chosen in grid(asked, shape, axes)
     ]
     along_the_way = {"keep_initial": keep_initial, "save_every": save_every}
-    settings = Training(
+    settings = TrainOptions(
         device=device,
         threads=threads,
         data_dir=data_dir or default_data_dir(),
@@ -251,9 +251,9 @@ def train(
         return
     [(asked, shape)] = networks
     path = output or Path(f"{default_stem(asked, shape)}.safetensors")
-    wanted = Wanted(asked, shape, path, **along_the_way)
+    planned = PlannedRun(asked, shape, path, **along_the_way)
     train_alone_or_not = train_in_team if is_team else train_one
-    train_alone_or_not(wanted, settings, existing(force, skip_existing), resume)
+    train_alone_or_not(planned, settings, existing(force, skip_existing), resume)
 
 
 def numbers(

@@ -12,16 +12,16 @@ from gentool.common.console import progress, say
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.files import Existing
 from gentool.records.recipe import Outcome, Recipe
-from gentool.training.plan import Wanted, units
+from gentool.training.plan import PlannedRun, worker_batches
 
 if TYPE_CHECKING:
-    from gentool.training.distributed import Team
-    from gentool.training.jobs import Ended, Listener, Settings
+    from gentool.training.distributed import ProcessGroup
+    from gentool.training.jobs import Callbacks, JobResult, RunSettings
     from gentool.training.run import EpochReport
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainOptions:
     """The options of the command that are of no network in particular."""
 
     device: str
@@ -33,82 +33,84 @@ class Training:
     is_compiled: bool
     arguments: tuple[str, ...]  # of the command line, to be given again after an interruption
 
-    def settings(self, resume: bool, team: "Team | None" = None) -> "Settings":
+    def settings(self, resume: bool, group: "ProcessGroup | None" = None) -> "RunSettings":
         """What the trainer is told of them."""
         from gentool.data.sources import DataSets
-        from gentool.training.distributed import ALONE
-        from gentool.training.jobs import Settings
+        from gentool.training.distributed import SINGLE_PROCESS
+        from gentool.training.jobs import RunSettings
 
-        return Settings(
+        return RunSettings(
             device=self.device,
             threads=self.threads,
             data_sets=DataSets(self.data_dir, not self.quiet),
             resume=resume,
-            team=team or ALONE,
+            group=group or SINGLE_PROCESS,
             is_compiled=self.is_compiled,
         )
 
 
-def train_in_team(wanted: Wanted, training: Training, existing: Existing, resume: bool) -> None:
+def train_in_team(
+    planned: PlannedRun, training: TrainOptions, existing: Existing, resume: bool
+) -> None:
     """Train a network as one of the processes that torchrun started; the first alone talks."""
     from gentool.training.distributed import begin, end
 
-    team, device = begin(training.device)
+    group, device = begin(training.device)
     is_done = False
     try:
-        training = replace(training, device=device, quiet=training.quiet or not team.is_first)
-        train_one(wanted, training, existing, resume, team)
+        training = replace(training, device=device, quiet=training.quiet or not group.is_main)
+        train_one(planned, training, existing, resume, group)
         is_done = True
     finally:
         end(wait=is_done)
 
 
 def train_one(
-    wanted: Wanted,
-    training: Training,
+    planned: PlannedRun,
+    training: TrainOptions,
     existing: Existing,
     resume: bool,
-    team: "Team | None" = None,
+    group: "ProcessGroup | None" = None,
 ) -> None:
     """Train a network and print the path of each of its files."""
-    is_first = team is None or team.is_first
-    is_missing = wanted.is_missing(existing, resume) if is_first else False
-    if team is not None:
-        is_missing = team.from_first(is_missing)
+    is_main = group is None or group.is_main
+    is_missing = planned.is_missing(existing, resume) if is_main else False
+    if group is not None:
+        is_missing = group.broadcast(is_missing)
     if not is_missing:
-        if is_first and not keep(wanted) and training.must_fit:
-            raise _unfit([wanted.path])
+        if is_main and not keep(planned) and training.must_fit:
+            raise _unfit([planned.path])
         return
-    from gentool.training.jobs import Listener, check, train_unit
+    from gentool.training.jobs import Callbacks, check, train_unit
 
-    check([wanted])
+    check([planned])
     use_device(training.device, training.threads)
-    if is_first:
-        _look_after_state(wanted, resume, existing is Existing.FORCE, training.quiet)
-    with _epochs_shown(wanted, training.quiet) as show:
-        ended: list[Ended] = []
-        listener = Listener(on_epoch=show, on_file=print_path, on_end=ended.append)
+    if is_main:
+        _look_after_state(planned, resume, existing is Existing.FORCE, training.quiet)
+    with _epochs_shown(planned, training.quiet) as show:
+        results: list[JobResult] = []
+        callbacks = Callbacks(on_epoch=show, on_file=print_path, on_end=results.append)
         try:
-            train_unit([wanted], training.settings(resume, team), listener)
+            train_unit([planned], training.settings(resume, group), callbacks)
         except KeyboardInterrupt:
-            raise Interrupted(_how_to_resume(wanted.state_path, training.arguments)) from None
-    if ended[0].error is not None:
-        raise ended[0].error
+            raise Interrupted(_how_to_resume(planned.state_path, training.arguments)) from None
+    if results[0].error is not None:
+        raise results[0].error
     if not training.quiet:
-        say(in_words(ended[0].recipe, ended[0].outcome))
-    if training.must_fit and not ended[0].outcome.stop_rule_met:
-        raise _unfit([wanted.path])
+        say(in_words(results[0].recipe, results[0].outcome))
+    if training.must_fit and not results[0].outcome.stop_rule_met:
+        raise _unfit([planned.path])
 
 
-def train_grid(wanted: Sequence[Wanted], training: Training, force: bool) -> None:
+def train_grid(planned: Sequence[PlannedRun], training: TrainOptions, force: bool) -> None:
     """Train the networks of a grid that are not there yet, and print the path of each file.
 
     Where some cannot be trained the others are, and GentoolError says how many could not.
     """
-    _make_folder(wanted[0].path.parent)
+    _make_folder(planned[0].path.parent)
     existing = Existing.FORCE if force else Existing.SKIP
-    missing = [one for one in wanted if one.is_missing(existing, resume=True)]
-    unfit = [one.path for one in wanted if one not in missing and not keep(one)]
+    missing = [one for one in planned if one.is_missing(existing, resume=True)]
+    unfit = [one.path for one in planned if one not in missing and not keep(one)]
     if not missing:
         _judge([], unfit, training.must_fit)
         return
@@ -119,35 +121,37 @@ def train_grid(wanted: Sequence[Wanted], training: Training, force: bool) -> Non
 
     check(missing)
     use_device(training.device, training.threads)
-    ended: list[Ended] = []
+    results: list[JobResult] = []
     try:
-        with _networks_shown(missing, len(wanted), training.quiet) as listener_for:
-            _train_all(missing, training, listener_for(ended))
+        with _networks_shown(missing, len(planned), training.quiet) as listener_for:
+            _train_all(missing, training, listener_for(results))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; go on with: {_again(training.arguments)}") from None
-    _judge(ended, unfit, training.must_fit)
+    _judge(results, unfit, training.must_fit)
 
 
-def _train_all(missing: Sequence[Wanted], training: Training, listener: "Listener") -> None:
+def _train_all(
+    missing: Sequence[PlannedRun], training: TrainOptions, callbacks: "Callbacks"
+) -> None:
     """Train networks in this process, or in several."""
     from gentool.training.jobs import in_processes, train_unit
 
     settings = training.settings(resume=True)
     if training.jobs == 1:
-        for unit in units(missing, 1):
-            train_unit(unit, settings, listener)
+        for unit in worker_batches(missing, 1):
+            train_unit(unit, settings, callbacks)
         return
-    in_processes(list(units(missing, training.jobs)), settings, listener, training.jobs)
+    in_processes(list(worker_batches(missing, training.jobs)), settings, callbacks, training.jobs)
 
 
-def _judge(ended: "Sequence[Ended]", unfit: Sequence[Path], must_fit: bool) -> None:
+def _judge(results: "Sequence[JobResult]", unfit: Sequence[Path], must_fit: bool) -> None:
     """Raise GentoolError where networks of a grid failed, or did not fit and had to.
 
     `unfit` are those that were there already and do not fit.
     """
-    if failed := sum(end.error is not None for end in ended):
-        raise GentoolError(f"{failed} of {len(ended)} networks could not be trained")
-    unfit = [*unfit, *(end.wanted.path for end in ended if not end.outcome.stop_rule_met)]
+    if failed := sum(end.error is not None for end in results):
+        raise GentoolError(f"{failed} of {len(results)} networks could not be trained")
+    unfit = [*unfit, *(end.planned.path for end in results if not end.outcome.stop_rule_met)]
     if must_fit and unfit:
         raise _unfit(unfit)
 
@@ -160,13 +164,15 @@ def _unfit(paths: Sequence[Path]) -> GentoolError:
 
 
 @contextmanager
-def _epochs_shown(wanted: Wanted, quiet: bool) -> Iterator["Callable[[Wanted, EpochReport], None]"]:
+def _epochs_shown(
+    planned: PlannedRun, quiet: bool
+) -> Iterator["Callable[[PlannedRun, EpochReport], None]"]:
     """A bar of one network's epochs, and what moves it."""
     with progress(quiet, "loss", "error", "images_per_second") as bar:
         fields = {"loss": "-", "error": "-", "images_per_second": "-"}
-        task = bar.add_task(wanted.path.stem, total=wanted.asked.epochs, **fields)
+        task = bar.add_task(planned.path.stem, total=planned.asked.epochs, **fields)
 
-        def show(_: Wanted, report: "EpochReport") -> None:
+        def show(_: PlannedRun, report: "EpochReport") -> None:
             bar.update(
                 task,
                 completed=report.epoch,
@@ -180,29 +186,29 @@ def _epochs_shown(wanted: Wanted, quiet: bool) -> Iterator["Callable[[Wanted, Ep
 
 @contextmanager
 def _networks_shown(
-    missing: Sequence[Wanted], total: int, quiet: bool
-) -> "Iterator[Callable[[list[Ended]], Listener]]":
+    missing: Sequence[PlannedRun], total: int, quiet: bool
+) -> "Iterator[Callable[[list[JobResult]], Callbacks]]":
     """A bar of the networks of a grid, and a listener that moves it and keeps what has ended."""
-    from gentool.training.jobs import Listener
+    from gentool.training.jobs import Callbacks
 
     with progress(quiet, "now", "epoch", "loss") as bar:
         fields = {"now": "-", "epoch": "-", "loss": "-"}
         there = total - len(missing)
         task = bar.add_task(f"{total} networks", total=total, completed=there, **fields)
 
-        def show(one: Wanted, report: "EpochReport") -> None:
+        def show(one: PlannedRun, report: "EpochReport") -> None:
             bar.update(task, now=one.path.stem, epoch=report.epoch, loss=f"{report.loss:.4f}")
 
-        def end(ended: "list[Ended]", what: "Ended") -> None:
-            ended.append(what)
-            bar.update(task, completed=there + len(ended))
+        def end(results: "list[JobResult]", what: "JobResult") -> None:
+            results.append(what)
+            bar.update(task, completed=there + len(results))
             if what.error is not None:
-                say(f"{what.wanted.path.name}: {what.error}")
+                say(f"{what.planned.path.name}: {what.error}")
             elif not quiet:
-                say(f"{what.wanted.path.name}: {in_words(what.recipe, what.outcome)}")
+                say(f"{what.planned.path.name}: {in_words(what.recipe, what.outcome)}")
 
-        yield lambda ended: Listener(
-            on_epoch=show, on_file=print_path, on_end=lambda what: end(ended, what)
+        yield lambda results: Callbacks(
+            on_epoch=show, on_file=print_path, on_end=lambda what: end(results, what)
         )
 
 
@@ -215,9 +221,9 @@ def _make_folder(folder: Path) -> None:
         raise GentoolError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
-def _look_after_state(wanted: Wanted, resume: bool, force: bool, quiet: bool) -> None:
+def _look_after_state(planned: PlannedRun, resume: bool, force: bool, quiet: bool) -> None:
     """Remove the state of an earlier run where it is not wanted; GentoolError if nobody said so."""
-    state = wanted.state_path
+    state = planned.state_path
     if state.exists() and not resume:
         if not force:
             raise GentoolError(
@@ -233,22 +239,22 @@ def print_path(path: Path) -> None:
     print(path, flush=True)
 
 
-def keep(wanted: Wanted) -> bool:
+def keep(planned: PlannedRun) -> bool:
     """Print the paths of a network that is there already; whether it met the stop rule.
 
     Says so where it is not what is asked.
     """
     fits, reason = False, None
     try:
-        recipe, outcome = _said(wanted.path)
+        recipe, outcome = _said(planned.path)
         fits = outcome is not None and outcome.stop_rule_met
-        if differences := wanted.differences(recipe, fits):
-            reason = f"{wanted.path} has {'; '.join(differences)}"
+        if differences := planned.differences(recipe, fits):
+            reason = f"{planned.path} has {'; '.join(differences)}"
     except GentoolError as error:
         reason = str(error)
     if reason:
         say(f"{reason}; it is kept as it is (--force replaces it)")
-    for path in [*wanted.along_the_way(), wanted.path]:
+    for path in [*planned.along_the_way(), planned.path]:
         print_path(path)
     return fits
 

@@ -92,7 +92,7 @@ def _searched(read: "Checkpoint", asked: Asked) -> "tuple[Loaded, Tensor, float]
     return loaded, found.point, alpha
 
 
-def _sheet(found: "Profile", network: str, notes: list[str]) -> Sheet:
+def _sheet(found: "Profile", name: str, notes: list[str]) -> Sheet:
     """The losses as curves, as exponents where they span decades."""
     losses = [loss for line in (found.worst, *found.random) for loss in line.values()]
     losses = [loss for loss in losses if math.isfinite(loss)]
@@ -113,7 +113,7 @@ def _sheet(found: "Profile", network: str, notes: list[str]) -> Sheet:
         remarks=[Remark(1.0, worst.y[-1], f"rise {found.rise:.4g}")],
     )
     box = f"|νᵢ| ≤ α(|wᵢ| + 1), α = {found.alpha:g}"
-    caption = f"{network}; {box}; the level line is the loss at 0"
+    caption = f"{name}; {box}; the level line is the loss at 0"
     return Sheet([panel], caption, columns=1, wide=6.0, has_one_legend=True, notes=notes)
 
 

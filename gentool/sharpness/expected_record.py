@@ -51,8 +51,7 @@ def sampled(
 ) -> tuple[Json, Curve]:
     """The record of the expected sharpness, one point or the whole curve, and the curve."""
     began = time.perf_counter()
-    search = SearchOptions(batching=options.batching)
-    finder = Finder(loaded.subject, loaded.sets.all, search)
+    finder = Finder(loaded.subject, loaded.sets.all, SearchOptions(batching=options.batching))
     single = options.sampling.alpha is not None
     names = (
         ("expected_sharpness", "expected_sharpness_stderr", "expected_sharpness_kl")

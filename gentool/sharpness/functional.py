@@ -118,7 +118,9 @@ class Subject:
         return Subject(module, self.input_shape, self.is_folded)
 
 
-def subject(model: nn.Module, input_shape: Shape, *, fold_batch_norm: bool = True) -> Subject:
+def functional_network(
+    model: nn.Module, input_shape: Shape, *, fold_batch_norm: bool = True
+) -> Subject:
     """The network to perturb; `model` is left as it is.
 
     With `fold_batch_norm` the canonical network; without it the model's own parameters, with batch

@@ -9,7 +9,7 @@ from gentool.checkpoints.training_data import trained_on
 from gentool.data.examples import TrainingSet
 from gentool.data.sources import DataSets
 from gentool.records.recipe import Recipe
-from gentool.sharpness.functional import Subject, subject
+from gentool.sharpness.functional import Subject, functional_network
 
 
 @dataclass(frozen=True)
@@ -35,5 +35,7 @@ def load(
 ) -> Loaded:
     """Make a checkpoint ready; GentoolError where it or the data do not fit its recipe."""
     recipe, sets = trained_on(checkpoint, device, data_sets, data=data)
-    perturbed = subject(checkpoint.model(), recipe.input_shape, fold_batch_norm=fold_batch_norm)
+    perturbed = functional_network(
+        checkpoint.model(), recipe.input_shape, fold_batch_norm=fold_batch_norm
+    )
     return Loaded(checkpoint, recipe, perturbed, sets)

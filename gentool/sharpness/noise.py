@@ -73,9 +73,9 @@ class Noise:
         return losses.clone().cpu(), errors.clone().cpu()
 
 
-def _losses_and_errors(network: Logits, points: Tensor, images: Tensor, labels: Tensor) -> Found:
+def _losses_and_errors(forward: Logits, points: Tensor, images: Tensor, labels: Tensor) -> Found:
     """Mean loss and error of each network on its own mini-batch, both (k,)."""
-    logits = network(points, images)
+    logits = forward(points, images)
     one = torch.ones((), dtype=logits.dtype, device=logits.device)
     each = training_loss(logits.flatten(0, 1), labels.flatten(), one)
     losses = each.double().unflatten(0, labels.shape).mean(dim=1)

@@ -220,15 +220,15 @@ class Objective:
 
 
 def _losses_on(
-    network: Logits, points: Tensor, images: Tensor, labels: Tensor, fraction: Tensor, ones: Tensor
+    forward: Logits, points: Tensor, images: Tensor, labels: Tensor, fraction: Tensor, ones: Tensor
 ) -> Found:
     """The part of the mean loss that some images are, at points (k, P): shape (k,)."""
-    each = _each(network(points, images), labels, training_loss, ones)
+    each = _each(forward(points, images), labels, training_loss, ones)
     return ((each.double() * fraction).sum(dim=1),)
 
 
 def _gradients_on(
-    network: Logits,
+    forward: Logits,
     points: Tensor,
     images: Tensor,
     labels: Tensor,
@@ -239,7 +239,7 @@ def _gradients_on(
     """The part of the mean of a goal that some images are, (k,), and its gradients, (k, P)."""
     points = points.detach().requires_grad_()
     with torch.enable_grad():
-        each = _each(network(points, images), labels, goal, parameters)
+        each = _each(forward(points, images), labels, goal, parameters)
         [gradient] = torch.autograd.grad((each * fraction.to(each.dtype)).sum(), points)
     return (each.detach().double() * fraction).sum(dim=1), gradient
 

@@ -14,7 +14,7 @@ from torch.nn.functional import batch_norm, conv2d
 from gentool.networks.models import VGG
 
 
-class Unbiased(nn.Module):
+class BiasFreeConvBatchNorm(nn.Module):
     """The two modules, whose parameters and statistics it shares, as one; for training alone."""
 
     def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
@@ -35,7 +35,7 @@ class Unbiased(nn.Module):
         return x
 
 
-def unbiased(model: nn.Module) -> nn.Module:
+def bias_free(model: nn.Module) -> nn.Module:
     """What to call in training instead of a VGG, to the same effect but for rounding.
 
     It has the same parameters; those biases that come to nothing get no gradient. Any other network
@@ -45,7 +45,7 @@ def unbiased(model: nn.Module) -> nn.Module:
         return model
     modules = list(model.features)
     features = [
-        Unbiased(one, after) if _is_pair(one, after) else one
+        BiasFreeConvBatchNorm(one, after) if _is_pair(one, after) else one
         for one, after in pairwise([*modules, None])
         if not isinstance(one, nn.BatchNorm2d)
     ]

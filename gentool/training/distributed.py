@@ -17,18 +17,18 @@ from gentool.data.examples import Examples
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """The processes that train a network, and which of them this one is."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def is_first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that writes files and talks."""
         return self.rank == 0
 
-    def share(self, indices: Tensor) -> Tensor:
+    def shard(self, indices: Tensor) -> Tensor:
         """This process's part of a batch. Raises GentoolError where some would get nothing."""
         if len(indices) < self.size:
             raise GentoolError(
@@ -44,14 +44,14 @@ class Team:
         mine = slice(self.rank, None, self.size)
         return replace(examples, images=examples.images[mine], labels=examples.labels[mine])
 
-    def totals(self, *values: Tensor) -> list[float]:
+    def all_reduce_sum(self, *values: Tensor) -> list[float]:
         """Sums of numbers over all processes."""
         numbers = torch.stack([value.double() for value in values])
         if self.size > 1:
             distributed.all_reduce(numbers)
         return numbers.tolist()
 
-    def from_first(self, thing: object) -> object:
+    def broadcast(self, thing: object) -> object:
         """What the first process has, in all of them."""
         if self.size == 1:
             return thing
@@ -70,7 +70,7 @@ class Team:
         return nn.parallel.DistributedDataParallel(model)
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
 def is_launched() -> bool:
@@ -78,14 +78,14 @@ def is_launched() -> bool:
     return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def begin(device: str) -> tuple[Team, str]:
+def begin(device: str) -> tuple[ProcessGroup, str]:
     """Join the processes that torchrun started; the team, and the device of this process.
 
     On GPUs each process has one of its own. Raises UsageError for a device that they cannot share,
     GentoolError where there are fewer GPUs than processes on this machine.
     """
     if not is_launched():
-        return ALONE, device
+        return SINGLE_PROCESS, device
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(
             f"--device {device} is not for several processes; take cuda, a GPU for each, or cpu"
@@ -101,7 +101,7 @@ def begin(device: str) -> tuple[Team, str]:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if on_gpu else "gloo")
-    return Team(distributed.get_rank(), distributed.get_world_size()), device
+    return ProcessGroup(distributed.get_rank(), distributed.get_world_size()), device
 
 
 def end(wait: bool = True) -> None:
@@ -131,7 +131,7 @@ class _Total(torch.autograd.Function):
         return total
 
 
-class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
+class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the batches of all processes together, on any device."""
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -156,9 +156,9 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         return centred * scale.view(shape) + self.bias.view(shape)
 
 
-def _shared(norm: nn.Module) -> SharedBatchNorm:
+def _shared(norm: nn.Module) -> SyncBatchNorm:
     """The same batch norm, its parameters and statistics included, over all processes."""
-    shared = SharedBatchNorm(norm.num_features, norm.eps, norm.momentum)
+    shared = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum)
     for name, parameter in norm.named_parameters():
         setattr(shared, name, parameter)
     for name, buffer in norm.named_buffers():

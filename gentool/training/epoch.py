@@ -29,7 +29,7 @@ def step_of(run: "Run") -> Step:
 
     Not with dropout, whose generator is seeded for every epoch: a graph would draw on.
     """
-    examples, module, team = run.examples, run.module, run.team
+    examples, module, group = run.examples, run.module, run.group
     parameters = list(run.state.model.parameters())
     is_half = run.recipe.precision == "bfloat16"
 
@@ -42,10 +42,10 @@ def step_of(run: "Run") -> Step:
         for parameter in parameters:
             parameter.grad = None
         loss = cross_entropy(logits, labels, reduction="sum") / batch_size
-        (loss * team.size).backward()  # DDP takes the mean over the processes
+        (loss * group.size).backward()  # DDP takes the mean over the processes
         return logits.detach(), *(parameter.grad for parameter in parameters)
 
-    is_alone = team.size == 1 and not run.recipe.dropout
+    is_alone = group.size == 1 and not run.recipe.dropout
     return Captured(step) if is_alone and can_capture(examples.labels.device) else step
 
 
@@ -60,7 +60,7 @@ def train_epoch(run: "Run", step: Step | None = None) -> tuple[float, float]:
     parameters = list(run.state.model.parameters())
     order = run.order().to(examples.labels.device)
     batches = in_batches(order, batch_size)
-    shares = [run.team.share(batch) for batch in batches]
+    shares = [run.group.shard(batch) for batch in batches]
     found = []  # the logits of each batch: one reading of losses an epoch, no waiting in between
     run.state.model.train()
     for batch, mine, rate in zip(batches, shares, run.learning_rates(len(batches)), strict=True):
@@ -73,5 +73,5 @@ def train_epoch(run: "Run", step: Step | None = None) -> tuple[float, float]:
         found.append(logits.clone())  # a CUDA graph writes the next over them
     logits, labels = torch.cat(found), examples.labels[torch.cat(shares)]
     losses = cross_entropy(logits.double(), labels, reduction="sum")
-    loss, error = run.team.totals(losses, wrong(logits, labels))
+    loss, error = run.group.all_reduce_sum(losses, wrong(logits, labels))
     return loss / len(order), error / len(order)

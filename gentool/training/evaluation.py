@@ -7,20 +7,24 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gentool.data.examples import Examples
-from gentool.training.distributed import ALONE, Team
+from gentool.training.distributed import SINGLE_PROCESS, ProcessGroup
 
 EVALUATION_BATCH = 1000
 
 
-def evaluate(model: nn.Module, examples: Examples, team: Team = ALONE) -> tuple[float, float]:
+def evaluate(
+    model: nn.Module, examples: Examples, group: ProcessGroup = SINGLE_PROCESS
+) -> tuple[float, float]:
     """Mean cross-entropy and error, as a fraction, of a network in evaluation mode.
 
     The processes of a team take a part of the examples each.
     """
-    return _means(model, examples, team, lambda loss, error: False)
+    return _means(model, examples, group, lambda loss, error: False)
 
 
-def fits(model: nn.Module, examples: Examples, stop_loss: float, team: Team = ALONE) -> bool:
+def meets_stop_rule(
+    model: nn.Module, examples: Examples, stop_loss: float, group: ProcessGroup = SINGLE_PROCESS
+) -> bool:
     """Whether `evaluate` finds error zero and a loss below `stop_loss`: the stop rule.
 
     No loss is negative: a pass ends where what was summed so far breaks the rule.
@@ -29,12 +33,15 @@ def fits(model: nn.Module, examples: Examples, stop_loss: float, team: Team = AL
     def is_broken(loss: Tensor, error: Tensor) -> bool:
         return bool((error > 0) | (loss >= stop_loss))
 
-    loss, error = _means(model, examples, team, is_broken)
+    loss, error = _means(model, examples, group, is_broken)
     return error == 0 and loss < stop_loss
 
 
 def _means(
-    model: nn.Module, examples: Examples, team: Team, is_enough: Callable[[Tensor, Tensor], bool]
+    model: nn.Module,
+    examples: Examples,
+    group: ProcessGroup,
+    is_enough: Callable[[Tensor, Tensor], bool],
 ) -> tuple[float, float]:
     """Sums of losses and errors over all examples, divided by how many there are.
 
@@ -45,13 +52,13 @@ def _means(
     errors = torch.zeros((), dtype=torch.int64, device=examples.labels.device)
     model.eval()
     with torch.inference_mode():
-        for images, labels in team.part(examples).batches(EVALUATION_BATCH):
+        for images, labels in group.part(examples).batches(EVALUATION_BATCH):
             logits = model(images)
             losses += cross_entropy(logits, labels, reduction="none").double().sum()
             errors += wrong(logits, labels)
             if is_enough(losses / n, errors / n):
                 break
-    loss, error = team.totals(losses, errors)
+    loss, error = group.all_reduce_sum(losses, errors)
     return loss / n, error / n
 
 

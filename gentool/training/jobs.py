@@ -25,11 +25,11 @@ from gentool.data.sources import DataSets
 from gentool.networks.models import initial_digest, with_defaults
 from gentool.numerics.device import resolve
 from gentool.records.recipe import Outcome, Recipe
-from gentool.training.distributed import ALONE, Team
+from gentool.training.distributed import SINGLE_PROCESS, ProcessGroup
 from gentool.training.loop import is_small, train_together
 from gentool.training.optimizers import OPTIMIZERS
-from gentool.training.plan import LARGEST_STACK, Wanted
-from gentool.training.run import EpochReport, Keeping, Run
+from gentool.training.plan import LARGEST_STACK, PlannedRun
+from gentool.training.run import CheckpointPolicy, EpochReport, Run
 from gentool.training.schedules import SCHEDULES
 from gentool.training.stacked_mlps import stack_key
 
@@ -40,68 +40,70 @@ THREADED_STACK = 4
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """How to train, whatever the network: nothing of it changes a result beyond rounding."""
 
     device: str
     threads: int | None
     data_sets: DataSets
     resume: bool
-    team: Team = ALONE
+    group: ProcessGroup = SINGLE_PROCESS
     is_compiled: bool = False
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobResult:
     """What became of a network: its recipe and outcome, or the error that ended it."""
 
-    wanted: Wanted
+    planned: PlannedRun
     recipe: Recipe | None = None
     outcome: Outcome | None = None
     error: GentoolError | None = None
 
 
 @dataclass(frozen=True)
-class Listener:
+class Callbacks:
     """Whom to tell of epochs, of files written, and of networks that have ended."""
 
-    on_epoch: Callable[[Wanted, EpochReport], None] = lambda wanted, report: None
+    on_epoch: Callable[[PlannedRun, EpochReport], None] = lambda planned, report: None
     on_file: Callable[[Path], None] = lambda path: None
-    on_end: Callable[[Ended], None] = lambda ended: None
+    on_end: Callable[[JobResult], None] = lambda results: None
 
 
-def check(wanted: Sequence[Wanted]) -> None:
+def check(planned: Sequence[PlannedRun]) -> None:
     """Raise UsageError, before any data is loaded, for what is wrongly asked."""
-    for one in wanted:
+    for one in planned:
         recipe = replace(one.asked, **with_defaults(one.asked.model, one.shape))
         check_names(recipe)
 
 
-def train_unit(unit: Sequence[Wanted], settings: Settings, listener: Listener) -> None:
+def train_unit(unit: Sequence[PlannedRun], settings: RunSettings, callbacks: Callbacks) -> None:
     """Train networks that are alike and write their checkpoints, stacked where that is faster.
 
     A network that cannot be trained is told to the listener, and the others go on.
     """
     waiting = list(unit)
     while waiting:
-        runs = _drawn(waiting[:1], settings, listener)
+        runs = _drawn(waiting[:1], settings, callbacks)
         beside = _room_beside(next(iter(runs))) if runs else 0
-        runs |= _drawn(waiting[1 : 1 + beside], settings, listener)
+        runs |= _drawn(waiting[1 : 1 + beside], settings, callbacks)
         del waiting[: 1 + beside]
         if runs:
             if settings.threads is None:
                 _use_threads(runs)
-            _train(runs, listener)
+            _train(runs, callbacks)
 
 
-def _drawn(unit: Sequence[Wanted], settings: Settings, listener: Listener) -> dict[Run, Wanted]:
+def _drawn(
+    unit: Sequence[PlannedRun], settings: RunSettings, callbacks: Callbacks
+) -> dict[Run, PlannedRun]:
     """The runs of networks, their data drawn; what cannot be drawn is told to the listener."""
     runs = {}
     for one in unit:
         try:
-            runs[_run(one, settings, resolve(settings.device), listener)] = one
+            runs[_run(one, settings, resolve(settings.device), callbacks)] = one
         except GentoolError as error:
-            listener.on_end(Ended(one, error=error))
+            callbacks.on_end(JobResult(one, error=error))
     return runs
 
 
@@ -129,15 +131,15 @@ def _all_threads() -> int:
     return torch.get_num_threads()
 
 
-def _train(runs: dict[Run, Wanted], listener: Listener) -> None:
+def _train(runs: dict[Run, PlannedRun], callbacks: Callbacks) -> None:
     train_together(
         list(runs),
-        on_end=lambda run: listener.on_end(_written(runs[run], run, listener)),
-        on_error=lambda run, error: listener.on_end(Ended(runs[run], error=error)),
+        on_end=lambda run: callbacks.on_end(_written(runs[run], run, callbacks)),
+        on_error=lambda run, error: callbacks.on_end(JobResult(runs[run], error=error)),
     )
 
 
-def _run(one: Wanted, settings: Settings, device: torch.device, listener: Listener) -> Run:
+def _run(one: PlannedRun, settings: RunSettings, device: torch.device, callbacks: Callbacks) -> Run:
     """The run of a network, its data drawn."""
     recipe = replace(one.asked, **with_defaults(one.asked.model, one.shape))
     data = settings.data_sets.load(recipe.data)
@@ -146,36 +148,39 @@ def _run(one: Wanted, settings: Settings, device: torch.device, listener: Listen
 
     def save(model: nn.Module, outcome: Outcome) -> None:
         path = one.path_at(outcome.epochs)
-        if path is not None and settings.team.is_first:
+        if path is not None and settings.group.is_main:
             checkpoint.write(path, model, recipe, outcome)
-            listener.on_file(path)
+            callbacks.on_file(path)
 
-    keeping = Keeping(
+    policy = CheckpointPolicy(
         state_path=one.state_path,
         resume=settings.resume,
         save_every=one.save_every,
-        on_epoch=lambda report: listener.on_epoch(one, report),
+        on_epoch=lambda report: callbacks.on_epoch(one, report),
         on_checkpoint=save if one.has_several_files else None,
     )
-    return Run(recipe, sets, device, keeping, settings.team, settings.is_compiled)
+    return Run(recipe, sets, device, policy, settings.group, settings.is_compiled)
 
 
-def _written(one: Wanted, run: Run, listener: Listener) -> Ended:
+def _written(one: PlannedRun, run: Run, callbacks: Callbacks) -> JobResult:
     """What became of a network that was trained to its end, its checkpoint written."""
     outcome = run.outcome()
-    if not run.team.is_first:
-        return Ended(one, run.recipe, outcome)
+    if not run.group.is_main:
+        return JobResult(one, run.recipe, outcome)
     try:
         checkpoint.write(one.path, run.state.model, run.recipe, outcome)
     except GentoolError as error:
-        return Ended(one, error=error)
+        return JobResult(one, error=error)
     one.state_path.unlink(missing_ok=True)
-    listener.on_file(one.path)
-    return Ended(one, run.recipe, outcome)
+    callbacks.on_file(one.path)
+    return JobResult(one, run.recipe, outcome)
 
 
 def in_processes(
-    units: Sequence[Sequence[Wanted]], settings: Settings, listener: Listener, jobs: int
+    worker_batches: Sequence[Sequence[PlannedRun]],
+    settings: RunSettings,
+    callbacks: Callbacks,
+    jobs: int,
 ) -> None:
     """Train units in several processes; files and ends are told when a unit is done.
 
@@ -184,14 +189,14 @@ def in_processes(
     threads = settings.threads or max(1, (os.cpu_count() or 1) // jobs)
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
     with ProcessPoolExecutor(jobs, context, _begin_process, (threads,)) as pool:
-        futures = [pool.submit(_train_apart, unit, settings) for unit in units]
+        futures = [pool.submit(_train_apart, unit, settings) for unit in worker_batches]
         try:
             for future in as_completed(futures):
                 files, ends = future.result()
                 for path in files:
-                    listener.on_file(path)
-                for ended in ends:
-                    listener.on_end(ended)
+                    callbacks.on_file(path)
+                for results in ends:
+                    callbacks.on_end(results)
         except BaseException as error:
             for process in multiprocessing.active_children():
                 process.terminate()
@@ -203,12 +208,14 @@ def in_processes(
             raise
 
 
-def _train_apart(unit: Sequence[Wanted], settings: Settings) -> tuple[list[Path], list[Ended]]:
+def _train_apart(
+    unit: Sequence[PlannedRun], settings: RunSettings
+) -> tuple[list[Path], list[JobResult]]:
     """Train a unit in a process of a pool."""
     settings = replace(settings, data_sets=_of_this_process(settings.data_sets.folder))
     files: list[Path] = []
-    ends: list[Ended] = []
-    train_unit(unit, settings, Listener(on_file=files.append, on_end=ends.append))
+    ends: list[JobResult] = []
+    train_unit(unit, settings, Callbacks(on_file=files.append, on_end=ends.append))
     return files, ends
 
 

@@ -18,8 +18,8 @@ from gentool.data.examples import TrainingSet
 from gentool.networks.models import build
 from gentool.records.recipe import Outcome, Recipe
 from gentool.training.epoch import step_of, train_epoch
-from gentool.training.run import EpochReport, Keeping, Run
-from gentool.training.stacked_mlps import Stack, release, stack_key
+from gentool.training.run import CheckpointPolicy, EpochReport, Run
+from gentool.training.stacked_mlps import StackedMLPs, release, stack_key
 
 SMALL_STEP = 2**22  # multiplications of a forward pass, as measured
 
@@ -39,13 +39,13 @@ def train(
 
     The stop rule: mean cross-entropy below `stop_loss` and error zero on the subset and the
     confusion set together, in evaluation mode. It gives up where `patience` epochs did not lower
-    the training-mode loss by 1 %. The other arguments are those of `Keeping`.
+    the training-mode loss by 1 %. The other arguments are those of `CheckpointPolicy`.
 
     Returns the network in evaluation mode, and the outcome. Raises GentoolError where the loss is
     no longer finite.
     """
-    keeping = Keeping(state_path, resume, save_every, on_epoch, on_checkpoint)
-    run = Run(recipe, sets, device, keeping)
+    policy = CheckpointPolicy(state_path, resume, save_every, on_epoch, on_checkpoint)
+    run = Run(recipe, sets, device, policy)
     train_together([run])
     return run.state.model.eval(), run.outcome()
 
@@ -83,8 +83,8 @@ def train_together(
 def epochs_of(runs: Sequence[Run]) -> Callable[[], list[tuple[float, float]]]:
     """What trains an epoch of each run and returns its running loss and error."""
     [key] = {stack_key(run.recipe, len(run.examples)) for run in runs}
-    if key is not None and runs[0].team.size == 1:
-        return Stack(runs).train_epoch
+    if key is not None and runs[0].group.size == 1:
+        return StackedMLPs(runs).train_epoch
     [run] = runs
     step = step_of(run)
     return lambda: [train_epoch(run, step)]

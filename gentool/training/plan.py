@@ -22,7 +22,7 @@ LIMITS = ("epochs", "patience")  # of no effect on a network that met the stop r
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PlannedRun:
     """A network to train: what is asked of it, the options of its model that were given, its file.
 
     `keep_initial` and `save_every` ask for further checkpoints along the way.
@@ -58,12 +58,12 @@ class Wanted:
         later = self.path.parent.glob(f"{stem}.epoch*.safetensors") if self.save_every else []
         return [path for path in [*initial, *sorted(later)] if path.exists()]
 
-    def differences(self, found: Recipe, fits: bool) -> list[str]:
+    def differences(self, found: Recipe, meets_stop_rule: bool) -> list[str]:
         """Where the recipe of a network that is there is not what is asked, as `lr 0.03, not 0.04`.
 
-        `fits` tells that it met the stop rule.
+        `meets_stop_rule` tells that it met the stop rule.
         """
-        names = TELLING if fits else (*TELLING, *LIMITS)
+        names = TELLING if meets_stop_rule else (*TELLING, *LIMITS)
         asked = {name: getattr(self.asked, name) for name in names}
         given = {"subset": self.asked.subset} | self.shape
         asked |= {name: value for name, value in given.items() if value is not None}
@@ -109,25 +109,27 @@ def grid(
 
 def in_folder(
     networks: Sequence[tuple[Recipe, Json]], folder: Path, **along_the_way: object
-) -> list[Wanted]:
+) -> list[PlannedRun]:
     """Networks with the files that their recipes name, in one folder."""
     return [
-        Wanted(asked, shape, folder / f"{default_stem(asked, shape)}.safetensors", **along_the_way)
+        PlannedRun(
+            asked, shape, folder / f"{default_stem(asked, shape)}.safetensors", **along_the_way
+        )
         for asked, shape in networks
     ]
 
 
-def units(wanted: Sequence[Wanted], jobs: int) -> Iterator[list[Wanted]]:
+def worker_batches(planned: Sequence[PlannedRun], jobs: int) -> Iterator[list[PlannedRun]]:
     """What is trained at a time by one of several processes: alike networks go together.
 
     They may be stacked, then: those that differ in labels and seed alone. No more than a process's
     share of them all.
     """
-    alike: dict[str, list[Wanted]] = {}
-    for one in wanted:
+    alike: dict[str, list[PlannedRun]] = {}
+    for one in planned:
         key = repr((replace(one.asked, seed=0, labels="true"), one.shape))
         alike.setdefault(key, []).append(one)
-    most = min(LARGEST_STACK, ceil(len(wanted) / jobs))
+    most = min(LARGEST_STACK, ceil(len(planned) / jobs))
     for group in alike.values():
         for start in range(0, len(group), most):
             yield group[start : start + most]

@@ -14,9 +14,9 @@ from gentool.common.errors import GentoolError
 from gentool.data.examples import Examples, TrainingSet
 from gentool.numerics.compiled import compiled
 from gentool.records.recipe import Outcome, Recipe
-from gentool.training.bias_free_vgg import unbiased
-from gentool.training.distributed import ALONE, Team
-from gentool.training.evaluation import evaluate, fits
+from gentool.training.bias_free_vgg import bias_free
+from gentool.training.distributed import SINGLE_PROCESS, ProcessGroup
+from gentool.training.evaluation import evaluate, meets_stop_rule
 from gentool.training.schedules import has_given_up, learning_rates
 from gentool.training.state import State, is_convolutional
 
@@ -40,7 +40,7 @@ class EpochReport:
 
 
 @dataclass(frozen=True)
-class Keeping:
+class CheckpointPolicy:
     """What a run keeps on its way, and whom it tells.
 
     `state_path` is where the state is kept while training (at the end of an epoch, not more often
@@ -64,24 +64,24 @@ class Run:
         recipe: Recipe,
         sets: TrainingSet,
         device: torch.device,
-        keeping: Keeping,
-        team: Team = ALONE,
+        policy: CheckpointPolicy,
+        group: ProcessGroup = SINGLE_PROCESS,
         is_compiled: bool = False,
     ) -> None:
-        if team.size > 1 and recipe.dropout:
+        if group.size > 1 and recipe.dropout:
             raise GentoolError(
                 "dropout would differ with the number of processes; train without it, or in one"
             )
-        self.recipe, self.sets, self.keeping, self.team = recipe, sets, keeping, team
+        self.recipe, self.sets, self.policy, self.group = recipe, sets, policy, group
         self.state = State.initial(recipe, device)
         self.examples = _held(sets.all, is_convolutional(self.state.model))
-        self.module = team.parallel(self.state.model)  # what is called in training
-        if device.type == "cuda" and team.size == 1:
-            self.module = unbiased(self.state.model)
+        self.module = group.parallel(self.state.model)  # what is called in training
+        if device.type == "cuda" and group.size == 1:
+            self.module = bias_free(self.state.model)
         if is_compiled:
             self.module = compiled(self.module)
         self.saved_at = -math.inf
-        if not self._has_resumed() and keeping.on_checkpoint is not None:
+        if not self._has_resumed() and policy.on_checkpoint is not None:
             self._checkpoint()
 
     @property
@@ -122,29 +122,29 @@ class Run:
         for name, value in {"epoch": state.epoch, "loss": loss, "error": error}.items():
             state.history[name].append(value)
         speed = len(self.examples) / seconds
-        self.keeping.on_epoch(EpochReport(state.epoch, loss, error, speed))
+        self.policy.on_epoch(EpochReport(state.epoch, loss, error, speed))
         if not math.isfinite(loss):
             raise GentoolError(
                 f"training diverged in epoch {state.epoch} (loss {loss}); lower --lr"
             )
-        state.stopped = self._is_worth_checking() and fits(
-            state.model, self.examples, self.recipe.stop_loss, self.team
+        state.stopped = self._is_worth_checking() and meets_stop_rule(
+            state.model, self.examples, self.recipe.stop_loss, self.group
         )
-        every = self.keeping.save_every
-        if every and state.epoch % every == 0 and self.keeping.on_checkpoint is not None:
+        every = self.policy.save_every
+        if every and state.epoch % every == 0 and self.policy.on_checkpoint is not None:
             self._checkpoint()
         self._write_state()
 
     def outcome(self) -> Outcome:
         """What the network has reached so far, in evaluation mode."""
         state, sets = self.state, self.sets
-        train_loss, train_error = evaluate(state.model, sets.subset, self.team)
+        train_loss, train_error = evaluate(state.model, sets.subset, self.group)
         confusion_loss, confusion_error = (
-            evaluate(state.model, sets.confusion, self.team)
+            evaluate(state.model, sets.confusion, self.group)
             if len(sets.confusion)
             else (None, None)
         )
-        test_loss, test_error = evaluate(state.model, sets.test, self.team)
+        test_loss, test_error = evaluate(state.model, sets.test, self.group)
         return Outcome(
             epochs=state.epoch,
             stop_rule_met=state.stopped,
@@ -160,9 +160,9 @@ class Run:
 
     def _has_resumed(self) -> bool:
         """Go on from the state that the first process finds, if there is one."""
-        path = self.keeping.state_path
-        is_there = self.keeping.resume and path is not None and path.exists()
-        content = self.team.from_first(path.read_bytes() if is_there else None)
+        path = self.policy.state_path
+        is_there = self.policy.resume and path is not None and path.exists()
+        content = self.group.broadcast(path.read_bytes() if is_there else None)
         if content is not None:
             self.state.load(path, self.recipe, content)
         return content is not None
@@ -181,10 +181,10 @@ class Run:
         return loss < near or (epoch % 5 == 0 and may_be_lower) or is_last
 
     def _checkpoint(self) -> None:
-        self.keeping.on_checkpoint(self.state.model.eval(), self.outcome())
+        self.policy.on_checkpoint(self.state.model.eval(), self.outcome())
 
     def _write_state(self) -> None:
-        path = self.keeping.state_path if self.team.is_first else None
+        path = self.policy.state_path if self.group.is_main else None
         if path is not None and time.monotonic() - self.saved_at > SECONDS_BETWEEN_STATES:
             self.state.write(path, self.recipe)
             self.saved_at = time.monotonic()

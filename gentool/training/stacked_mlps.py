@@ -41,7 +41,7 @@ def stack_key(recipe: Recipe, examples: int) -> tuple | None:
     return (*shape, examples, recipe.batch_size, recipe.momentum, recipe.weight_decay)
 
 
-class Room:
+class Workspace:
     """Memory that the steps on batches of one size use in turn, and every view of it they need.
 
     Fresh memory costs as much as a gather, and a view half as much as a small product. `inputs` of
@@ -61,7 +61,7 @@ class Room:
         self.ones = first.new_ones(K, 1, size)
 
 
-class Stack:
+class StackedMLPs:
     """The networks of some runs, whose parameters and momenta from now on lie here.
 
     All runs have one `stack_key`. They stay whole: their models' parameters and their optimizers'
@@ -82,12 +82,12 @@ class Stack:
         self.momenta_of_layers = _layers(momenta)
         self.transposed = [W.mT for W, _ in self.layers]
         self.last_bias = self.layers[-1][1].mT
-        self.room: dict[int, Room] = {}
+        self.workspace: dict[int, Workspace] = {}
         self.examples = _joined([run.examples for run in runs])
         self.step = self._step
         if can_capture(self.weights.device):
             # of a proxy, so that the memory of a stack goes with it
-            self.step = Captured(partial(Stack._step, weakref.proxy(self)))
+            self.step = Captured(partial(StackedMLPs._step, weakref.proxy(self)))
 
     def train_epoch(self) -> list[tuple[float, float]]:
         """One pass of each network over its examples; running losses and errors in training."""
@@ -111,27 +111,27 @@ class Stack:
         errors = (logits.max(dim=1).indices != labels).double().mean(dim=1)
         return list(zip(losses.tolist(), errors.tolist(), strict=True))
 
-    def _room(self, size: int) -> Room:
+    def _workspace(self, size: int) -> Workspace:
         """What batches of that many images share; there are two sizes at most."""
-        if size not in self.room:
+        if size not in self.workspace:
             weights = [W for W, _ in self.layers]
-            self.room[size] = Room(weights, size, self.examples.images.shape[1:])
-        return self.room[size]
+            self.workspace[size] = Workspace(weights, size, self.examples.images.shape[1:])
+        return self.workspace[size]
 
     def _step(self, indices: Tensor, targets: Tensor, rate: Tensor) -> tuple[Tensor]:
         """One step of gradient descent of each network; the logits before it, shape (K, C, b)."""
-        room = self._room(indices.shape[1])
-        self.examples.images_into(room.images, indices.flatten())
-        inputs, gradients = room.inputs, room.gradients
+        workspace = self._workspace(indices.shape[1])
+        self.examples.images_into(workspace.images, indices.flatten())
+        inputs, gradients = workspace.inputs, workspace.gradients
         for i, WT in enumerate(self.transposed[:-1]):
             torch.baddbmm(self.layers[i][1], inputs[i], WT, out=inputs[i + 1]).relu_()
-        logits = torch.baddbmm(self.last_bias, self.layers[-1][0], room.last_input)
-        torch.softmax(logits, dim=1, out=room.of_logits).sub_(targets)  # of the summed losses
+        logits = torch.baddbmm(self.last_bias, self.layers[-1][0], workspace.last_input)
+        torch.softmax(logits, dim=1, out=workspace.of_logits).sub_(targets)  # of the summed losses
         scale = {"beta": self._decay(), "alpha": 1 / targets.shape[2]}
         for i in range(len(self.layers) - 1, -1, -1):
             of_weight, of_bias = self.momenta_of_layers[i]
-            of_weight.baddbmm_(room.transposed[i], inputs[i], **scale)
-            of_bias.baddbmm_(room.ones, gradients[i], **scale)
+            of_weight.baddbmm_(workspace.transposed[i], inputs[i], **scale)
+            of_bias.baddbmm_(workspace.ones, gradients[i], **scale)
             if i:
                 below = torch.bmm(gradients[i], self.layers[i][0], out=gradients[i - 1])
                 _through_relu(below, inputs[i], 0, grad_input=below)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from gentool.checkpoints import checkpoint
 from gentool.cli.main import run
 from gentool.records.recipe import Recipe
-from gentool.training.plan import LARGEST_STACK, Wanted, units
+from gentool.training.plan import LARGEST_STACK, PlannedRun, worker_batches
 
 DIGITS = ["train", "--model", "mlp", "--data", "digits", "--hidden", "8", "--subset", "50", "-q"]
 GRID = [*DIGITS, "--labels", "true,random", "--seed", "0,1", "--epochs", "20", "-o", "grid"]
@@ -274,12 +274,12 @@ def test_a_grid_that_is_wrongly_asked_exits_2(tmp_path, capsys, arguments, words
 def test_a_grid_is_shared_out_in_units_of_networks_that_are_alike():
     """Labels and seeds may differ in a unit, sizes may not; each process has its share."""
     wanted = [
-        Wanted(Recipe(model="mlp", subset=n, labels=labels, seed=seed), {}, None)
+        PlannedRun(Recipe(model="mlp", subset=n, labels=labels, seed=seed), {}, None)
         for n in (10, 20)
         for labels in ("true", "random")
         for seed in range(10)
     ]
-    assert [len(unit) for unit in units(wanted, 1)] == [LARGEST_STACK, 4] * 2
-    assert [len(unit) for unit in units(wanted, 4)] == [10] * 4
-    for unit in units(wanted, 1):
+    assert [len(unit) for unit in worker_batches(wanted, 1)] == [LARGEST_STACK, 4] * 2
+    assert [len(unit) for unit in worker_batches(wanted, 4)] == [10] * 4
+    for unit in worker_batches(wanted, 1):
         assert len({one.asked.subset for one in unit}) == 1

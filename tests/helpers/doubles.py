@@ -12,7 +12,7 @@ from gentool.data.examples import Examples, TrainingSet
 from gentool.training import distributed
 from gentool.training.evaluation import evaluate
 from gentool.training.loop import train_together
-from gentool.training.run import Keeping, Run
+from gentool.training.run import CheckpointPolicy, Run
 from helpers.small_sets import CPU, in_float64, recipe
 
 
@@ -29,10 +29,10 @@ def main(path: str) -> None:
     ours, _ = distributed.begin("cpu")
     sets = TrainingSet(examples(60), examples(0), examples(10))
     asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=15, epochs=3)
-    run = Run(asked, sets, CPU, Keeping(), ours)
+    run = Run(asked, sets, CPU, CheckpointPolicy(), ours)
     train_together([run])
     loss, _ = evaluate(run.state.model, run.examples, ours)
-    if ours.is_first:
+    if ours.is_main:
         weights = dict(run.state.model.named_parameters())
         torch.save({"loss": torch.tensor(loss), **weights}, path)
     distributed.end()

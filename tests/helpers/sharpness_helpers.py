@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from gentool.data.examples import Examples
-from gentool.sharpness.functional import subject
+from gentool.sharpness.functional import functional_network
 from gentool.sharpness.worst_case import Finder, SearchOptions
 
 
@@ -27,7 +27,7 @@ def linear_case(seed):
     labels = torch.randint(classes, (len(images),), generator=generator)
     if seed % 2:  # half of them at zero training error
         labels = model(images).argmax(dim=1)
-    return subject(model, (1, 1, inputs)), examples(images, labels)
+    return functional_network(model, (1, 1, inputs)), examples(images, labels)
 
 
 def mlp_case(hidden=12, classes=3, inputs=6, images=80, seed=0, scale=1.0):
@@ -47,5 +47,5 @@ def find(case, alpha, **options):
     model, data = case
     perturbed = model
     if isinstance(model, nn.Module):
-        perturbed = subject(model, tuple(data.images.shape[1:]))
+        perturbed = functional_network(model, tuple(data.images.shape[1:]))
     return Finder(perturbed, data, SearchOptions(batching="vmap", **options)).find(alpha)

@@ -13,10 +13,10 @@ from torch import nn
 
 from gentool.common.errors import GentoolError
 from gentool.numerics.compiled import compiled
-from gentool.sharpness.functional import subject
+from gentool.sharpness.functional import functional_network
 from gentool.sharpness.objective import Objective
 from gentool.training.epoch import train_epoch
-from gentool.training.run import Keeping, Run
+from gentool.training.run import CheckpointPolicy, Run
 
 DEVICES = [
     "cpu",
@@ -49,8 +49,8 @@ def test_a_compiled_step_is_the_step(device):
     data = sets()
     data = replace(data, **{name: on(device, part) for name, part in vars(data).items()})
     asked = replace(recipe(hidden=16, batch_norm=True), batch_size=16, lr=0.01)
-    plain = Run(asked, data, device, Keeping())
-    fast = Run(asked, data, device, Keeping(), is_compiled=True)
+    plain = Run(asked, data, device, CheckpointPolicy())
+    fast = Run(asked, data, device, CheckpointPolicy(), is_compiled=True)
     with torch.random.fork_rng():
         for _ in range(3):
             found = [train_epoch(run) for run in (plain, fast)]
@@ -66,7 +66,7 @@ def test_a_compiled_search_sees_the_same_losses_and_gradients(device):
     """One candidate and several, on more than one number of images."""
     model, data = mlp_case()
     device = torch.device(device)
-    network = subject(model, (1, 1, 6)).to(device)
+    network = functional_network(model, (1, 1, 6)).to(device)
     loop = Objective(network, on(device, data), batching="loop")
     points = network.weights + 0.1 * torch.randn(
         4, len(network.weights), generator=torch.Generator().manual_seed(1), dtype=torch.float64

@@ -19,11 +19,11 @@ from gentool.networks.models import initialised
 from gentool.numerics.cuda_graphs import Captured, _uncollected
 from gentool.numerics.device import fast_products, resolve
 from gentool.sharpness.expected import ExpectedOptions, expected_curve
-from gentool.sharpness.functional import subject
+from gentool.sharpness.functional import functional_network
 from gentool.sharpness.objective import Objective
 from gentool.training.epoch import step_of, train_epoch
-from gentool.training.run import Keeping, Run
-from gentool.training.stacked_mlps import Stack
+from gentool.training.run import CheckpointPolicy, Run
+from gentool.training.stacked_mlps import StackedMLPs
 
 ON_CUDA = torch.cuda.is_available()
 
@@ -76,7 +76,7 @@ def test_a_captured_step_is_the_step():
     """A VGG with batch norm, batches of two sizes: the same to the bit after three epochs."""
     asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=23)
     data = sets(n=68, input_shape=(3, 32, 32))
-    plain, fast = (Run(asked, data, CPU, Keeping()) for _ in range(2))
+    plain, fast = (Run(asked, data, CPU, CheckpointPolicy()) for _ in range(2))
     with torch.random.fork_rng():
         wanted = [train_epoch(plain) for _ in range(3)]
         with playing():
@@ -94,7 +94,7 @@ def test_a_captured_step_normalises_images_as_they_are_stored():
     subset = replace(data.subset, images=images, mean=torch.tensor(128.0), std=torch.tensor(50.0))
     nothing = replace(subset, images=images[:0], labels=subset.labels[:0])
     held, stored = (
-        Run(asked, TrainingSet(subset, nothing, nothing), CPU, Keeping()) for _ in range(2)
+        Run(asked, TrainingSet(subset, nothing, nothing), CPU, CheckpointPolicy()) for _ in range(2)
     )
     stored.examples = stored.sets.all.channels_last()
     assert (held.examples.images.dtype, stored.examples.images.dtype) == (
@@ -111,13 +111,16 @@ def test_a_captured_step_normalises_images_as_they_are_stored():
 def test_a_captured_stack_is_the_stack_and_leaves_no_memory_behind():
     """Two MLPs, batches of two sizes; what a stack held goes with it."""
     plain, fast = (
-        [Run(recipe(seed=seed, batch_size=23), sets(n=68), CPU, Keeping()) for seed in (0, 1)]
+        [
+            Run(recipe(seed=seed, batch_size=23), sets(n=68), CPU, CheckpointPolicy())
+            for seed in (0, 1)
+        ]
         for _ in range(2)
     )
-    stack = Stack(plain)
+    stack = StackedMLPs(plain)
     wanted = [stack.train_epoch() for _ in range(3)]
     with playing():
-        stack = Stack(fast)
+        stack = StackedMLPs(fast)
         assert [stack.train_epoch() for _ in range(3)] == wanted
         assert PlayedGraph.played == 9 - 2
     for one, other in zip(plain, fast, strict=True):
@@ -142,7 +145,7 @@ def test_a_captured_search_finds_the_same_point(alpha):
 def test_captured_noise_is_the_same_noise():
     """Expected sharpness of a small VGG at one alpha, one network after the other."""
     asked = recipe("vgg", (3, 32, 32), width=0.02)
-    network = subject(initialised(asked).eval(), (3, 32, 32))
+    network = functional_network(initialised(asked).eval(), (3, 32, 32))
     data = sets(n=10, input_shape=(3, 32, 32)).subset
 
     def sampled():
@@ -158,7 +161,7 @@ def test_captured_noise_is_the_same_noise():
 def test_recordings_go_with_their_objective():
     """No circle of references holds the memory of graphs back."""
     model, data = mlp_case()
-    network = subject(model, (1, 1, 6))
+    network = functional_network(model, (1, 1, 6))
     with playing():
         objective = Objective(network, data)
         for _ in range(3):

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from gentool.cli.main import run
 from gentool.records import measure_file
-from gentool.sharpness.functional import subject
+from gentool.sharpness.functional import functional_network
 from gentool.sharpness.worst_case import Finder, SearchOptions
 
 
@@ -16,7 +16,7 @@ def finder(case):
     model, data = case
     perturbed = model
     if isinstance(model, nn.Module):
-        perturbed = subject(model, tuple(data.images.shape[1:]))
+        perturbed = functional_network(model, tuple(data.images.shape[1:]))
     return Finder(perturbed, data, SearchOptions(batching="vmap"))
 
 

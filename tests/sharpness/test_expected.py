@@ -24,13 +24,13 @@ from gentool.sharpness.expected import (
     kl,
     pac_bayes_bound,
 )
-from gentool.sharpness.functional import subject
+from gentool.sharpness.functional import functional_network
 from gentool.sharpness.worst_case import Finder, SearchOptions
 
 
 def objective(case, dtype=torch.float64):
     model, data = case
-    perturbed = subject(model, tuple(data.images.shape[1:]))
+    perturbed = functional_network(model, tuple(data.images.shape[1:]))
     return Finder(perturbed, data, SearchOptions(batching="vmap")).objective(dtype)[0]
 
 

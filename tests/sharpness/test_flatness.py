@@ -12,7 +12,7 @@ from gentool.records import measure_file
 from gentool.sharpness.box import box
 from gentool.sharpness.definitions import definitions
 from gentool.sharpness.flatness import hessian_product, hessian_top, hessian_trace, pac_bayes_sigma
-from gentool.sharpness.functional import subject
+from gentool.sharpness.functional import functional_network
 from gentool.sharpness.noise import Noise
 from gentool.sharpness.worst_case import Finder, SearchOptions
 
@@ -20,7 +20,7 @@ from gentool.sharpness.worst_case import Finder, SearchOptions
 @pytest.fixture(scope="module")
 def objective():
     model, data = mlp_case()
-    finder = Finder(subject(model, (1, 1, 6)), data, SearchOptions(batching="vmap"))
+    finder = Finder(functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap"))
     return finder.objective(torch.float64)[0]
 
 

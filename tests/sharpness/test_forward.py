@@ -10,7 +10,7 @@ from torch import nn
 from gentool.common.errors import GentoolError
 from gentool.numerics.memory import room
 from gentool.sharpness.autotune import choose
-from gentool.sharpness.functional import subject
+from gentool.sharpness.functional import functional_network
 from gentool.sharpness.noise import Noise
 from gentool.sharpness.objective import Objective, towards_class, training_loss
 from gentool.sharpness.worst_case import Finder, SearchOptions
@@ -35,7 +35,9 @@ def objective_of(layers, dtype, fold=False):
     """The loss over 40 images of shape (1, 2, 3)."""
     images = whole_numbers(40, 1, 2, 3, seed=0)
     model = nn.Sequential(nn.Flatten(), *layers)
-    network = subject(model, (1, 2, 3), fold_batch_norm=fold).to(torch.device("cpu"), dtype)
+    network = functional_network(model, (1, 2, 3), fold_batch_norm=fold).to(
+        torch.device("cpu"), dtype
+    )
     return Objective(network, examples(images, torch.arange(40) % 3))
 
 
@@ -137,7 +139,7 @@ def test_folded_batch_norm_leaves_an_mlp():
 def test_the_fastest_way_is_taken():
     """Where none is a tenth faster than a loop, the loop."""
     model, data = mlp_case()
-    network = subject(model, (1, 1, 6)).to(torch.device("cpu"), torch.float32)
+    network = functional_network(model, (1, 1, 6)).to(torch.device("cpu"), torch.float32)
     found = choose(Objective(network, data))
     seconds = {way: getattr(found, f"{way}_seconds") for way in ("loop", "vmap", "stacked")}
     fastest = min(seconds, key=seconds.get)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gentool.networks.canonical import canonical
-from gentool.sharpness.functional import subject
+from gentool.sharpness.functional import functional_network
 
 CHAINS = {
     "ReLU before pooling": [nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)],
@@ -31,7 +31,7 @@ def test_a_perturbed_network_is_the_canonical_one(layers):
     images = torch.randint(-2, 3, (30, 1, 9, 9)).double()
     model(images.clone())
     kept = images.clone()
-    perturbed = subject(model, (1, 9, 9)).module.requires_grad_()
+    perturbed = functional_network(model, (1, 9, 9)).module.requires_grad_()
     expected = nn.Sequential(*[layer.module for layer in canonical(model, (1, 9, 9)).layers])
     both = [perturbed(images), expected(images.clone())]
     assert torch.equal(*both)
@@ -47,5 +47,5 @@ def test_no_relu_is_left_before_a_max_pooling():
     model = nn.Sequential(
         *CHAINS["two poolings after one ReLU"], nn.Flatten(), nn.Linear(3 * 16, 4)
     )
-    names = [type(module).__name__ for module in subject(model, (1, 9, 9)).module]
+    names = [type(module).__name__ for module in functional_network(model, (1, 9, 9)).module]
     assert names == ["Conv2d", "MaxPool2d", "MaxPool2d", "ReLU", "Flatten", "Linear"]

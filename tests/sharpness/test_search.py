@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from gentool.sharpness.box import box
-from gentool.sharpness.functional import subject
+from gentool.sharpness.functional import functional_network
 from gentool.sharpness.search import baselines, starts
 from gentool.sharpness.search.state import Problem
 from gentool.sharpness.worst_case import Finder, SearchOptions
@@ -145,7 +145,7 @@ def test_chunks_and_batching_do_not_change_the_losses():
     from dataclasses import replace
 
     model, data = mlp_case()
-    finder = Finder(subject(model, (1, 1, 6)), data, SearchOptions(batching="vmap"))
+    finder = Finder(functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap"))
     objective, _ = finder.objective(torch.float64)
     w, generator = objective.subject.weights, torch.Generator().manual_seed(0)
     points = w + 0.1 * torch.randn(7, len(w), generator=generator, dtype=torch.float64)
@@ -180,7 +180,7 @@ def test_a_subspace_drawn_in_blocks_is_one_basis(monkeypatch):
 def test_a_sample_estimates_the_loss_without_bias():
     """Half of a sample is the hardest images; the others are weighted up to stand for the rest."""
     model, data = mlp_case(images=200)
-    finder = Finder(subject(model, (1, 1, 6)), data, SearchOptions(batching="vmap"))
+    finder = Finder(functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap"))
     problem, _ = finder.problem(0.05, torch.float64)
     point = problem.box.corner(problem.random_signs(1))
     whole = float(problem.objective.losses(point))
@@ -200,7 +200,7 @@ def test_in_a_deep_network_short_steps_towards_a_class_begin_higher(batching, mo
         nn.init.kaiming_normal_(layer.weight, generator=generator)
         nn.init.zeros_(layer.bias)
     hidden = [module for layer in layers[:-1] for module in (layer, nn.ReLU())]
-    deep = subject(nn.Sequential(nn.Flatten(), *hidden, layers[-1]), (1, 1, 8))
+    deep = functional_network(nn.Sequential(nn.Flatten(), *hidden, layers[-1]), (1, 1, 8))
     data = examples(torch.randn(60, 1, 1, 8, generator=generator), torch.arange(60) % 4)
     problem, _ = Finder(deep, data, SearchOptions(batching=batching)).problem(0.05, torch.float32)
     assert starts.is_deep(problem.objective)
@@ -265,7 +265,7 @@ def test_cuda_and_cpu_agree_at_the_same_point():
     model, data = mlp_case(hidden=64, images=500)
     found = find((model, data), 0.01)
     there = examples(data.images.cuda(), data.labels.cuda())
-    perturbed = subject(model, (1, 1, 6)).to(torch.device("cuda"))
+    perturbed = functional_network(model, (1, 1, 6)).to(torch.device("cuda"))
     after = evaluate(perturbed, there, found.point.cuda())
     before = evaluate(perturbed, there, perturbed.weights)
     assert after.loss - before.loss == pytest.approx(found.rise, rel=ROUNDING)
@@ -274,7 +274,7 @@ def test_cuda_and_cpu_agree_at_the_same_point():
 def test_a_search_leaves_the_objective_that_it_is_given_as_it_was():
     """Only its cost is counted together with the search's."""
     model, data = mlp_case()
-    perturbed = subject(model, data.images.shape[1:])
+    perturbed = functional_network(model, data.images.shape[1:])
     objective, _ = Finder(perturbed, data, SearchOptions()).objective(torch.float64)
     watch, w = objective.watch, objective.subject.weights
     problem = Problem(objective, box(w, 0.01, torch.float64), 0.0, torch.Generator())

@@ -13,8 +13,8 @@ from helpers.small_sets import CPU, ROUNDING, difference, recipe, sets
 from gentool.checkpoints import checkpoint
 from gentool.cli.main import run
 from gentool.common.errors import GentoolError
-from gentool.training.distributed import Team
-from gentool.training.run import Keeping, Run
+from gentool.training.distributed import ProcessGroup
+from gentool.training.run import CheckpointPolicy, Run
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="this PyTorch has no distributed engine"
@@ -81,12 +81,12 @@ def assert_same_to_rounding(one, other):
 
 def test_dropout_is_refused_where_its_draws_would_depend_on_the_processes():
     with pytest.raises(GentoolError, match="dropout would differ with the number of processes"):
-        Run(recipe(dropout=0.5), sets(), CPU, Keeping(), Team(0, 2))
+        Run(recipe(dropout=0.5), sets(), CPU, CheckpointPolicy(), ProcessGroup(0, 2))
 
 
 def test_a_batch_too_small_to_share_is_refused():
     with pytest.raises(GentoolError, match="a batch of 3 images is too small for 4 processes"):
-        Team(0, 4).share(torch.arange(3))
+        ProcessGroup(0, 4).shard(torch.arange(3))
 
 
 def test_a_grid_is_not_shared_by_torchruns_processes(monkeypatch, capsys):

@@ -9,7 +9,7 @@ from helpers.small_sets import CPU, examples, recipe, same, sets
 from gentool.common.errors import GentoolError, UsageError
 from gentool.data.examples import Examples, TrainingSet
 from gentool.training import evaluation, run
-from gentool.training.evaluation import evaluate, fits
+from gentool.training.evaluation import evaluate, meets_stop_rule
 from gentool.training.jobs import check_names
 from gentool.training.loop import train
 from gentool.training.schedules import SCHEDULES
@@ -74,7 +74,7 @@ def test_the_stop_rule_is_judged_as_soon_as_it_is_broken(monkeypatch, gaps, stop
     data = Examples(images, torch.zeros(4, dtype=torch.int64), torch.zeros(1), torch.ones(1))
     loss, error = evaluate(Given(), data)
     network = Given()
-    assert fits(network, data, stop_loss) == (error == 0 and loss < stop_loss)
+    assert meets_stop_rule(network, data, stop_loss) == (error == 0 and loss < stop_loss)
     assert network.batches == batches
 
 
@@ -85,8 +85,8 @@ def test_a_network_is_the_same_where_each_check_is_complete(monkeypatch, options
     asked = recipe(**{"epochs": 400} | options)
     early, outcome = train(asked, sets(), CPU)
 
-    def complete(model, examples, stop_loss, team):
-        loss, error = evaluate(model, examples, team)
+    def complete(model, examples, stop_loss, group):
+        loss, error = evaluate(model, examples, group)
         return error == 0 and loss < stop_loss
 
     monkeypatch.setattr(run, "fits", complete)

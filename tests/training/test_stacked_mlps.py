@@ -13,8 +13,8 @@ from gentool.training.epoch import train_epoch
 from gentool.training.evaluation import evaluate
 from gentool.training.loop import train, train_together
 from gentool.training.optimizers import OPTIMIZERS
-from gentool.training.run import Keeping, Run
-from gentool.training.stacked_mlps import Stack, stack_key
+from gentool.training.run import CheckpointPolicy, Run
+from gentool.training.stacked_mlps import StackedMLPs, stack_key
 from gentool.training.state import State
 
 SEEDS = (0, 1, 2)
@@ -23,7 +23,7 @@ SEEDS = (0, 1, 2)
 def run(state_path=None, **options):
     asked = recipe(**options)
     data = replace(sets(), subset=examples(60, seed=asked.seed))
-    return Run(asked, data, CPU, Keeping(state_path=state_path))
+    return Run(asked, data, CPU, CheckpointPolicy(state_path=state_path))
 
 
 def apart(one, other):
@@ -51,12 +51,12 @@ def momenta(run):
 def test_the_written_out_step_is_that_of_autograd_and_sgd(options):
     """Three epochs each way: the same losses, errors, weights and momenta, to rounding."""
     ours, autograds = run(**options), run(**options)
-    stack = Stack([ours])
+    stack = StackedMLPs([ours])
     with torch.random.fork_rng():
         for _ in range(3):
-            [found], wanted = stack.train_epoch(), train_epoch(autograds)
-            assert found == pytest.approx(wanted, rel=ROUNDING)
-            for one, result in ((ours, found), (autograds, wanted)):
+            [found], planned = stack.train_epoch(), train_epoch(autograds)
+            assert found == pytest.approx(planned, rel=ROUNDING)
+            for one, result in ((ours, found), (autograds, planned)):
                 one.after_epoch(*result, seconds=1)
     assert apart(ours.state.model, autograds.state.model) < ROUNDING
     if ours.recipe.momentum:
@@ -67,10 +67,10 @@ def test_the_written_out_step_is_that_of_autograd_and_sgd(options):
 def test_a_deeper_mlp_has_the_same_step():
     """Three hidden layers: the gradient passes through each of them."""
     ours, autograds = (
-        Run(replace(recipe(hidden=9), depth=3), sets(), CPU, Keeping()) for _ in range(2)
+        Run(replace(recipe(hidden=9), depth=3), sets(), CPU, CheckpointPolicy()) for _ in range(2)
     )
     with torch.random.fork_rng():
-        Stack([ours]).train_epoch()
+        StackedMLPs([ours]).train_epoch()
         train_epoch(autograds)
     assert apart(ours.state.model, autograds.state.model) < ROUNDING
 
@@ -82,21 +82,24 @@ def test_images_that_are_normalised_batch_by_batch_are_the_same_to_a_step(monkey
         stored = replace(examples(60), images=torch.arange(60 * 16, dtype=torch.int64) * 7 % 256)
         stored = replace(stored, images=stored.images.to(torch.uint8).reshape(60, 1, 4, 4))
         one = Run(
-            recipe(batch_size=7), replace(sets(), subset=stored, confusion=stored), CPU, Keeping()
+            recipe(batch_size=7),
+            replace(sets(), subset=stored, confusion=stored),
+            CPU,
+            CheckpointPolicy(),
         )
         with torch.random.fork_rng():
-            return one, Stack([one]).train_epoch()
+            return one, StackedMLPs([one]).train_epoch()
 
     (at_once, found), _ = (
         trained(),
         monkeypatch.setattr("gentool.data.examples.NORMALISE_AT_ONCE", 0),
     )
-    by_batch, wanted = trained()
+    by_batch, planned = trained()
     assert (at_once.examples.images.dtype, by_batch.examples.images.dtype) == (
         torch.float32,
         torch.uint8,
     )
-    assert found == wanted
+    assert found == planned
     assert apart(at_once.state.model, by_batch.state.model) == 0
 
 
