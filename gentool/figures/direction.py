@@ -99,7 +99,7 @@ def _sheet(found: "Profile", name: str, notes: list[str]) -> Sheet:
     is_log = min(losses) > 0 and math.log10(max(losses) / min(losses)) >= DECADES_FOR_LOG
     scaled = math.log10 if is_log else float
     low, high = scaled(min(losses)), scaled(max(losses))
-    room = HEADROOM * ((high - low) or 1.0)
+    memory_budget = HEADROOM * ((high - low) or 1.0)
     colour, marker = style.fixed("sharpness")
     random = f"{len(found.random)} random corners of the box"
     worst = _curve("worst perturbation found", found.worst, colour, marker, scaled)
@@ -107,7 +107,12 @@ def _sheet(found: "Profile", name: str, notes: list[str]) -> Sheet:
     panel = Panel(
         "",
         Axis("multiple of the perturbation ν", low=-1.1, high=1.1),
-        Axis("training loss", "log10" if is_log else "linear", low - room / 3, high + room),
+        Axis(
+            "training loss",
+            "log10" if is_log else "linear",
+            low - memory_budget / 3,
+            high + memory_budget,
+        ),
         [worst, *others],
         level=scaled(found.before),
         remarks=[Remark(1.0, worst.y[-1], f"rise {found.rise:.4g}")],

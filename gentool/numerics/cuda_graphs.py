@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-Given = tuple[Tensor | Hashable, ...]
-Found = tuple[Tensor | None, ...]
+Arguments = tuple[Tensor | Hashable, ...]
+Results = tuple[Tensor | None, ...]
 
 
 def can_capture(device: torch.device) -> bool:
@@ -21,7 +21,7 @@ def can_capture(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-class Captured:
+class CudaGraphed:
     """A function of tensors, and of what can be hashed, to tensors, replayed as a CUDA graph.
 
     It may change other tensors, always the same ones in place, and must never wait for the device.
@@ -31,38 +31,40 @@ class Captured:
     What is returned is good until the next call: the recordings share their memory.
     """
 
-    def __init__(self, function: Callable[..., Found]) -> None:
+    def __init__(self, function: Callable[..., Results]) -> None:
         self.function = function
         self.graphs: dict[tuple, _Graph | None] = {}
         self.pool = torch.cuda.graph_pool_handle()
 
-    def __call__(self, *given: Tensor | Hashable) -> Found:
-        kind = tuple(value.shape if isinstance(value, Tensor) else value for value in given)
-        first = next(value for value in given if isinstance(value, Tensor))
+    def __call__(self, *arguments: Tensor | Hashable) -> Results:
+        kind = tuple(value.shape if isinstance(value, Tensor) else value for value in arguments)
+        first = next(value for value in arguments if isinstance(value, Tensor))
         with torch.cuda.device_of(first):  # streams and recordings are of the current device
             if kind not in self.graphs:
                 self.graphs[kind] = None
-                return _aside(lambda: self.function(*given))
+                return _aside(lambda: self.function(*arguments))
             if self.graphs[kind] is None:
-                self.graphs[kind] = _Graph(self.function, given, self.pool)
-            return self.graphs[kind].replay(given)
+                self.graphs[kind] = _Graph(self.function, arguments, self.pool)
+            return self.graphs[kind].replay(arguments)
 
 
 class _Graph:
     """One recording, with the memory that it reads its arguments from."""
 
-    def __init__(self, function: Callable[..., Found], given: Given, pool: tuple[int, int]) -> None:
-        self.places = [v.detach().clone() if isinstance(v, Tensor) else v for v in given]
+    def __init__(
+        self, function: Callable[..., Results], arguments: Arguments, pool: tuple[int, int]
+    ) -> None:
+        self.places = [v.detach().clone() if isinstance(v, Tensor) else v for v in arguments]
         self.graph = torch.cuda.CUDAGraph()
         with _uncollected(), torch.cuda.graph(self.graph, pool=pool):
-            self.found = function(*self.places)  # nothing runs while it is recorded
+            self.results = function(*self.places)  # nothing runs while it is recorded
 
-    def replay(self, given: Given) -> Found:
-        for place, value in zip(self.places, given, strict=True):
+    def replay(self, arguments: Arguments) -> Results:
+        for place, value in zip(self.places, arguments, strict=True):
             if isinstance(value, Tensor):
                 place.copy_(value)
         self.graph.replay()
-        return self.found
+        return self.results
 
 
 @contextmanager
@@ -77,11 +79,11 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _aside(work: Callable[[], Found]) -> Found:
+def _aside(work: Callable[[], Results]) -> Results:
     """Work on a stream of its own, as PyTorch asks of what is recorded afterwards."""
     here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
     aside.wait_stream(here)
     with torch.cuda.stream(aside):
-        found = work()
+        results = work()
     here.wait_stream(aside)
-    return found
+    return results

@@ -5,7 +5,7 @@ import torch
 CPU_MEMORY = 2**28  # bytes for points and activations
 
 
-def room(device: torch.device) -> int:
+def memory_budget(device: torch.device) -> int:
     """Bytes for points and activations, a round number, so that runs repeat to the bit.
 
     On CUDA a sixth to a third of what is free, rounded down to a power of two: what other networks

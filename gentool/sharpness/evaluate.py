@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from gentool.data.examples import Examples
-from gentool.numerics.memory import room
+from gentool.numerics.memory import memory_budget
 from gentool.sharpness.functional import Subject
 
 
@@ -32,7 +32,7 @@ def evaluate(subject: Subject, examples: Examples, point: Tensor) -> Evaluation:
     loss = torch.zeros((), dtype=torch.float64, device=device)
     wrong = torch.zeros((), dtype=torch.int64, device=device)
     said = torch.zeros(subject.classes, dtype=torch.int64, device=device)
-    size = max(1, room(device) // (16 * subject.activations))
+    size = max(1, memory_budget(device) // (16 * subject.activations))
     with torch.inference_mode():
         for images, labels in examples.batches(size, torch.float64):
             logits = functional_call(subject.module, named, (images,))

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from gentool.data.examples import Examples
-from gentool.numerics.cuda_graphs import Captured, can_capture
+from gentool.numerics.cuda_graphs import CudaGraphed, can_capture
 from gentool.numerics.memory import CPU_MEMORY
 from gentool.sharpness.forward import logits_at
 from gentool.sharpness.functional import Subject
@@ -78,7 +78,7 @@ class Objective:
     memory: int = CPU_MEMORY
     spent: Spent = field(default_factory=Spent)
     watch: Callable[[], None] = lambda: None
-    captured: dict[tuple, Captured] = field(default_factory=dict)  # on CUDA; shared with parts
+    captured: dict[tuple, CudaGraphed] = field(default_factory=dict)  # on CUDA; shared with parts
 
     @property
     def dtype(self) -> torch.dtype:
@@ -176,7 +176,7 @@ class Objective:
             return on_this(*given)
         kind = (work, self.batching, torch.backends.cuda.matmul.allow_tf32)
         if kind not in self.captured:
-            self.captured[kind] = Captured(on_this)
+            self.captured[kind] = CudaGraphed(on_this)
         return tuple(found.clone() for found in self.captured[kind](*given))
 
     def _losses(self, points: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from gentool.common.errors import GentoolError
 from gentool.data.examples import Examples
 from gentool.numerics.device import fast_products
-from gentool.numerics.memory import room
+from gentool.numerics.memory import memory_budget
 from gentool.sharpness.autotune import Batching, choose
 from gentool.sharpness.bounds import first_order, interval_bound
 from gentool.sharpness.box import Box, box
@@ -173,7 +173,9 @@ class Finder:
             examples = self.examples.normalised() if dtype is torch.float32 else self.examples
             if not self.subject.mlp:
                 examples = examples.channels_last()
-            objective = Objective(self.subject.to(device, dtype), examples, memory=room(device))
+            objective = Objective(
+                self.subject.to(device, dtype), examples, memory=memory_budget(device)
+            )
             asked = self.options.batching
             if asked not in ("auto", *ways_of(self.subject)):
                 raise GentoolError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from gentool.numerics.cuda_graphs import Captured, can_capture
+from gentool.numerics.cuda_graphs import CudaGraphed, can_capture
 from gentool.numerics.device import fast_products
 from gentool.training.evaluation import wrong
 from gentool.training.run import in_batches
@@ -46,7 +46,7 @@ def step_of(run: "Run") -> Step:
         return logits.detach(), *(parameter.grad for parameter in parameters)
 
     is_alone = group.size == 1 and not run.recipe.dropout
-    return Captured(step) if is_alone and can_capture(examples.labels.device) else step
+    return CudaGraphed(step) if is_alone and can_capture(examples.labels.device) else step
 
 
 @fast_products()

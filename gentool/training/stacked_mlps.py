@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gentool.data.examples import Examples
-from gentool.numerics.cuda_graphs import Captured, can_capture
+from gentool.numerics.cuda_graphs import CudaGraphed, can_capture
 from gentool.records.recipe import Recipe
 from gentool.training.run import in_batches
 
@@ -87,7 +87,7 @@ class StackedMLPs:
         self.step = self._step
         if can_capture(self.weights.device):
             # of a proxy, so that the memory of a stack goes with it
-            self.step = Captured(partial(StackedMLPs._step, weakref.proxy(self)))
+            self.step = CudaGraphed(partial(StackedMLPs._step, weakref.proxy(self)))
 
     def train_epoch(self) -> list[tuple[float, float]]:
         """One pass of each network over its examples; running losses and errors in training."""
@@ -105,7 +105,7 @@ class StackedMLPs:
         with torch.no_grad():
             for indices, part, rate in zip(batches, parts, rates, strict=True):
                 [logits] = self.step(indices, part, rate)
-                found.append(logits.clone() if isinstance(self.step, Captured) else logits)
+                found.append(logits.clone() if isinstance(self.step, CudaGraphed) else logits)
         logits = torch.cat(found, dim=2)
         losses = cross_entropy(logits.double(), labels, reduction="none").mean(dim=1)
         errors = (logits.max(dim=1).indices != labels).double().mean(dim=1)

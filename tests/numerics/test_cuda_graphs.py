@@ -16,7 +16,7 @@ from helpers.small_sets import CPU, recipe, same, sets
 
 from gentool.data.examples import TrainingSet
 from gentool.networks.models import initialised
-from gentool.numerics.cuda_graphs import Captured, _uncollected
+from gentool.numerics.cuda_graphs import CudaGraphed, _uncollected
 from gentool.numerics.device import fast_products, resolve
 from gentool.sharpness.expected import ExpectedOptions, expected_curve
 from gentool.sharpness.functional import functional_network
@@ -45,7 +45,7 @@ def device(monkeypatch):
 
 def test_a_captured_function_is_the_function(device):
     """First calls, recorded ones and replays; two shapes and two numbers in turn."""
-    captured = Captured(lambda x, factor, y: (factor * x + y, x.sum()))
+    captured = CudaGraphed(lambda x, factor, y: (factor * x + y, x.sum()))
     for i in range(4):
         for n in (3, 5):
             for factor in (2, 3):
@@ -58,7 +58,7 @@ def test_a_captured_function_is_the_function(device):
 def test_what_a_captured_function_changes_is_changed_once_a_call(device):
     """The first call runs as it is, the second records, which alone runs nothing."""
     total = torch.zeros(2, device=device)
-    captured = Captured(lambda x: (total.add_(x),))
+    captured = CudaGraphed(lambda x: (total.add_(x),))
     for i in range(1, 5):
         [found] = captured(torch.ones(2, device=device))
         assert found.tolist() == [i, i]

@@ -8,7 +8,7 @@ from helpers.sharpness_helpers import examples, mlp_case
 from torch import nn
 
 from gentool.common.errors import GentoolError
-from gentool.numerics.memory import room
+from gentool.numerics.memory import memory_budget
 from gentool.sharpness.autotune import choose
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.noise import Noise
@@ -152,4 +152,4 @@ def test_a_little_more_or_less_free_memory_on_a_gpu_changes_nothing(monkeypatch)
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, f=free: (int(f), int(85e9)))
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device, r=reserved: int(r))
         monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device, a=allocated: int(a))
-        assert room(torch.device("cuda")) == 2**34
+        assert memory_budget(torch.device("cuda")) == 2**34
