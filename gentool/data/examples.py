@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gentool.common.errors import GentoolError
 from gentool.data.dataset import DataSet
-from gentool.data.subset import Draw, draw
+from gentool.data.subset import TrainingDraw, draw_subset
 from gentool.records.recipe import Recipe
 
 # Images normalised once and for all take four times their stored size; beyond this many bytes they
@@ -117,13 +117,13 @@ def training_set(recipe: Recipe, data: DataSet, device: torch.device) -> tuple[R
     return recipe, sets
 
 
-def drawn_by(recipe: Recipe, data: DataSet) -> tuple[Recipe, Draw]:
+def drawn_by(recipe: Recipe, data: DataSet) -> tuple[Recipe, TrainingDraw]:
     """Draw the images and labels of a recipe; it comes back with the facts of the draw.
 
     Raises GentoolError where the recipe holds such facts already and the data or the draw differ
     from them.
     """
-    drawn = draw(
+    drawn = draw_subset(
         data,
         labels=recipe.labels,
         subset=recipe.subset,

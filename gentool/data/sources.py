@@ -22,7 +22,7 @@ from gentool.data.npz import NPZ_KEYS, images_of, labels_of
 DATASETS = Registry("data set")
 
 
-def load(data: str, data_dir: Path, show_progress: bool) -> DataSet:
+def load_dataset(data: str, data_dir: Path, show_progress: bool) -> DataSet:
     """The data set that `data` names: a name in DATASETS, with `:PATH` for a folder or a file.
 
     Raises UsageError for an unknown name, GentoolError where the data cannot be had or is damaged.
@@ -47,11 +47,11 @@ class DataSets:
         self.folder, self.show_progress = folder, show_progress
         self._last: tuple[str, DataSet] | None = None
 
-    def load(self, data: str) -> DataSet:
-        """The data set that `data` names, as `load` reads it, and with its errors."""
+    def load_dataset(self, data: str) -> DataSet:
+        """The data set that `data` names, as `load_dataset` reads it, and with its errors."""
         if self._last is None or self._last[0] != data:
             self._last = None  # never two in memory
-            self._last = data, load(data, self.folder, self.show_progress)
+            self._last = data, load_dataset(data, self.folder, self.show_progress)
         return self._last[1]
 
 
@@ -106,7 +106,7 @@ def npz(path: Path, show_progress: bool) -> DataSet:
     Images of shape (N, H, W) or (N, H, W, C), channels last, or vectors (N, F); uint8 or floats.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load_dataset(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in NPZ_KEYS if name in archive}
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None

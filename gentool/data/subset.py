@@ -22,7 +22,7 @@ _FRACTIONS = {"true": Fraction(0), "random": Fraction(1)}
 
 
 @dataclass(frozen=True)
-class Drawn:
+class LabelledImages:
     """Training images that were drawn, with the labels that training is given."""
 
     indices: Tensor  # (n,) into the training set
@@ -32,11 +32,11 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Draw:
+class TrainingDraw:
     """A subset, its confusion set (which may be empty), and the proof of both."""
 
-    subset: Drawn
-    confusion: Drawn
+    subset: LabelledImages
+    confusion: LabelledImages
 
     @property
     def digest(self) -> str:
@@ -49,9 +49,9 @@ class Draw:
         return digest.hexdigest()
 
 
-def draw(
+def draw_subset(
     data: DataSet, *, labels: str | float, subset: int | None, confusion: int, seed: int
-) -> Draw:
+) -> TrainingDraw:
     """Draw `subset` training images (None: all) and `confusion` further ones.
 
     `labels` is "true", "random", or the fraction of the subset whose labels are random; a random
@@ -80,11 +80,11 @@ def draw(
     drawn_labels = torch.from_numpy(random_labels)[indices]
     given = torch.where(torch.from_numpy(is_random), drawn_labels, true_labels)
 
-    def part(where: slice) -> Drawn:
+    def part(where: slice) -> LabelledImages:
         images = data.train_images[indices[where]]
-        return Drawn(indices[where], images, given[where], true_labels[where])
+        return LabelledImages(indices[where], images, given[where], true_labels[where])
 
-    return Draw(part(slice(size)), part(slice(size, None)))
+    return TrainingDraw(part(slice(size)), part(slice(size, None)))
 
 
 def _is_random(labels: str | float, size: int) -> np.ndarray:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # torch is imported when the figure is asked for
     from torch import Tensor
 
     from gentool.data.dataset import DataSet
-    from gentool.data.subset import Drawn
+    from gentool.data.subset import LabelledImages
 
 ROWS = 3  # of the subset; the confusion set has one
 
@@ -43,7 +43,7 @@ def samples(path: Path, asked: Asked) -> Gallery:
     return Gallery(shelves, caption, inferred(read))
 
 
-def _shelf(name: str, drawn: "Drawn", source: "DataSet", most: int, seed: int) -> Shelf:
+def _shelf(name: str, drawn: "LabelledImages", source: "DataSet", most: int, seed: int) -> Shelf:
     """Some images of a part of the training set, chosen at random; how many are wrong of all."""
     size = len(drawn.labels)
     wrong = int((drawn.labels != drawn.true_labels).sum())

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from gentool.checkpoints import checkpoint
 from gentool.cli.main import run
 from gentool.data.examples import training_set
-from gentool.data.sources import load
+from gentool.data.sources import load_dataset
 from gentool.records import measure_file
 from gentool.records.recipe import Outcome, Recipe
 from gentool.sharpness import flatness, worst_case
@@ -56,7 +56,7 @@ def test_what_it_writes_fits_the_schema(saved, options):
 def loss_in_float64(path):
     """The training loss of a checkpoint on digits."""
     read = checkpoint.read(path)
-    _, sets = training_set(read.recipe, load("digits", None, False), CPU)
+    _, sets = training_set(read.recipe, load_dataset("digits", None, False), CPU)
     with in_float64():
         return evaluate(read.model().double(), sets.subset)[0]
 

@@ -13,7 +13,7 @@ from gentool.common.errors import GentoolError, UsageError
 from gentool.common.paths import default_data_dir
 from gentool.data import image_folder
 from gentool.data.dataset import DataSet
-from gentool.data.sources import DATASETS, load
+from gentool.data.sources import DATASETS, load_dataset
 from gentool.records.recipe import describe_source
 
 
@@ -23,7 +23,7 @@ def test_all_six_data_sets_are_there():
 
 def test_digits_have_a_fixed_stratified_split(tmp_path):
     """Every fifth image of a class is a test image: 355 of 1,797, 34 to 36 of each digit."""
-    data = load("digits", tmp_path, show_progress=False)
+    data = load_dataset("digits", tmp_path, show_progress=False)
     assert data.train_images.shape == (1442, 1, 8, 8)
     assert data.test_images.shape == (355, 1, 8, 8)
     assert data.test_labels.bincount().tolist() == [35, 36, 35, 36, 36, 36, 36, 35, 34, 36]
@@ -62,7 +62,7 @@ def test_mnist_is_read_from_a_folder_that_is_read_only(tmp_path):
     """As torchvision keeps it, without a download and without writing anything."""
     write_mnist(tmp_path)
     tmp_path.chmod(0o555)
-    data = load("mnist", tmp_path, show_progress=False)
+    data = load_dataset("mnist", tmp_path, show_progress=False)
     tmp_path.chmod(0o755)
     assert data.train_images.shape == (4, 1, 28, 28)
     assert data.train_images[0, 0, 0, :3].tolist() == [0, 1, 2]
@@ -78,7 +78,7 @@ def test_a_download_that_fails_names_the_ways_out(tmp_path, monkeypatch, capfd, 
 
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     with pytest.raises(GentoolError) as error:
-        load(name, tmp_path / "data", show_progress=True)
+        load_dataset(name, tmp_path / "data", show_progress=True)
     for words in ("no network here", str(tmp_path / "data"), "folder:DIR", "--data digits"):
         assert words in str(error.value)
     assert "\n" not in str(error.value)
@@ -100,7 +100,7 @@ def write_images(folder, n=3, size=(5, 4), suffix="png"):
 
 def test_a_folder_of_images_is_read_in_the_order_of_names(tmp_path):
     """As RGB, (N, 3, H, W), labelled by the order of the class names."""
-    data = load(f"folder:{write_images(tmp_path)}", tmp_path, show_progress=False)
+    data = load_dataset(f"folder:{write_images(tmp_path)}", tmp_path, show_progress=False)
     assert data.train_images.shape == (6, 3, 4, 5)
     assert data.train_images[:, 0, 0, 0].tolist() == [10, 20, 30, 40, 50, 60]
     assert data.test_labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -109,9 +109,9 @@ def test_a_folder_of_images_is_read_in_the_order_of_names(tmp_path):
 def test_a_folder_is_decoded_once(tmp_path, monkeypatch):
     """The second time the arrays come from the cache, the same to the bit."""
     spec = f"folder:{write_images(tmp_path / 'images')}"
-    first = load(spec, tmp_path, show_progress=False)
+    first = load_dataset(spec, tmp_path, show_progress=False)
     monkeypatch.setattr(image_folder, "_decode", None)
-    second = load(spec, tmp_path, show_progress=False)
+    second = load_dataset(spec, tmp_path, show_progress=False)
     assert torch.equal(first.train_images, second.train_images)
     assert first.fingerprint == second.fingerprint
 
@@ -119,12 +119,12 @@ def test_a_folder_is_decoded_once(tmp_path, monkeypatch):
 def test_a_changed_image_is_seen_though_its_size_and_time_are_the_same(tmp_path):
     """The cache goes by content: it cannot be stale."""
     folder = write_images(tmp_path / "images", suffix="bmp")
-    before = load(f"folder:{folder}", tmp_path, show_progress=False)
+    before = load_dataset(f"folder:{folder}", tmp_path, show_progress=False)
     path = folder / "train" / "cat" / "0.bmp"
     times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
     Image.new("L", (5, 4), 99).save(path)
     os.utime(path, ns=times)
-    after = load(f"folder:{folder}", tmp_path, show_progress=False)
+    after = load_dataset(f"folder:{folder}", tmp_path, show_progress=False)
     assert before.train_images[0, 0, 0, 0] == 10
     assert after.train_images[0, 0, 0, 0] == 99
     assert before.fingerprint != after.fingerprint
@@ -132,9 +132,9 @@ def test_a_changed_image_is_seen_though_its_size_and_time_are_the_same(tmp_path)
 
 def test_a_damaged_cache_is_said_and_decoded_anew(tmp_path, capsys):
     spec = f"folder:{write_images(tmp_path / 'images', n=2)}"
-    before = load(spec, tmp_path, show_progress=False)
+    before = load_dataset(spec, tmp_path, show_progress=False)
     image_folder._cache_file(before.fingerprint).write_bytes(b"damaged")
-    after = load(spec, tmp_path, show_progress=False)
+    after = load_dataset(spec, tmp_path, show_progress=False)
     assert torch.equal(before.train_images, after.train_images)
     assert "is damaged and decoded anew" in capsys.readouterr().err
 
@@ -175,7 +175,7 @@ def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path, damage, word
     folder = write_images(tmp_path)
     damage(folder)
     with pytest.raises(GentoolError, match=words) as error:
-        load(f"folder:{folder}", tmp_path, show_progress=False)
+        load_dataset(f"folder:{folder}", tmp_path, show_progress=False)
     assert "\n" not in str(error.value)
 
 
@@ -193,7 +193,7 @@ def write_npz(path, **changes):
 
 def test_an_npz_has_its_channels_last_as_kerass(tmp_path):
     """(N, H, W, C) becomes (N, C, H, W); labels of shape (N, 1) become (N,)."""
-    data = load(write_npz(tmp_path / "a.npz"), tmp_path, show_progress=False)
+    data = load_dataset(write_npz(tmp_path / "a.npz"), tmp_path, show_progress=False)
     assert data.input_shape == (3, 2, 3)
     assert data.train_images[0, :, 0, 0].tolist() == [0, 1, 2]
     assert data.test_labels.tolist() == [0, 1]
@@ -207,7 +207,7 @@ def test_an_npz_has_its_channels_last_as_kerass(tmp_path):
 def test_an_npz_may_hold_grey_images_and_vectors(tmp_path, shape, input_shape):
     """Float64 as float32, otherwise as it is."""
     x = np.random.default_rng(0).normal(size=shape)
-    data = load(write_npz(tmp_path / "a.npz", x_train=x, x_test=x[:2]), tmp_path, False)
+    data = load_dataset(write_npz(tmp_path / "a.npz", x_train=x, x_test=x[:2]), tmp_path, False)
     assert data.input_shape == input_shape
     assert data.train_images.dtype == torch.float32
     assert (data.train_images.numpy().ravel() == x.astype(np.float32).ravel()).all()
@@ -231,7 +231,7 @@ def test_an_npz_may_hold_grey_images_and_vectors(tmp_path, shape, input_shape):
 def test_an_npz_that_cannot_be_used_is_told_in_one_line(tmp_path, changes, words):
     spec = write_npz(tmp_path / "a.npz", **changes)
     with pytest.raises(GentoolError, match=words) as error:
-        load(spec, tmp_path, show_progress=False)
+        load_dataset(spec, tmp_path, show_progress=False)
     assert "\n" not in str(error.value)
 
 
@@ -239,14 +239,14 @@ def test_a_cut_npz_is_told(tmp_path):
     spec = write_npz(path := tmp_path / "a.npz")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(GentoolError, match="no whole npz archive"):
-        load(spec, tmp_path, show_progress=False)
+        load_dataset(spec, tmp_path, show_progress=False)
 
 
 def test_an_unknown_data_set_is_answered_with_the_nearest(tmp_path):
     with pytest.raises(UsageError, match=r"unknown data set 'cifar' \(did you mean 'cifar10'\?\)"):
-        load("cifar", tmp_path, show_progress=False)
+        load_dataset("cifar", tmp_path, show_progress=False)
     with pytest.raises(UsageError, match="write mnist"):
-        load("mnist:here", tmp_path, show_progress=False)
+        load_dataset("mnist:here", tmp_path, show_progress=False)
 
 
 def test_a_source_has_a_short_name():
@@ -269,7 +269,7 @@ def test_the_data_is_read_once_a_command(saved, monkeypatch):
 
     def counted(data, *rest):
         reads.append(data)
-        return load(data, *rest)
+        return load_dataset(data, *rest)
 
     monkeypatch.setattr("gentool.data.sources.load", counted)
     other = shutil.copy(saved, saved.with_name("other.safetensors"))

@@ -5,7 +5,7 @@ import torch
 
 from gentool.common.errors import GentoolError
 from gentool.data.dataset import DataSet
-from gentool.data.subset import draw
+from gentool.data.subset import draw_subset
 
 
 def data(n=1000, classes=10):
@@ -16,7 +16,9 @@ def data(n=1000, classes=10):
 
 
 def drawn(labels="random", subset=100, confusion=0, seed=0, **options):
-    return draw(data(**options), labels=labels, subset=subset, confusion=confusion, seed=seed)
+    return draw_subset(
+        data(**options), labels=labels, subset=subset, confusion=confusion, seed=seed
+    )
 
 
 @pytest.mark.parametrize("labels", ["true", "random", 0.3])

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from gentool.checkpoints import checkpoint
 from gentool.cli.main import run
 from gentool.data.examples import training_set
-from gentool.data.sources import load
+from gentool.data.sources import load_dataset
 from gentool.data.subset import draw as draw_labels
 from gentool.figures import FIGURES, draw, inputs
 from gentool.figures.registry import Asked
@@ -129,7 +129,7 @@ def test_samples_have_the_labels_that_training_was_given(folder, name):
 
 
 def digits():
-    return load("digits", None, False)
+    return load_dataset("digits", None, False)
 
 
 def label_of(pixels, images, labels):
