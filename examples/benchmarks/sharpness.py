@@ -29,26 +29,26 @@ from gentool.numerics.device import describe, fast_products
 from gentool.sharpness.autotune import choose
 from gentool.sharpness.forward import QUICK_WAYS
 from gentool.sharpness.functional import functional_network
-from gentool.sharpness.inputs import load
+from gentool.sharpness.inputs import load_inputs
 from gentool.sharpness.objective import Objective
 from gentool.sharpness.search.baselines import METHODS
 from gentool.sharpness.search.multi_start import DEFAULT_STEPS
 from gentool.sharpness.search.starts import default_restarts
-from gentool.sharpness.worst_case import Finder, SearchOptions
+from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 
 ALPHAS = (0.0005, 0.005, 0.01, 0.02)
 
 
-def finder(path: Path, options: argparse.Namespace, **search: int) -> Finder:
+def finder(path: Path, options: argparse.Namespace, **search: int) -> WorstCaseSearch:
     """What searches one checkpoint."""
-    loaded = load(
+    inputs = load_inputs(
         checkpoint.read(path),
         fold_batch_norm=True,
         data=options.data,
         device=torch.device(options.device),
         data_sets=DataSets(options.data_dir),
     )
-    return Finder(loaded.subject, loaded.sets.all, SearchOptions(**search))
+    return WorstCaseSearch(inputs.network, inputs.sets.all, SearchOptions(**search))
 
 
 def quality(options: argparse.Namespace) -> None:
@@ -115,10 +115,10 @@ def speed(options: argparse.Namespace) -> None:
         seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
         images = found.spent.forward + found.spent.gradient
         passes = found.spent.units(1)
-        operations = passes * forward_operations(task.subject.module, task.subject.input_shape)
+        operations = passes * forward_operations(task.network.module, task.network.input_shape)
         used = operations / found.spent.seconds
         print(
-            f"| {path.stem} | {len(task.examples)} | {len(task.subject.weights)} "
+            f"| {path.stem} | {len(task.examples)} | {len(task.network.weights)} "
             f"| {found.batching.chosen} | {found.units:.0f} "
             f"| {images / found.spent.seconds:,.0f} | {seconds:.1f} | {cpu:.1f} "
             f"| {used / 1e12:.3g} | {used / rate:.0%} |",

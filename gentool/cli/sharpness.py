@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from gentool.data.sources import DataSets
     from gentool.sharpness.expected import ExpectedOptions
-    from gentool.sharpness.inputs import Loaded
-    from gentool.sharpness.worst_case import Found
+    from gentool.sharpness.inputs import SharpnessInputs
+    from gentool.sharpness.worst_case import SearchResult
     from gentool.sharpness.worst_case_record import SharpnessOptions
 
 DEFAULT_ALPHA = 5e-4
@@ -259,13 +259,13 @@ def _sample(
     """Sample the expected sharpness of one checkpoint and write its record."""
     from gentool.checkpoints import checkpoint
     from gentool.sharpness.expected_record import ExpectedSharpnessOptions, sampled
-    from gentool.sharpness.inputs import load
+    from gentool.sharpness.inputs import load_inputs
 
     options = ExpectedSharpnessOptions(*asked)
     read = checkpoint.read(job.checkpoint)
     if not quiet:
         say_inferred(read)
-    loaded = load(
+    inputs = load_inputs(
         read,
         fold_batch_norm=options.fold_batch_norm,
         data=options.data,
@@ -278,7 +278,7 @@ def _sample(
         def show(done: int, points: int) -> None:
             bar.update(task, completed=done / points, precise=f"{done} of {points}")
 
-        record, curve = sampled(loaded, options, show)
+        record, curve = sampled(inputs, options, show)
     job.write(record)
     if not quiet:
         show_expected(record)
@@ -310,13 +310,13 @@ def _search(
 ) -> None:
     """Search one checkpoint and write its record."""
     from gentool.checkpoints import checkpoint
-    from gentool.sharpness.inputs import load
+    from gentool.sharpness.inputs import load_inputs
     from gentool.sharpness.worst_case_record import searched
 
     read = checkpoint.read(job.checkpoint)
     if not quiet:
         say_inferred(read)
-    loaded = load(
+    inputs = load_inputs(
         read,
         fold_batch_norm=asked.fold_batch_norm,
         data=asked.data,
@@ -324,9 +324,9 @@ def _search(
         data_sets=data_sets,
     )
     with search_progress(quiet, job.checkpoint.name) as show:
-        record, found = searched(loaded, asked, show)
+        record, found = searched(inputs, asked, show)
     if perturbation is not None and found:
-        _save(perturbation, loaded, found[0])
+        _save(perturbation, inputs, found[0])
     job.write(record)
     if not quiet:
         show_found(record)
@@ -334,21 +334,21 @@ def _search(
         raise Interrupted("interrupted; the best so far is written, marked as stopped early")
 
 
-def _save(path: Path, loaded: "Loaded", found: "Found") -> None:
+def _save(path: Path, inputs: "SharpnessInputs", found: "SearchResult") -> None:
     """Write the worst network and its witness, and print their paths."""
     from gentool.sharpness import witness
 
-    claim = witness.Claim(
-        checkpoint=loaded.checkpoint.sha256,
+    claim = witness.WitnessClaim(
+        checkpoint=inputs.checkpoint.sha256,
         alpha=found.alpha,
-        folded=loaded.subject.is_folded,
+        folded=inputs.network.is_folded,
         precision=str(found.point.dtype).removeprefix("torch."),
         parameters=len(found.point),
         loss_before=found.before.loss,
         rise=found.rise,
     )
-    witness.write_perturbed(path, loaded.checkpoint, loaded.subject, loaded.sets, found.point)
+    witness.write_perturbed(path, inputs.checkpoint, inputs.network, inputs.sets, found.point)
     print(path, flush=True)
     beside = path.with_suffix(".witness")
-    witness.write(beside, witness.witness(claim, loaded.subject, found.point))
+    witness.write(beside, witness.witness(claim, inputs.network, found.point))
     print(beside, flush=True)

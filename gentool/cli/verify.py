@@ -33,20 +33,20 @@ def verify(
     where = use_device(device, threads)
     from gentool.checkpoints import checkpoint as checkpoints
     from gentool.data.sources import DataSets
-    from gentool.sharpness.inputs import load
+    from gentool.sharpness.inputs import load_inputs
     from gentool.sharpness.witness import check_about, read
     from gentool.sharpness.witness import verify as judge
 
     made, read_checkpoint = read(witness), checkpoints.read(checkpoint)
     check_about(witness, made, read_checkpoint)
-    loaded = load(
+    inputs = load_inputs(
         read_checkpoint,
         fold_batch_norm=made.claim.folded,
         data=data,
         device=where,
         data_sets=DataSets(data_dir or default_data_dir(), not quiet),
     )
-    verdict = judge(made, loaded.subject, loaded.sets.all)
+    verdict = judge(made, inputs.network, inputs.sets.all)
     verdict.check(witness)
     print(repr(verdict.rise), flush=True)
     if not quiet:

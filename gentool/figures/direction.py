@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # torch is imported when the figure is asked for
     from torch import Tensor
 
     from gentool.checkpoints.checkpoint import Checkpoint
-    from gentool.sharpness.inputs import Loaded
+    from gentool.sharpness.inputs import SharpnessInputs
     from gentool.sharpness.landscape import Losses, Profile
 
 OPTIONS = ("witness", "alpha", "seed", "data", "data_dir", "device", "threads")
@@ -36,26 +36,26 @@ def direction(path: Path, asked: Asked) -> Sheet:
     from gentool.sharpness.landscape import profile
 
     read = checkpoint.read(path)
-    loaded, point, alpha = (_claimed if asked.witness else _searched)(read, asked)
+    inputs, point, alpha = (_claimed if asked.witness else _searched)(read, asked)
     with progress(asked.quiet) as bar:
         task = bar.add_task(f"{path.name}: losses along it", total=1.0)
         found = profile(
-            loaded.subject,
-            loaded.sets.all,
+            inputs.network,
+            inputs.sets.all,
             point,
             alpha,
             asked.seed,
             lambda done: bar.update(task, completed=done),
         )
-    return _sheet(found, f"{path.stem}, {len(loaded.sets.all):,} images", inferred(read))
+    return _sheet(found, f"{path.stem}, {len(inputs.sets.all):,} images", inferred(read))
 
 
-def _load(read: "Checkpoint", asked: Asked, *, fold_batch_norm: bool) -> "Loaded":
+def _load(read: "Checkpoint", asked: Asked, *, fold_batch_norm: bool) -> "SharpnessInputs":
     from gentool.data.sources import DataSets
     from gentool.numerics.device import in_double_precision, use
-    from gentool.sharpness.inputs import load
+    from gentool.sharpness.inputs import load_inputs
 
-    return load(
+    return load_inputs(
         read,
         fold_batch_norm=fold_batch_norm,
         data=asked.data,
@@ -64,32 +64,34 @@ def _load(read: "Checkpoint", asked: Asked, *, fold_batch_norm: bool) -> "Loaded
     )
 
 
-def _claimed(read: "Checkpoint", asked: Asked) -> "tuple[Loaded, Tensor, float]":
+def _claimed(read: "Checkpoint", asked: Asked) -> "tuple[SharpnessInputs, Tensor, float]":
     """The point of a witness that holds, and its alpha."""
     from gentool.sharpness import witness
 
     made = witness.read(asked.witness)
     witness.check_about(asked.witness, made, read)
-    loaded = _load(read, asked, fold_batch_norm=made.claim.folded)
-    witness.verify(made, loaded.subject, loaded.sets.all).check(asked.witness)
-    return loaded, made.point(loaded.subject), made.claim.alpha
+    inputs = _load(read, asked, fold_batch_norm=made.claim.folded)
+    witness.verify(made, inputs.network, inputs.sets.all).check(asked.witness)
+    return inputs, made.point(inputs.network), made.claim.alpha
 
 
-def _searched(read: "Checkpoint", asked: Asked) -> "tuple[Loaded, Tensor, float]":
+def _searched(read: "Checkpoint", asked: Asked) -> "tuple[SharpnessInputs, Tensor, float]":
     """The point that the default search finds, and its alpha."""
-    from gentool.sharpness.worst_case import Finder, SearchOptions
+    from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
     from gentool.sharpness.worst_case_record import SharpnessOptions
 
     alpha = asked.alpha or SharpnessOptions.alphas[0]
-    loaded = _load(read, asked, fold_batch_norm=True)
+    inputs = _load(read, asked, fold_batch_norm=True)
     with search_progress(asked.quiet, read.path.name) as show:
-        finder = Finder(loaded.subject, loaded.sets.all, SearchOptions(seed=asked.seed), show)
-        if not math.isfinite(finder.before.loss):
-            raise GentoolError(f"the training loss is {finder.before.loss}; nothing can be drawn")
-        found = finder.find(alpha)
+        search = WorstCaseSearch(
+            inputs.network, inputs.sets.all, SearchOptions(seed=asked.seed), show
+        )
+        if not math.isfinite(search.before.loss):
+            raise GentoolError(f"the training loss is {search.before.loss}; nothing can be drawn")
+        found = search.find(alpha)
     if found.stopped == "interrupted":
         raise Interrupted("interrupted; nothing was drawn")
-    return loaded, found.point, alpha
+    return inputs, found.point, alpha
 
 
 def _sheet(found: "Profile", name: str, notes: list[str]) -> Sheet:

@@ -13,7 +13,7 @@ from gentool.data.examples import Examples
 from gentool.numerics.memory import CPU_MEMORY
 from gentool.sharpness.box import radius
 from gentool.sharpness.definitions import defines
-from gentool.sharpness.functional import Subject, is_mlp
+from gentool.sharpness.functional import FunctionalNetwork, is_mlp
 
 ROUNDING = 1e-9  # relative; what is added to the interval bound for float64's own errors
 
@@ -31,7 +31,9 @@ def first_order(gradient: Tensor, weights: Tensor, alpha: float) -> float:
 
 @torch.inference_mode()
 @defines("sharpness_interval_bound")
-def interval_bound(subject: Subject, examples: Examples, alpha: float, loss: float) -> float | None:
+def interval_bound(
+    network: FunctionalNetwork, examples: Examples, alpha: float, loss: float
+) -> float | None:
     """Upper bound of the rise by interval propagation, for MLPs; loose.
 
         mean over x of max log(1 + Σ_{j≠y} exp(f_j − f_y)) over intervals, − L(f_w)
@@ -43,10 +45,10 @@ def interval_bound(subject: Subject, examples: Examples, alpha: float, loss: flo
 
     Gowal et al., On the Effectiveness of Interval Bound Propagation, 2018.
     """
-    if not is_mlp(subject):
+    if not is_mlp(network):
         return None
-    *hidden, last = [m for m in subject.module.modules() if isinstance(m, (nn.Linear, nn.ReLU))]
-    size = max(1, CPU_MEMORY // (64 * subject.activations))
+    *hidden, last = [m for m in network.module.modules() if isinstance(m, (nn.Linear, nn.ReLU))]
+    size = max(1, CPU_MEMORY // (64 * network.activations))
     total = 0.0
     for images, labels in examples.batches(size, torch.float64):
         middle = images.flatten(1)

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from gentool.data.examples import Examples
 from gentool.numerics.memory import memory_budget
-from gentool.sharpness.functional import Subject
+from gentool.sharpness.functional import FunctionalNetwork
 
 
 @dataclass(frozen=True)
@@ -25,21 +25,21 @@ class Evaluation:
     top_fraction: float
 
 
-def evaluate(subject: Subject, examples: Examples, point: Tensor) -> Evaluation:
+def evaluate_point(network: FunctionalNetwork, examples: Examples, point: Tensor) -> Evaluation:
     """The network with the parameters `point`, shape (P,), over all examples, in float64."""
     device = examples.labels.device
-    named = subject.named(point.to(torch.float64))
+    named = network.named(point.to(torch.float64))
     loss = torch.zeros((), dtype=torch.float64, device=device)
     wrong = torch.zeros((), dtype=torch.int64, device=device)
-    said = torch.zeros(subject.classes, dtype=torch.int64, device=device)
-    size = max(1, memory_budget(device) // (16 * subject.activations))
+    said = torch.zeros(network.classes, dtype=torch.int64, device=device)
+    size = max(1, memory_budget(device) // (16 * network.activations))
     with torch.inference_mode():
         for images, labels in examples.batches(size, torch.float64):
-            logits = functional_call(subject.module, named, (images,))
+            logits = functional_call(network.module, named, (images,))
             loss += cross_entropy(logits, labels, reduction="sum")
             predicted = logits.argmax(dim=1)
             wrong += (predicted != labels).sum()
-            said += predicted.bincount(minlength=subject.classes)
+            said += predicted.bincount(minlength=network.classes)
     count = len(examples)
     return Evaluation(
         float(loss) / count, int(wrong) / count, int(said.argmax()), int(said.max()) / count

@@ -94,7 +94,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Curve:
+class NoiseCurve:
     """Points in the order of α, and why sampling ended before its precision, if it did."""
 
     points: list[Point]
@@ -111,11 +111,11 @@ def expected_curve(
     objective: Objective,
     options: ExpectedOptions,
     show: Callable[[int, int], None] = lambda done, all: None,
-) -> Curve:
+) -> NoiseCurve:
     """Sample the curve, or its one point; Ctrl-C leaves what was sampled until then, marked."""
     noise = Noise(objective, options.seed)
     pilot = [noise.draw() for _ in range(PILOT_ROUNDS)]
-    w, notes = objective.subject.weights, []
+    w, notes = objective.network.weights, []
 
     def mean_rise(alpha: float) -> float:
         found = torch.cat([noise.rises(draws, scale(w, alpha))[0] for draws in pilot])
@@ -136,14 +136,14 @@ def expected_curve(
         stopped = _sample(noise, points, options, show)
     except KeyboardInterrupt:
         stopped = "interrupted"
-    return Curve([point for point in points if point.count > 1], stopped, notes)
+    return NoiseCurve([point for point in points if point.count > 1], stopped, notes)
 
 
 def _sample(
     noise: Noise, points: list[Point], options: ExpectedOptions, show: Callable[[int, int], None]
 ) -> str | None:
     """Rounds of draws, each for every α that is not precise enough yet; why it ended early."""
-    w = noise.objective.subject.weights
+    w = noise.objective.network.weights
     while open_points := [point for point in points if not _is_precise(point, options)]:
         show(len(points) - len(open_points), len(points))
         if max(point.draws for point in open_points) >= options.most_draws:
@@ -196,7 +196,7 @@ class AtLevel:
 
 
 @defines("expected_sharpness_alpha")
-def at_level(curve: Curve, weights: Tensor, level: float = LEVEL) -> AtLevel | None:
+def at_level(curve: NoiseCurve, weights: Tensor, level: float = LEVEL) -> AtLevel | None:
     """Size of the noise at which the expected sharpness is {LEVEL}, with _stderr.
 
         α with E_ν[L(f_{w+ν})] − L(f_w) = {LEVEL}

@@ -11,8 +11,8 @@ from gentool.checkpoints.record import Values, assemble
 from gentool.common.json import Json, finite
 from gentool.sharpness.expected import (
     LEVEL,
-    Curve,
     ExpectedOptions,
+    NoiseCurve,
     Point,
     at_level,
     expected_curve,
@@ -20,8 +20,8 @@ from gentool.sharpness.expected import (
     least_bound,
     pac_bayes_bound,
 )
-from gentool.sharpness.inputs import Loaded
-from gentool.sharpness.worst_case import Finder, SearchOptions
+from gentool.sharpness.inputs import SharpnessInputs
+from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,15 @@ class ExpectedSharpnessOptions:
 
 
 def sampled(
-    loaded: Loaded,
+    inputs: SharpnessInputs,
     options: ExpectedSharpnessOptions,
     show: Callable[[int, int], None] = lambda done, all: None,
-) -> tuple[Json, Curve]:
+) -> tuple[Json, NoiseCurve]:
     """The record of the expected sharpness, one point or the whole curve, and the curve."""
     began = time.perf_counter()
-    finder = Finder(loaded.subject, loaded.sets.all, SearchOptions(batching=options.batching))
+    search = WorstCaseSearch(
+        inputs.network, inputs.sets.all, SearchOptions(batching=options.batching)
+    )
     single = options.sampling.alpha is not None
     names = (
         ("expected_sharpness", "expected_sharpness_stderr", "expected_sharpness_kl")
@@ -65,21 +67,21 @@ def sampled(
         )
     )
     values: Values = dict.fromkeys(names)
-    loss, images = finder.before.loss, len(loaded.sets.all)
+    loss, images = search.before.loss, len(inputs.sets.all)
     if not math.isfinite(loss):
         notes = [f"{name}: the training loss is {loss}" for name in names]
         return assemble(
-            loaded.checkpoint,
-            loaded.recipe,
-            loaded.sets.subset.labels.device,
+            inputs.checkpoint,
+            inputs.recipe,
+            inputs.sets.subset.labels.device,
             options.to_json(),
             values,
             notes,
             began,
-        ), Curve([])
-    objective, batching = finder.objective(torch.float32)
+        ), NoiseCurve([])
+    objective, batching = search.objective(torch.float32)
     curve = expected_curve(objective, options.sampling, show)
-    weights, delta = finder.subject.weights, options.sampling.delta
+    weights, delta = search.network.weights, options.sampling.delta
     rows = [_expected_row(point, weights, loss, images, delta) for point in curve.points]
     notes = [*curve.notes]
     if curve.stopped is not None:
@@ -109,16 +111,16 @@ def sampled(
             notes.append(f"expected_sharpness_kl: the curve does not cross {LEVEL}")
         values["pac_bayes_bound"] = least_bound(curve.points, weights, loss, images, delta)
     record = assemble(
-        loaded.checkpoint,
-        loaded.recipe,
-        loaded.sets.subset.labels.device,
+        inputs.checkpoint,
+        inputs.recipe,
+        inputs.sets.subset.labels.device,
         options.to_json(),
         values,
         notes,
         began,
     )
     record["expected_sharpness"] = {
-        "folded": loaded.subject.is_folded,
+        "folded": inputs.network.is_folded,
         "parameters": len(weights),
         "images": images,
         "loss": loss,

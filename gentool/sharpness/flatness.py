@@ -52,13 +52,13 @@ def flatness(objective: Objective, seed: int) -> Flatness:
 
 def hessian_product(objective: Objective, vector: Tensor) -> Tensor:
     """H v, with H the Hessian at w of the mean loss over the whole set; shape (P,)."""
-    point = objective.subject.weights.clone().requires_grad_()
+    point = objective.network.weights.clone().requires_grad_()
     total = torch.zeros_like(vector)
     objective.spent.gradient += 2 * len(objective)
     for images, labels in objective.examples.batches(objective.images(2), objective.dtype):
         objective.watch()
-        named = objective.subject.named(point)
-        logits = functional_call(objective.subject.module, named, (images,))
+        named = objective.network.named(point)
+        logits = functional_call(objective.network.module, named, (images,))
         loss = cross_entropy(logits, labels, reduction="sum") / len(objective)
         [gradient] = torch.autograd.grad(loss, point, create_graph=True)
         total += torch.autograd.grad(gradient @ vector, point)[0]
@@ -73,7 +73,7 @@ def hessian_top(objective: Objective, generator: torch.Generator) -> float:
 
     Ghorbani et al., An Investigation into Neural Net Optimization, ICML 2019.
     """
-    w = objective.subject.weights
+    w = objective.network.weights
     start = torch.randn(len(w), generator=generator, dtype=w.dtype).to(w.device)
     v = top_eigenvector(lambda q: hessian_product(objective, q), start, TOLERANCE)
     v = v / v.norm()
@@ -88,7 +88,7 @@ def hessian_trace(objective: Objective, generator: torch.Generator) -> tuple[flo
 
     Hutchinson, A Stochastic Estimator of the Trace, 1990.
     """
-    w = objective.subject.weights
+    w = objective.network.weights
     found = []
     for _ in range(PROBES):
         signs = torch.randint(2, (len(w),), generator=generator).to(w) * 2 - 1
@@ -105,7 +105,7 @@ def pac_bayes_sigma(objective: Objective, seed: int) -> float | None:
 
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
-    w = objective.subject.weights
+    w = objective.network.weights
     return _sigma(objective, seed, lambda sigma: torch.full_like(w, sigma))
 
 
@@ -117,7 +117,7 @@ def pac_bayes_sigma_magnitude(objective: Objective, seed: int) -> float | None:
 
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
-    w = objective.subject.weights
+    w = objective.network.weights
     return _sigma(objective, seed, lambda sigma: (sigma**2 * w.square() + FLOOR**2).sqrt())
 
 

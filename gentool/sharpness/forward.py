@@ -14,31 +14,31 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from gentool.numerics.compiled import compiled
-from gentool.sharpness.functional import Subject
+from gentool.sharpness.functional import FunctionalNetwork
 
 QUICK_WAYS = ("loop", "vmap", "stacked")
 WAYS = (*QUICK_WAYS, "compiled")  # which takes a minute to begin, and so only when asked for
 
 
-def ways_of(subject: Subject) -> tuple[str, ...]:
+def ways_of(network: FunctionalNetwork) -> tuple[str, ...]:
     """The ways that a network can be evaluated; stacked is for MLPs."""
-    return tuple(way for way in WAYS if subject.mlp or way != "stacked")
+    return tuple(way for way in WAYS if network.mlp or way != "stacked")
 
 
-def logits_at(subject: Subject, points: Tensor, images: Tensor, way: str) -> Tensor:
+def logits_at(network: FunctionalNetwork, points: Tensor, images: Tensor, way: str) -> Tensor:
     """Logits (k, n, classes) at points of shape (k, P), differentiable once.
 
     The images are the same for all, (n, C, H, W), or each candidate's own, (k, n, C, H, W).
     """
     if way == "stacked":
         x = images.flatten(-3)
-        return _Stacked.apply(points, x.expand(len(points), *x.shape[-2:]), subject)
+        return _Stacked.apply(points, x.expand(len(points), *x.shape[-2:]), network)
     if way == "compiled":
-        return _compiled(subject)(points, images)
-    named, are_own = subject.named(points), images.dim() == 5
+        return _compiled(network)(points, images)
+    named, are_own = network.named(points), images.dim() == 5
 
     def one(weights: dict[str, Tensor], x: Tensor) -> Tensor:
-        return functional_call(subject.module, weights, (x,))
+        return functional_call(network.module, weights, (x,))
 
     if way == "vmap" and len(points) > 1:
         return vmap(one, (0, 0 if are_own else None))(named, images)
@@ -50,24 +50,24 @@ def logits_at(subject: Subject, points: Tensor, images: Tensor, way: str) -> Ten
 
 
 @lru_cache(maxsize=2)  # a network in its two precisions
-def _compiled(subject: Subject) -> Callable[[Tensor, Tensor], Tensor]:
+def _compiled(network: FunctionalNetwork) -> Callable[[Tensor, Tensor], Tensor]:
     """Logits at points on images, compiled for each kind of shapes."""
 
     def together(points: Tensor, images: Tensor) -> Tensor:
-        return logits_at(subject, points, images, "vmap")
+        return logits_at(network, points, images, "vmap")
 
     return compiled(together)
 
 
 class _Stacked(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, points: Tensor, x: Tensor, subject: Subject) -> Tensor:  # noqa: ANN001 torch's
-        named, kept = subject.named(points), [x]
-        for name, has_relu in subject.mlp:
+    def forward(ctx, points: Tensor, x: Tensor, network: FunctionalNetwork) -> Tensor:  # noqa: ANN001 torch's
+        named, kept = network.named(points), [x]
+        for name, has_relu in network.mlp:
             W, b = named[f"{name}.weight"], named.get(f"{name}.bias")
             x = torch.bmm(x, W.mT) if b is None else torch.baddbmm(b[:, None], x, W.mT)
             kept.append(x.relu_() if has_relu else x)
-        ctx.subject = subject
+        ctx.network = network
         ctx.save_for_backward(points, *kept)
         return x
 
@@ -75,8 +75,8 @@ class _Stacked(torch.autograd.Function):
     def backward(ctx, g: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN001 torch's
         points, *kept = ctx.saved_tensors
         gradients = torch.empty_like(points, memory_format=torch.contiguous_format)
-        named, into = ctx.subject.named(points), ctx.subject.named(gradients)
-        layers = list(zip(ctx.subject.mlp, kept[:-1], kept[1:], strict=True))
+        named, into = ctx.network.named(points), ctx.network.named(gradients)
+        layers = list(zip(ctx.network.mlp, kept[:-1], kept[1:], strict=True))
         for i, ((name, has_relu), x, output) in reversed(list(enumerate(layers))):
             if has_relu:
                 g = torch.ops.aten.threshold_backward(g, output, 0)  # as autograd does

@@ -24,7 +24,7 @@ OWN_OUTPUT = (*WEIGHT_LAYERS, nn.MaxPool2d)  # put out memory that nothing else 
 
 
 @dataclass(frozen=True)
-class Subject:
+class FunctionalNetwork:
     """A network in float64 and in evaluation mode, to be perturbed around its parameters.
 
     `module` maps images of shape (n, *input_shape) to logits (n, classes); it is never changed.
@@ -112,15 +112,15 @@ class Subject:
             for name, part, shape in zip(self.names, parts, self.shapes, strict=True)
         }
 
-    def to(self, device: torch.device, dtype: torch.dtype = torch.float64) -> "Subject":
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float64) -> "FunctionalNetwork":
         """A copy on a device, in a precision."""
         module = copy.deepcopy(self.module).to(device, dtype)
-        return Subject(module, self.input_shape, self.is_folded)
+        return FunctionalNetwork(module, self.input_shape, self.is_folded)
 
 
 def functional_network(
     model: nn.Module, input_shape: Shape, *, fold_batch_norm: bool = True
-) -> Subject:
+) -> FunctionalNetwork:
     """The network to perturb; `model` is left as it is.
 
     With `fold_batch_norm` the canonical network; without it the model's own parameters, with batch
@@ -135,7 +135,7 @@ def functional_network(
         module = copy.deepcopy(model).to("cpu", torch.float64).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    return Subject(module, tuple(input_shape), fold_batch_norm)
+    return FunctionalNetwork(module, tuple(input_shape), fold_batch_norm)
 
 
 def _in_less_time(layers: Sequence[Layer]) -> list[tuple[str, nn.Module]]:
@@ -155,7 +155,7 @@ def _in_less_time(layers: Sequence[Layer]) -> list[tuple[str, nn.Module]]:
     return modules
 
 
-def is_mlp(subject: Subject) -> bool:
+def is_mlp(network: FunctionalNetwork) -> bool:
     """Whether the network is a chain of flattening, linear layers and ReLU."""
-    layers = [m for m in subject.module.modules() if not list(m.children())]
+    layers = [m for m in network.module.modules() if not list(m.children())]
     return all(isinstance(layer, (nn.Flatten, nn.Linear, nn.ReLU)) for layer in layers)

@@ -9,11 +9,11 @@ from gentool.checkpoints.training_data import trained_on
 from gentool.data.examples import TrainingSet
 from gentool.data.sources import DataSets
 from gentool.records.recipe import Recipe
-from gentool.sharpness.functional import Subject, functional_network
+from gentool.sharpness.functional import FunctionalNetwork, functional_network
 
 
 @dataclass(frozen=True)
-class Loaded:
+class SharpnessInputs:
     """A checkpoint made ready: what is perturbed, and the examples that it was trained on.
 
     `recipe` is the checkpoint's, with the facts of the draw where another program trained it.
@@ -21,21 +21,21 @@ class Loaded:
 
     checkpoint: Checkpoint
     recipe: Recipe
-    subject: Subject
+    network: FunctionalNetwork
     sets: TrainingSet
 
 
-def load(
+def load_inputs(
     checkpoint: Checkpoint,
     *,
     fold_batch_norm: bool,
     data: str | None,
     device: torch.device,
     data_sets: DataSets,
-) -> Loaded:
+) -> SharpnessInputs:
     """Make a checkpoint ready; GentoolError where it or the data do not fit its recipe."""
     recipe, sets = trained_on(checkpoint, device, data_sets, data=data)
     perturbed = functional_network(
         checkpoint.model(), recipe.input_shape, fold_batch_norm=fold_batch_norm
     )
-    return Loaded(checkpoint, recipe, perturbed, sets)
+    return SharpnessInputs(checkpoint, recipe, perturbed, sets)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from gentool.data.examples import Examples
 from gentool.sharpness.box import box
-from gentool.sharpness.evaluate import evaluate
-from gentool.sharpness.functional import Subject
+from gentool.sharpness.evaluate import evaluate_point
+from gentool.sharpness.functional import FunctionalNetwork
 
 STEPS = 12  # evaluations on each side of w
 RANDOM, RANDOM_STEPS = 3, 4
@@ -36,7 +36,7 @@ class Profile:
 
 
 def profile(
-    subject: Subject,
+    network: FunctionalNetwork,
     examples: Examples,
     point: Tensor,
     alpha: float,
@@ -48,7 +48,7 @@ def profile(
     `show` is told which fraction is done.
     """
     device = examples.labels.device
-    here = subject.to(device)
+    here = network.to(device)
     w = here.weights
     generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(2, (RANDOM, len(w)), generator=generator, dtype=torch.bool)
@@ -57,7 +57,7 @@ def profile(
 
     def loss(at: Tensor) -> float:
         nonlocal done
-        found = evaluate(here, examples, at).loss
+        found = evaluate_point(here, examples, at).loss
         done += 1
         show(done / total)
         return found

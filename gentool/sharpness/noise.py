@@ -32,14 +32,14 @@ class Noise:
 
     def __init__(self, objective: Objective, seed: int) -> None:
         self.objective = objective
-        where = objective.subject.weights.device  # normal numbers are many: they are drawn there
+        where = objective.network.weights.device  # normal numbers are many: they are drawn there
         self.generator = torch.Generator(where).manual_seed(seed)
         self.batch = min(BATCH, len(objective))
         self.together = max(1, min(16, self._fit()))
 
     def draw(self) -> Draws:
         """The next draws, `together` of them: mini-batches with replacement, z ~ N(0, I)."""
-        w = self.objective.subject.weights
+        w = self.objective.network.weights
         shape = (self.together, self.batch)
         where = {"generator": self.generator, "device": w.device}
         chosen = torch.randint(len(self.objective), shape, **where)
@@ -52,21 +52,21 @@ class Noise:
 
     def rises(self, draws: Draws, scale: Tensor, sign: float = 1.0) -> tuple[Tensor, Tensor]:
         """d of each draw, shape (k,) in float64, and the rise of the error; `scale` is (P,)."""
-        points = self.objective.subject.weights + sign * scale * draws.z
+        points = self.objective.network.weights + sign * scale * draws.z
         losses, errors = self._evaluate(points, draws.images, draws.labels)
         return losses - draws.before, errors - draws.errors_before
 
     def _fit(self) -> int:
         """Draws that a quarter of the memory holds."""
-        subject = self.objective.subject
-        numbers = 6 * subject.weights.numel() + 3 * self.batch * subject.activations
+        network = self.objective.network
+        numbers = 6 * network.weights.numel() + 3 * self.batch * network.activations
         return self.objective.memory // (numbers * self.objective.dtype.itemsize)
 
     def _evaluate(self, points: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss and error of each network on its own mini-batch, both (k,)."""
         self.objective.watch()
         self.objective.spent.forward += labels.numel()
-        numbers = labels.numel() * self.objective.subject.activations
+        numbers = labels.numel() * self.objective.network.activations
         given = (points, images, labels)
         with torch.inference_mode():
             losses, errors = self.objective.quickly(numbers, _losses_and_errors, *given)

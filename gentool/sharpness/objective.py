@@ -20,7 +20,7 @@ from gentool.data.examples import Examples
 from gentool.numerics.cuda_graphs import CudaGraphed, can_capture
 from gentool.numerics.memory import CPU_MEMORY
 from gentool.sharpness.forward import logits_at
-from gentool.sharpness.functional import Subject
+from gentool.sharpness.functional import FunctionalNetwork
 
 GRADIENT_COST = 3  # forward passes that one gradient costs, about
 CAPTURED = 2**29  # numbers that the layers put out, below which a GPU waits for launches
@@ -32,8 +32,8 @@ Goal = Callable[[Tensor, Tensor, Tensor], Tensor]
 Logits = Callable[[Tensor, Tensor], Tensor]
 """From points (k, P) and images to logits (k, n, classes)."""
 
-Found = tuple[Tensor, ...]
-Work = Callable[..., Found]
+Tensors = tuple[Tensor, ...]
+Work = Callable[..., Tensors]
 """From `Logits`, and tensors, to tensors."""
 
 
@@ -71,7 +71,7 @@ class Objective:
     `watch` is called before every chunk of work, and may raise to stop it.
     """
 
-    subject: Subject
+    network: FunctionalNetwork
     examples: Examples
     weights: Tensor | None = None  # (n,) what each image counts for; None: all the same
     batching: str = "vmap"
@@ -82,7 +82,7 @@ class Objective:
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.subject.weights.dtype
+        return self.network.weights.dtype
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -141,7 +141,7 @@ class Objective:
         """Points that are evaluated together: all in a quarter of the memory, 1 in a loop."""
         if self.batching == "loop":
             return 1
-        weight = 4 * self.subject.weights.numel() + 32 * self.subject.activations
+        weight = 4 * self.network.weights.numel() + 32 * self.network.activations
         return max(1, self.memory // 2 // (weight * self.dtype.itemsize))
 
     def images(self, candidates: int) -> int:
@@ -150,29 +150,29 @@ class Objective:
         Candidates in a stack share the images. On a CPU they take no more than keep near its cache
         what is read as often as the weights are, or the activations of all.
         """
-        subject, itemsize = self.subject, self.dtype.itemsize
-        numbers = candidates * subject.activations
+        network, itemsize = self.network, self.dtype.itemsize
+        numbers = candidates * network.activations
         if self.batching == "stacked":
-            numbers = subject.pixels + candidates * subject.units
+            numbers = network.pixels + candidates * network.units
         fitting = self.memory // 2 // (3 * numbers * itemsize)
-        if self.batching == "stacked" and subject.weights.device.type == "cpu":
-            cached = CACHED // (candidates * subject.units * itemsize)
-            fitting = min(fitting, max(cached, 6 * len(subject.weights) // subject.activations))
+        if self.batching == "stacked" and network.weights.device.type == "cpu":
+            cached = CACHED // (candidates * network.units * itemsize)
+            fitting = min(fitting, max(cached, 6 * len(network.weights) // network.activations))
         return max(1, min(len(self), fitting))
 
     @property
     def _logits(self) -> Logits:
         """The network at any points; holds nothing of this objective's examples or recordings."""
-        return partial(logits_at, self.subject, way=self.batching)
+        return partial(logits_at, self.network, way=self.batching)
 
-    def quickly(self, numbers: int, work: Work, *given: Tensor | Hashable) -> Found:
+    def quickly(self, numbers: int, work: Work, *given: Tensor | Hashable) -> Tensors:
         """Some work on a chunk for which the layers put out so many numbers.
 
         On CUDA, where they are few, it is captured, whichever part of the examples asks first.
         """
         on_this = partial(work, self._logits)
         few = min(CAPTURED, self.memory // (12 * self.dtype.itemsize))
-        if numbers > few or not can_capture(self.subject.weights.device):
+        if numbers > few or not can_capture(self.network.weights.device):
             return on_this(*given)
         kind = (work, self.batching, torch.backends.cuda.matmul.allow_tf32)
         if kind not in self.captured:
@@ -183,7 +183,7 @@ class Objective:
         total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
         ones = torch.ones(len(points), dtype=self.dtype, device=points.device)
         for batch in self._batches(len(points)):
-            numbers = len(points) * len(batch[0]) * self.subject.activations
+            numbers = len(points) * len(batch[0]) * self.network.activations
             total += self.quickly(numbers, _losses_on, points, *batch, ones)[0]
         return total
 
@@ -191,7 +191,7 @@ class Objective:
         total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
         gradients = None
         for batch in self._batches(len(points)):
-            numbers = len(points) * len(batch[0]) * self.subject.activations
+            numbers = len(points) * len(batch[0]) * self.network.activations
             given = (points, *batch, parameters, goal)
             values, gradient = self.quickly(numbers, _gradients_on, *given)
             gradients = gradient if gradients is None else gradients.add_(gradient)
@@ -221,7 +221,7 @@ class Objective:
 
 def _losses_on(
     forward: Logits, points: Tensor, images: Tensor, labels: Tensor, fraction: Tensor, ones: Tensor
-) -> Found:
+) -> Tensors:
     """The part of the mean loss that some images are, at points (k, P): shape (k,)."""
     each = _each(forward(points, images), labels, training_loss, ones)
     return ((each.double() * fraction).sum(dim=1),)
@@ -235,7 +235,7 @@ def _gradients_on(
     fraction: Tensor,
     parameters: Tensor,
     goal: Goal,
-) -> Found:
+) -> Tensors:
     """The part of the mean of a goal that some images are, (k,), and its gradients, (k, P)."""
     points = points.detach().requires_grad_()
     with torch.enable_grad():

@@ -23,15 +23,15 @@ from gentool.data.examples import Examples, TrainingSet
 from gentool.networks.models import build
 from gentool.records.recipe import Outcome
 from gentool.sharpness.box import Box, box
-from gentool.sharpness.evaluate import evaluate
-from gentool.sharpness.functional import Subject
+from gentool.sharpness.evaluate import evaluate_point
+from gentool.sharpness.functional import FunctionalNetwork
 
 FORMAT = 1
 KEY = "gentool-witness"
 
 
 @dataclass(frozen=True)
-class Claim:
+class WitnessClaim:
     """What a witness says: the point of which network and box, and the rise there."""
 
     checkpoint: str  # SHA-256 of the file
@@ -47,28 +47,28 @@ class Claim:
 class Witness:
     """A claim with the point that proves it."""
 
-    claim: Claim
+    claim: WitnessClaim
     signs: Tensor  # (⌈P/8⌉,), uint8: bits, 1 where the point is on the upper face
     inner: Tensor  # (n,), int64: parameters on neither face
     values: Tensor  # (n,): theirs
 
-    def point(self, subject: Subject) -> Tensor:
+    def point(self, network: FunctionalNetwork) -> Tensor:
         """w + ν, shape (P,); GentoolError where it does not fit the network."""
-        if len(subject.weights) != self.claim.parameters:
+        if len(network.weights) != self.claim.parameters:
             raise GentoolError(
                 f"the witness is of {self.claim.parameters} parameters, the network has "
-                f"{len(subject.weights)}"
+                f"{len(network.weights)}"
             )
-        within = _box(subject, self.claim)
+        within = _box(network, self.claim)
         bits = numpy.unpackbits(self.signs.numpy(), count=self.claim.parameters)
         point = within.corner(torch.from_numpy(bits).bool())
         point[self.inner] = self.values.to(point.dtype)
         return point
 
 
-def witness(claim: Claim, subject: Subject, point: Tensor) -> Witness:
+def witness(claim: WitnessClaim, network: FunctionalNetwork, point: Tensor) -> Witness:
     """The witness of a point in the box of a claim."""
-    within = _box(subject, claim)
+    within = _box(network, claim)
     point = point.to("cpu", within.low.dtype)
     inner = ((point != within.low) & (point != within.high)).nonzero().flatten()
     bits = numpy.packbits((point == within.high).numpy())
@@ -90,7 +90,7 @@ def read(path: Path) -> Witness:
             tensors = [file.get_tensor(name) for name in ("signs", "inner", "values")]
         if about.pop("format") != FORMAT:
             raise GentoolError(f"{path} has a format that is not known here; update gentool")
-        made = Witness(Claim(**about), *tensors)
+        made = Witness(WitnessClaim(**about), *tensors)
         _check(made)
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None
@@ -114,13 +114,13 @@ def _check(made: Witness) -> None:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verification:
     """What verifying found: the rise recomputed here, and whether the point is in the box."""
 
     rise: float
     loss_before: float
     is_inside: bool
-    claim: Claim
+    claim: WitnessClaim
 
     @property
     def holds(self) -> bool:
@@ -147,25 +147,25 @@ def check_about(path: Path, made: Witness, checkpoint: Checkpoint) -> None:
         )
 
 
-def verify(made: Witness, subject: Subject, examples: Examples) -> Verdict:
+def verify(made: Witness, network: FunctionalNetwork, examples: Examples) -> Verification:
     """Recompute a claim by one pass over the data at w and one at w + ν, both in float64."""
-    point = made.point(subject)
-    is_inside = _box(subject, made.claim).contains(point)
-    here = subject.to(examples.labels.device)
-    before = evaluate(here, examples, here.weights)
-    after = evaluate(here, examples, point.to(examples.labels.device))
-    return Verdict(after.loss - before.loss, before.loss, is_inside, made.claim)
+    point = made.point(network)
+    is_inside = _box(network, made.claim).contains(point)
+    here = network.to(examples.labels.device)
+    before = evaluate_point(here, examples, here.weights)
+    after = evaluate_point(here, examples, point.to(examples.labels.device))
+    return Verification(after.loss - before.loss, before.loss, is_inside, made.claim)
 
 
-def _box(subject: Subject, claim: Claim) -> Box:
+def _box(network: FunctionalNetwork, claim: WitnessClaim) -> Box:
     try:
-        return box(subject.weights, claim.alpha, getattr(torch, claim.precision))
+        return box(network.weights, claim.alpha, getattr(torch, claim.precision))
     except (ValueError, AttributeError) as error:
         raise GentoolError(f"the witness claims a box that does not exist: {error}") from error
 
 
 def write_perturbed(
-    path: Path, original: Checkpoint, subject: Subject, sets: TrainingSet, point: Tensor
+    path: Path, original: Checkpoint, network: FunctionalNetwork, sets: TrainingSet, point: Tensor
 ) -> None:
     """Write w + ν as a checkpoint, its outcome judged anew.
 
@@ -173,23 +173,23 @@ def write_perturbed(
     of the same architecture without it.
     """
     recipe = original.recipe
-    state = subject.named(point.detach().cpu())
-    if subject.is_folded:
+    state = network.named(point.detach().cpu())
+    if network.is_folded:
         recipe = replace(recipe, batch_norm=False)
         names = [name for name, _ in build(recipe).named_parameters()]
         state = dict(zip(names, state.values(), strict=True))
     else:
         state = {**original.tensors, **state}
-    outcome = _judged(original.outcome, subject, sets, point)
+    outcome = _judged(original.outcome, network, sets, point)
     model = replace(original, recipe=recipe, tensors=state).model()
     checkpoints.write(path, model, recipe, outcome)
 
 
-def _judged(old: Outcome, subject: Subject, sets: TrainingSet, point: Tensor) -> Outcome:
+def _judged(old: Outcome, network: FunctionalNetwork, sets: TrainingSet, point: Tensor) -> Outcome:
     """The outcome of training, with losses and errors at another point."""
-    here = subject.to(sets.subset.labels.device)
-    train, test = (evaluate(here, part, point) for part in (sets.subset, sets.test))
-    confusion = evaluate(here, sets.confusion, point) if len(sets.confusion) else None
+    here = network.to(sets.subset.labels.device)
+    train, test = (evaluate_point(here, part, point) for part in (sets.subset, sets.test))
+    confusion = evaluate_point(here, sets.confusion, point) if len(sets.confusion) else None
     return replace(
         old,
         stop_rule_met=False,

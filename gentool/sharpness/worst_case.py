@@ -21,15 +21,15 @@ from gentool.sharpness.autotune import Batching, choose
 from gentool.sharpness.bounds import first_order, interval_bound
 from gentool.sharpness.box import Box, box
 from gentool.sharpness.definitions import defines
-from gentool.sharpness.evaluate import Evaluation, evaluate
+from gentool.sharpness.evaluate import Evaluation, evaluate_point
 from gentool.sharpness.forward import ways_of
-from gentool.sharpness.functional import Subject
+from gentool.sharpness.functional import FunctionalNetwork
 from gentool.sharpness.objective import Objective, Spent
 from gentool.sharpness.search.baselines import METHODS, lbfgsb_run, run
 from gentool.sharpness.search.enumeration import check_enumerable, enumerate_corners
 from gentool.sharpness.search.multi_start import DEFAULT_STEPS, multi_start
 from gentool.sharpness.search.protocols import m_sharpness
-from gentool.sharpness.search.state import OutOfTimeError, Problem, Start
+from gentool.sharpness.search.state import OutOfTimeError, SearchState, Start
 
 FEW_PARAMETERS = 1024  # with which float64 costs nothing
 EXACT = "exact"
@@ -56,7 +56,7 @@ class SearchOptions:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The worst point that a search found, and what it cost to find.
 
     `stopped` is None where the search went to its end, else "time" or "interrupted".
@@ -99,39 +99,39 @@ class Found:
         return self.rise / (1 + self.before.loss)
 
 
-class Finder:
-    """Sharpness of one network over one set, at any α. `subject` and examples on one device.
+class WorstCaseSearch:
+    """Sharpness of one network over one set, at any α. `network` and examples on one device.
 
     Raises GentoolError on a device without float64.
     """
 
     def __init__(
         self,
-        subject: Subject,
+        network: FunctionalNetwork,
         examples: Examples,
         options: SearchOptions,
-        show: Callable[[Problem], None] = lambda problem: None,
+        show: Callable[[SearchState], None] = lambda state: None,
     ) -> None:
         device = examples.labels.device
         if device.type == "mps":
             raise GentoolError("sharpness is judged in float64, which mps lacks; use --device cpu")
-        self.subject = subject.to(device)
+        self.network = network.to(device)
         self.examples, self.options, self.show = examples, options, show
-        self.before = evaluate(self.subject, examples, self.subject.weights)
-        self._is_small = len(self.subject.weights) <= FEW_PARAMETERS
+        self.before = evaluate_point(self.network, examples, self.network.weights)
+        self._is_small = len(self.network.weights) <= FEW_PARAMETERS
         self._gradient: Tensor | None = None
         self._prepared: dict[torch.dtype, tuple[Objective, Batching]] = {}
 
-    def compare(self, alpha: float, units: float) -> Iterator[Found]:
+    def compare(self, alpha: float, units: float) -> Iterator[SearchResult]:
         """What each of the other searches finds at one α, at a cost of so many units at most."""
         for name in METHODS:
             if name != "default":
                 options = replace(self.options, method=name, units=units, seconds=None)
                 yield self.with_options(options).find(alpha)
 
-    def exact(self, alpha: float) -> Found:
+    def exact(self, alpha: float) -> SearchResult:
         """The highest corner, by trying them all; GentoolError for a network that is not linear."""
-        check_enumerable(self.subject)
+        check_enumerable(self.network)
         return self.with_options(replace(self.options, method=EXACT))._find(alpha, torch.float64)
 
     def first_order(self, alpha: float) -> float:
@@ -139,26 +139,26 @@ class Finder:
         if self._gradient is None:
             dtype = torch.float64 if self._is_small else torch.float32
             objective, _ = self.objective(dtype)
-            self._gradient = objective.gradients(objective.subject.weights[None])[1][0]
-        return first_order(self._gradient, self.subject.weights, alpha)
+            self._gradient = objective.gradients(objective.network.weights[None])[1][0]
+        return first_order(self._gradient, self.network.weights, alpha)
 
     def m_sharpness(self, alpha: float) -> float:
         """The maximum of each mini-batch, averaged."""
         dtype = torch.float64 if self._is_small else torch.float32
-        within = box(self.subject.weights, alpha, dtype, self.options.offset)
+        within = box(self.network.weights, alpha, dtype, self.options.offset)
         return m_sharpness(self.objective(dtype)[0], within, self.options.seed)
 
     def interval_bound(self, alpha: float) -> float | None:
         """A bound of the rise from above, for MLPs."""
-        return interval_bound(self.subject, self.examples, alpha, self.before.loss)
+        return interval_bound(self.network, self.examples, alpha, self.before.loss)
 
-    def with_options(self, options: SearchOptions) -> "Finder":
+    def with_options(self, options: SearchOptions) -> "WorstCaseSearch":
         """The same network and examples, searched otherwise."""
         other = copy.copy(self)
         other.options = options
         return other
 
-    def find(self, alpha: float) -> Found:
+    def find(self, alpha: float) -> SearchResult:
         """The worst point at one α."""
         dtype = torch.float64 if self._is_small or alpha < FINEST_FLOAT32 else torch.float32
         found = self._find(alpha, dtype)
@@ -171,13 +171,13 @@ class Finder:
         if dtype not in self._prepared:
             device = self.examples.labels.device
             examples = self.examples.normalised() if dtype is torch.float32 else self.examples
-            if not self.subject.mlp:
+            if not self.network.mlp:
                 examples = examples.channels_last()
             objective = Objective(
-                self.subject.to(device, dtype), examples, memory=memory_budget(device)
+                self.network.to(device, dtype), examples, memory=memory_budget(device)
             )
             asked = self.options.batching
-            if asked not in ("auto", *ways_of(self.subject)):
+            if asked not in ("auto", *ways_of(self.network)):
                 raise GentoolError(
                     f"--batching {asked} is for MLPs; take auto, loop, vmap or compiled"
                 )
@@ -187,7 +187,7 @@ class Finder:
         objective, batching = self._prepared[dtype]
         return replace(objective, spent=Spent()), batching
 
-    def problem(self, alpha: float, dtype: torch.dtype) -> tuple[Problem, Batching]:
+    def state(self, alpha: float, dtype: torch.dtype) -> tuple[SearchState, Batching]:
         """A search that has not begun."""
         objective, batching = self.objective(dtype)
         options = self.options
@@ -196,9 +196,9 @@ class Finder:
             deadline = time.monotonic() + options.seconds
         generator = torch.Generator().manual_seed(options.seed)
         units = float("inf") if options.units is None else options.units
-        return Problem(
+        return SearchState(
             objective,
-            box(self.subject.weights, alpha, dtype, self.options.offset),
+            box(self.network.weights, alpha, dtype, self.options.offset),
             self.before.loss,
             generator,
             units=units,
@@ -206,54 +206,54 @@ class Finder:
             show=self.show,
         ), batching
 
-    def _find(self, alpha: float, dtype: torch.dtype) -> Found:
-        problem, batching = self.problem(alpha, dtype)
+    def _find(self, alpha: float, dtype: torch.dtype) -> SearchResult:
+        state, batching = self.state(alpha, dtype)
         began, stopped = time.perf_counter(), None
         if alpha > 0:  # at 0 the box is the point w
             try:
                 with fast_products(tf32=self.options.method not in LINE_SEARCHES):
-                    self._search(problem)
+                    self._search(state)
             except OutOfTimeError:
                 stopped = "time"
             except KeyboardInterrupt:
                 stopped = "interrupted"
-        problem.objective.spent.seconds = time.perf_counter() - began
-        point, after = self._judge(problem)
-        return Found(
+        state.objective.spent.seconds = time.perf_counter() - began
+        point, after = self._judge(state)
+        return SearchResult(
             alpha=alpha,
             method=self.options.method,
             before=self.before,
             after=after,
             point=point,
-            starts=problem.starts,
-            spent=problem.objective.spent,
-            units=problem.units_spent,
+            starts=state.starts,
+            spent=state.objective.spent,
+            units=state.units_spent,
             precision=str(dtype).removeprefix("torch."),
             batching=batching,
             stopped=stopped,
-            overflowed=problem.overflowed,
+            overflowed=state.overflowed,
         )
 
-    def _search(self, problem: Problem) -> None:
+    def _search(self, state: SearchState) -> None:
         if self.options.method == "default":
-            multi_start(problem, self.options.restarts, self.options.steps)
+            multi_start(state, self.options.restarts, self.options.steps)
         elif self.options.method == KESKAR2017:
-            lbfgsb_run(problem, None)
+            lbfgsb_run(state, None)
         elif self.options.method == EXACT:
-            enumerate_corners(problem)
+            enumerate_corners(state)
         else:
-            run(self.options.method, problem)
+            run(self.options.method, state)
 
-    def _judge(self, problem: Problem) -> tuple[Tensor, Evaluation]:
+    def _judge(self, state: SearchState) -> tuple[Tensor, Evaluation]:
         """The best point and its evaluation: w itself where nothing higher was found."""
-        w = self.subject.weights
-        point = problem.best_point
-        if point is None and problem.promising is not None:
-            point = problem.box.corner(problem.promising)
+        w = self.network.weights
+        point = state.best_point
+        if point is None and state.promising is not None:
+            point = state.box.corner(state.promising)
         if point is None:
             return w, self.before
-        check_inside(problem.box, point)
-        after = evaluate(self.subject, self.examples, point)
+        check_inside(state.box, point)
+        after = evaluate_point(self.network, self.examples, point)
         if not after.loss > self.before.loss or after.loss == float("inf"):
             return w, self.before
         return point, after

@@ -11,11 +11,11 @@ from gentool.checkpoints.record import Values, assemble
 from gentool.common.json import Json, finite
 from gentool.sharpness.definitions import defines
 from gentool.sharpness.flatness import Flatness, flatness
-from gentool.sharpness.inputs import Loaded
+from gentool.sharpness.inputs import SharpnessInputs
 from gentool.sharpness.search.enumeration import check_enumerable
 from gentool.sharpness.search.protocols import in_percent
-from gentool.sharpness.search.state import Problem
-from gentool.sharpness.worst_case import Finder, Found, SearchOptions
+from gentool.sharpness.search.state import SearchState
+from gentool.sharpness.worst_case import SearchOptions, SearchResult, WorstCaseSearch
 
 MEASURES = (
     "sharpness",
@@ -54,38 +54,38 @@ class SharpnessOptions:
 
 
 def searched(
-    loaded: Loaded,
+    inputs: SharpnessInputs,
     options: SharpnessOptions,
-    show: Callable[[Problem], None] = lambda problem: None,
-) -> tuple[Json, list[Found]]:
+    show: Callable[[SearchState], None] = lambda state: None,
+) -> tuple[Json, list[SearchResult]]:
     """The record of the searches at every α, and what they found, in the order of the alphas.
 
     An interruption ends the list; what was found until then is in it, marked.
     """
     began = time.perf_counter()
-    finder = Finder(loaded.subject, loaded.sets.all, options.search, show)
-    if not math.isfinite(finder.before.loss):
-        reason = f"the training loss is {finder.before.loss}, which nothing can rise from"
+    search = WorstCaseSearch(inputs.network, inputs.sets.all, options.search, show)
+    if not math.isfinite(search.before.loss):
+        reason = f"the training loss is {search.before.loss}, which nothing can rise from"
         values = dict.fromkeys(MEASURES)
         notes = [f"{name}: {reason}" for name in values]
         return assemble(
-            loaded.checkpoint,
-            loaded.recipe,
-            loaded.sets.subset.labels.device,
+            inputs.checkpoint,
+            inputs.recipe,
+            inputs.sets.subset.labels.device,
             options.to_json(),
             values,
             notes,
             began,
         ), []
     if options.exact:
-        check_enumerable(finder.subject)
+        check_enumerable(search.network)
     found, others, bounds = [], [], []
     for alpha in options.alphas:
-        found.append(finder.find(alpha))
+        found.append(search.find(alpha))
         others.append([])
-        bounds.append(_bounds(finder, alpha, options.exact and found[-1].stopped is None))
+        bounds.append(_bounds(search, alpha, options.exact and found[-1].stopped is None))
         if options.compare and found[-1].stopped != "interrupted":
-            for other in finder.compare(alpha, found[-1].units):
+            for other in search.compare(alpha, found[-1].units):
                 others[-1].append(other)
                 if other.stopped == "interrupted":
                     break
@@ -97,31 +97,31 @@ def searched(
     if options.protocol == "keskar2017":
         values["sharpness_keskar2017"] = in_percent(found[0].keskar)
     if options.protocol == "m-sharpness" and found[-1].stopped != "interrupted":
-        values["sharpness_m"] = finder.m_sharpness(options.alphas[0])
+        values["sharpness_m"] = search.m_sharpness(options.alphas[0])
     if options.flatness and found[-1].stopped != "interrupted":
-        flat = flatness(finder.objective(torch.float32)[0], options.search.seed)
+        flat = flatness(search.objective(torch.float32)[0], options.search.seed)
         values |= _flatness_values(flat)
-        values["sharpness_magnitude"] = sharpness_magnitude(finder, options.alphas[0])
+        values["sharpness_magnitude"] = sharpness_magnitude(search, options.alphas[0])
         notes += [
             f"{name}: no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
             for name, value in _flatness_values(flat).items()
             if value is None
         ]
     record = assemble(
-        loaded.checkpoint,
-        loaded.recipe,
-        loaded.sets.subset.labels.device,
+        inputs.checkpoint,
+        inputs.recipe,
+        inputs.sets.subset.labels.device,
         options.to_json(),
         values,
         notes,
         began,
     )
     record["sharpness"] = {
-        "folded": loaded.subject.is_folded,
-        "parameters": len(loaded.subject.weights),
-        "images": len(loaded.sets.all),
-        "loss": finder.before.loss,
-        "error": finder.before.error,
+        "folded": inputs.network.is_folded,
+        "parameters": len(inputs.network.weights),
+        "images": len(inputs.sets.all),
+        "loss": search.before.loss,
+        "error": search.before.error,
         "batching": found[0].batching.to_json(),
         "points": [
             _row(one, rest) | limits
@@ -132,17 +132,17 @@ def searched(
 
 
 @defines("sharpness_magnitude")
-def sharpness_magnitude(finder: Finder, alpha: float) -> float:
+def sharpness_magnitude(search: WorstCaseSearch, alpha: float) -> float:
     """Largest rise found where each parameter may move by a fraction of itself alone.
 
         max over |νᵢ| ≤ α|wᵢ| of L(f_{w+ν}) − L(f_w)
 
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
-    return finder.with_options(replace(finder.options, offset=0.0)).find(alpha).rise
+    return search.with_options(replace(search.options, offset=0.0)).find(alpha).rise
 
 
-def _row(found: Found, others: list[Found]) -> Json:
+def _row(found: SearchResult, others: list[SearchResult]) -> Json:
     """What was found at one α, by the search asked for and by those compared with it."""
     best = [start.rise for start in found.starts if math.isfinite(start.rise)]
     images = found.spent.forward + found.spent.gradient
@@ -189,15 +189,15 @@ def _flatness_values(flat: Flatness) -> Values:
     }
 
 
-def _bounds(finder: Finder, alpha: float, exact: bool) -> Values:
+def _bounds(search: WorstCaseSearch, alpha: float, exact: bool) -> Values:
     """What the rise at an α is compared with."""
     bounds: Values = {
-        "first_order": finder.first_order(alpha),
-        "interval_bound": finder.interval_bound(alpha),
+        "first_order": search.first_order(alpha),
+        "interval_bound": search.interval_bound(alpha),
         "exact": None,
     }
     if exact:
-        enumerated = finder.exact(alpha)
+        enumerated = search.exact(alpha)
         bounds["exact"] = enumerated.rise if enumerated.stopped is None else None
     return {name: value if value is None else finite(value) for name, value in bounds.items()}
 
@@ -213,7 +213,7 @@ def _missing(bounds: Values, exact: bool) -> list[str]:
     return notes
 
 
-def _notes(found: Found) -> list[str]:
+def _notes(found: SearchResult) -> list[str]:
     notes = []
     if found.stopped is not None:
         because = {"time": "its time was over", "interrupted": "it was interrupted"}

@@ -202,7 +202,7 @@ def test_a_budget_of_seconds_is_kept(saved):
 
 def test_ctrl_c_writes_the_best_so_far_and_exits_130(saved, capsys, monkeypatch):
     """Stopped in the middle of the screening: the record is whole, marked, and a true rise."""
-    from gentool.sharpness.search.state import Problem
+    from gentool.sharpness.search.state import SearchState
 
     calls = iter(range(10**9))
 
@@ -210,7 +210,7 @@ def test_ctrl_c_writes_the_best_so_far_and_exits_130(saved, capsys, monkeypatch)
         if next(calls) == 60:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Problem, "watch", interrupt)
+    monkeypatch.setattr(SearchState, "watch", interrupt)
     assert run(["sharpness", str(saved), "--batching", "vmap", "--alpha", "0.01"]) == 130
     captured = capsys.readouterr()
     path = saved.with_suffix(".sharpness.json")
@@ -298,5 +298,5 @@ def test_the_help_says_how_many_starts_there_are(capsys):
     text = " ".join(capsys.readouterr().out.split())
     [most, others] = re.search(r"min\(classes, (\d+)\) \+ (\d+)", text).groups()
     for classes in (2, 10, 1000):
-        objective = SimpleNamespace(subject=SimpleNamespace(classes=classes))
+        objective = SimpleNamespace(network=SimpleNamespace(classes=classes))
         assert default_restarts(objective) == min(classes, int(most)) + int(others)

@@ -5,7 +5,7 @@ from torch import nn
 
 from gentool.data.examples import Examples
 from gentool.sharpness.functional import functional_network
-from gentool.sharpness.worst_case import Finder, SearchOptions
+from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 
 
 def examples(images, labels):
@@ -48,4 +48,4 @@ def find(case, alpha, **options):
     perturbed = model
     if isinstance(model, nn.Module):
         perturbed = functional_network(model, tuple(data.images.shape[1:]))
-    return Finder(perturbed, data, SearchOptions(batching="vmap", **options)).find(alpha)
+    return WorstCaseSearch(perturbed, data, SearchOptions(batching="vmap", **options)).find(alpha)

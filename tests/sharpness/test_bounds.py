@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from gentool.cli.main import run
 from gentool.records import measure_file
 from gentool.sharpness.functional import functional_network
-from gentool.sharpness.worst_case import Finder, SearchOptions
+from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 
 
 def finder(case):
@@ -17,7 +17,7 @@ def finder(case):
     perturbed = model
     if isinstance(model, nn.Module):
         perturbed = functional_network(model, tuple(data.images.shape[1:]))
-    return Finder(perturbed, data, SearchOptions(batching="vmap"))
+    return WorstCaseSearch(perturbed, data, SearchOptions(batching="vmap"))
 
 
 @pytest.mark.parametrize("alpha", [5e-4, 0.01, 0.1, 1.0])
@@ -40,10 +40,10 @@ def test_the_interval_bound_holds_at_random_points_of_every_layer():
     """500 random points of the box, corners and insides: none is above the bound."""
     case = mlp_case(scale=2.0)
     task = finder(case)
-    problem, _ = task.problem(0.05, torch.float64)
-    corners = problem.box.corner(problem.random_signs(500))
-    inside = problem.middle + torch.rand(500, 1, dtype=torch.float64) * (corners - problem.middle)
-    highest = max(problem.losses(corners).max(), problem.losses(inside).max())
+    state, _ = task.state(0.05, torch.float64)
+    corners = state.box.corner(state.random_signs(500))
+    inside = state.middle + torch.rand(500, 1, dtype=torch.float64) * (corners - state.middle)
+    highest = max(state.losses(corners).max(), state.losses(inside).max())
     assert float(highest) - task.before.loss < task.interval_bound(0.05)
 
 

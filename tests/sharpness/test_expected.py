@@ -25,13 +25,13 @@ from gentool.sharpness.expected import (
     pac_bayes_bound,
 )
 from gentool.sharpness.functional import functional_network
-from gentool.sharpness.worst_case import Finder, SearchOptions
+from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 
 
 def objective(case, dtype=torch.float64):
     model, data = case
     perturbed = functional_network(model, tuple(data.images.shape[1:]))
-    return Finder(perturbed, data, SearchOptions(batching="vmap")).objective(dtype)[0]
+    return WorstCaseSearch(perturbed, data, SearchOptions(batching="vmap")).objective(dtype)[0]
 
 
 def point(case, alpha, **options):
@@ -131,7 +131,7 @@ def test_the_curve_spans_its_range_in_the_papers_steps():
     assert len(values) > 20
     ratios = [b.alpha / a.alpha for a, b in pairwise(curve.points)]
     assert ratios == pytest.approx([1.05] * len(ratios))
-    w = task.subject.weights
+    w = task.network.weights
     first, second = (kl(w, p.alpha) for p in curve.points[:2])
     assert first / second == pytest.approx(1.1025)
     falls = sum(b < a for a, b in pairwise(values))
@@ -149,9 +149,9 @@ def test_alpha_and_kl_at_a_level_by_hand():
         one.add(value + deviation, torch.zeros(100))
         points.append(one)
     weights = torch.tensor([1.0, -2.0])
-    from gentool.sharpness.expected import Curve
+    from gentool.sharpness.expected import NoiseCurve
 
-    found = at_level(Curve(points), weights)
+    found = at_level(NoiseCurve(points), weights)
     assert found.alpha == pytest.approx(0.1)
     assert found.alpha_stderr == pytest.approx(0.001, rel=1e-3)
     assert found.kl == pytest.approx(((1 / 1.1) ** 2 + (2 / 2.1) ** 2) / 2)

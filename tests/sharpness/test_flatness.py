@@ -14,20 +14,22 @@ from gentool.sharpness.definitions import definitions
 from gentool.sharpness.flatness import hessian_product, hessian_top, hessian_trace, pac_bayes_sigma
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.noise import Noise
-from gentool.sharpness.worst_case import Finder, SearchOptions
+from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 
 
 @pytest.fixture(scope="module")
 def objective():
     model, data = mlp_case()
-    finder = Finder(functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap"))
-    return finder.objective(torch.float64)[0]
+    search = WorstCaseSearch(
+        functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap")
+    )
+    return search.objective(torch.float64)[0]
 
 
 @pytest.fixture(scope="module")
 def dense(objective):
     """The Hessian by central differences of gradients, (P, P)."""
-    w, h = objective.subject.weights, 1e-5
+    w, h = objective.network.weights, 1e-5
     steps = h * torch.eye(len(w), dtype=w.dtype)
     up, down = objective.gradients(w + steps)[1], objective.gradients(w - steps)[1]
     return (up - down) / (2 * h)
@@ -52,7 +54,7 @@ def test_the_trace_is_within_its_standard_error(objective, dense):
 
 def test_sigma_costs_a_tenth_of_the_accuracy(objective):
     """On the very draws of the bisection: less just below σ, a tenth or more just above."""
-    w = objective.subject.weights
+    w = objective.network.weights
     sigma = pac_bayes_sigma(objective, 3)
     noise = Noise(objective, 3)
     draws = [noise.draw() for _ in range(8)]

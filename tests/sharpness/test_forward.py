@@ -13,7 +13,7 @@ from gentool.sharpness.autotune import choose
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.noise import Noise
 from gentool.sharpness.objective import Objective, towards_class, training_loss
-from gentool.sharpness.worst_case import Finder, SearchOptions
+from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 
 LAYERS = {
     "linear": [nn.Linear(6, 3)],
@@ -46,7 +46,7 @@ def candidates(objective):
 
     With up to 8 inputs to each of three layers these are multiples of 2⁻⁶ below 2⁹.
     """
-    w = objective.subject.weights
+    w = objective.network.weights
     return (whole_numbers(5, len(w), seed=1) / 4).to(w.dtype)
 
 
@@ -116,16 +116,18 @@ def test_what_is_no_mlp_is_not_stacked(layers):
     measured = choose(objective)
     assert measured.stacked_seconds is None
     assert measured.chosen in ("loop", "vmap")
-    finder = Finder(objective.subject, objective.examples, SearchOptions(batching="stacked"))
+    search = WorstCaseSearch(
+        objective.network, objective.examples, SearchOptions(batching="stacked")
+    )
     with pytest.raises(GentoolError, match="is for MLPs"):
-        finder.objective(torch.float32)
+        search.objective(torch.float32)
 
 
 def test_layers_that_share_weights_are_not_stacked():
     """Their gradient is a sum over two layers."""
     shared = nn.Linear(6, 6)
     assert (
-        objective_of([shared, nn.ReLU(), shared, nn.Linear(6, 3)], torch.float32).subject.mlp
+        objective_of([shared, nn.ReLU(), shared, nn.Linear(6, 3)], torch.float32).network.mlp
         is None
     )
 
@@ -133,7 +135,7 @@ def test_layers_that_share_weights_are_not_stacked():
 def test_folded_batch_norm_leaves_an_mlp():
     layers = [nn.Linear(6, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)]
     objective = objective_of([*layers], torch.float32, fold=True)
-    assert [has_relu for _, has_relu in objective.subject.mlp] == [True, False]
+    assert [has_relu for _, has_relu in objective.network.mlp] == [True, False]
 
 
 def test_the_fastest_way_is_taken():

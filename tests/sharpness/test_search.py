@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 from gentool.sharpness.box import box
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.search import baselines, starts
-from gentool.sharpness.search.state import Problem
-from gentool.sharpness.worst_case import Finder, SearchOptions
+from gentool.sharpness.search.state import SearchState
+from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 
 ALPHAS = (5e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 1.0)
 
@@ -145,9 +145,11 @@ def test_chunks_and_batching_do_not_change_the_losses():
     from dataclasses import replace
 
     model, data = mlp_case()
-    finder = Finder(functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap"))
-    objective, _ = finder.objective(torch.float64)
-    w, generator = objective.subject.weights, torch.Generator().manual_seed(0)
+    search = WorstCaseSearch(
+        functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap")
+    )
+    objective, _ = search.objective(torch.float64)
+    w, generator = objective.network.weights, torch.Generator().manual_seed(0)
     points = w + 0.1 * torch.randn(7, len(w), generator=generator, dtype=torch.float64)
     losses, gradients = objective.gradients(points)
     for other in (
@@ -180,11 +182,13 @@ def test_a_subspace_drawn_in_blocks_is_one_basis(monkeypatch):
 def test_a_sample_estimates_the_loss_without_bias():
     """Half of a sample is the hardest images; the others are weighted up to stand for the rest."""
     model, data = mlp_case(images=200)
-    finder = Finder(functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap"))
-    problem, _ = finder.problem(0.05, torch.float64)
-    point = problem.box.corner(problem.random_signs(1))
-    whole = float(problem.objective.losses(point))
-    found = [float(problem.sample(40).losses(point)) for _ in range(400)]
+    search = WorstCaseSearch(
+        functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap")
+    )
+    state, _ = search.state(0.05, torch.float64)
+    point = state.box.corner(state.random_signs(1))
+    whole = float(state.objective.losses(point))
+    found = [float(state.sample(40).losses(point)) for _ in range(400)]
     mean = sum(found) / len(found)
     error = math.sqrt(sum((f - mean) ** 2 for f in found)) / len(found)
     assert abs(mean - whole) < 4 * error
@@ -202,13 +206,15 @@ def test_in_a_deep_network_short_steps_towards_a_class_begin_higher(batching, mo
     hidden = [module for layer in layers[:-1] for module in (layer, nn.ReLU())]
     deep = functional_network(nn.Sequential(nn.Flatten(), *hidden, layers[-1]), (1, 1, 8))
     data = examples(torch.randn(60, 1, 1, 8, generator=generator), torch.arange(60) % 4)
-    problem, _ = Finder(deep, data, SearchOptions(batching=batching)).problem(0.05, torch.float32)
-    assert starts.is_deep(problem.objective)
+    state, _ = WorstCaseSearch(deep, data, SearchOptions(batching=batching)).state(
+        0.05, torch.float32
+    )
+    assert starts.is_deep(state.objective)
 
     def losses():
-        anywhere = problem.random_signs(1)[0]
-        corners = starts._towards(problem, problem.objective, anywhere, torch.eye(4))
-        return problem.objective.losses(problem.box.corner(corners))
+        anywhere = state.random_signs(1)[0]
+        corners = starts._towards(state, state.objective, anywhere, torch.eye(4))
+        return state.objective.losses(state.box.corner(corners))
 
     ascended = losses()
     monkeypatch.setattr(starts, "DEEP", 99)
@@ -260,14 +266,14 @@ def test_time_that_is_over_leaves_the_best_so_far():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 def test_cuda_and_cpu_agree_at_the_same_point():
-    from gentool.sharpness.evaluate import evaluate
+    from gentool.sharpness.evaluate import evaluate_point
 
     model, data = mlp_case(hidden=64, images=500)
     found = find((model, data), 0.01)
     there = examples(data.images.cuda(), data.labels.cuda())
     perturbed = functional_network(model, (1, 1, 6)).to(torch.device("cuda"))
-    after = evaluate(perturbed, there, found.point.cuda())
-    before = evaluate(perturbed, there, perturbed.weights)
+    after = evaluate_point(perturbed, there, found.point.cuda())
+    before = evaluate_point(perturbed, there, perturbed.weights)
     assert after.loss - before.loss == pytest.approx(found.rise, rel=ROUNDING)
 
 
@@ -275,9 +281,9 @@ def test_a_search_leaves_the_objective_that_it_is_given_as_it_was():
     """Only its cost is counted together with the search's."""
     model, data = mlp_case()
     perturbed = functional_network(model, data.images.shape[1:])
-    objective, _ = Finder(perturbed, data, SearchOptions()).objective(torch.float64)
-    watch, w = objective.watch, objective.subject.weights
-    problem = Problem(objective, box(w, 0.01, torch.float64), 0.0, torch.Generator())
-    problem.losses(w[None])
+    objective, _ = WorstCaseSearch(perturbed, data, SearchOptions()).objective(torch.float64)
+    watch, w = objective.watch, objective.network.weights
+    state = SearchState(objective, box(w, 0.01, torch.float64), 0.0, torch.Generator())
+    state.losses(w[None])
     assert objective.watch is watch
     assert objective.spent.forward == len(objective)

@@ -17,7 +17,7 @@ from gentool.common.registry import Registry
 from gentool.sharpness.search.multi_start import ENOUGH, multi_start
 from gentool.sharpness.search.protocols import KESKAR_ITERATIONS
 from gentool.sharpness.search.starts import corner_of_gradient
-from gentool.sharpness.search.state import Problem, Start
+from gentool.sharpness.search.state import SearchState, Start
 
 METHODS = Registry("search")
 
@@ -27,42 +27,42 @@ HISTORY = 2**32  # bytes for the solver's history, ten steps unless they take mo
 
 
 @METHODS.register
-def default(problem: Problem) -> None:
+def default(state: SearchState) -> None:
     """Many starts screened on a part of the data, the best finished by vertex iteration."""
-    multi_start(problem)
+    multi_start(state)
 
 
 @METHODS.register
-def random(problem: Problem) -> None:
+def random(state: SearchState) -> None:
     """Random corners of the box, the highest of them."""
-    while problem.affords(1):
-        count = min(problem.objective.candidates, int(problem.units - problem.units_spent))
-        problem.losses(problem.box.corner(problem.random_signs(max(1, count))))
+    while state.affords(1):
+        count = min(state.objective.candidates, int(state.units - state.units_spent))
+        state.losses(state.box.corner(state.random_signs(max(1, count))))
 
 
 @METHODS.register
-def pga(problem: Problem) -> None:
+def pga(state: SearchState) -> None:
     """Projected gradient ascent from w: steps of a quarter of each radius along the signs.
 
     Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018.
     """
-    point, step = problem.middle, 0.25 * _reach(problem)
-    while problem.affords_gradient:
-        _, gradient = problem.gradients(point[None])
-        point = problem.box.project(point + step * gradient[0].sign())
-    _last(problem, point)
+    point, step = state.middle, 0.25 * _reach(state)
+    while state.affords_gradient:
+        _, gradient = state.gradients(point[None])
+        point = state.box.project(point + step * gradient[0].sign())
+    _last(state, point)
 
 
 @METHODS.register
-def apgd(problem: Problem) -> None:
+def apgd(state: SearchState) -> None:
     """Auto-PGD from w: momentum, and a step halved at checkpoints where progress has slowed.
 
     Croce and Hein, Reliable Evaluation of Adversarial Robustness, ICML 2020; rho 0.75, first step
     twice the radius.
     """
-    steps = max(1, int((problem.units - problem.units_spent) // 3))
-    reach, size = _reach(problem), 2.0
-    point = previous = anchor = problem.middle
+    steps = max(1, int((state.units - state.units_spent) // 3))
+    reach, size = _reach(state), 2.0
+    point = previous = anchor = state.middle
     best, gradient_there = -torch.inf, None
     interval, since, gains, moved_at_check, best_at_check = (
         max(1, int(0.22 * steps)),
@@ -72,8 +72,8 @@ def apgd(problem: Problem) -> None:
         best,
     )
     before = -torch.inf
-    while problem.affords_gradient:
-        losses, gradients = problem.gradients(point[None])
+    while state.affords_gradient:
+        losses, gradients = state.gradients(point[None])
         gradient, loss = gradients[0], float(losses[0])
         gains += loss > before
         before = loss
@@ -87,58 +87,58 @@ def apgd(problem: Problem) -> None:
                 size, point, previous, gradient = size / 2, anchor, anchor, gradient_there
             since, gains = 0, 0
             interval = max(1, int(interval - 0.03 * steps), int(0.06 * steps))
-        step = problem.box.project(point + size * reach * gradient.sign())
-        ahead = problem.box.project(point + 0.75 * (step - point) + 0.25 * (point - previous))
+        step = state.box.project(point + size * reach * gradient.sign())
+        ahead = state.box.project(point + 0.75 * (step - point) + 0.25 * (point - previous))
         previous, point = point, ahead
-    _last(problem, point)
+    _last(state, point)
 
 
 @METHODS.register
-def vertex(problem: Problem) -> None:
+def vertex(state: SearchState) -> None:
     """Vertex iteration, ν ← r·sign(∇L(w + ν)), from w; again from a random corner on arrival."""
     signs, best = None, -torch.inf
-    point = problem.middle
-    while problem.affords_gradient:
-        losses, gradients = problem.gradients(point[None])
+    point = state.middle
+    while state.affords_gradient:
+        losses, gradients = state.gradients(point[None])
         gain = float(losses[0]) - best
         best = max(best, float(losses[0]))
-        if signs is not None and gain <= ENOUGH * problem.rise:
-            signs, best = problem.random_signs(1)[0], -torch.inf
+        if signs is not None and gain <= ENOUGH * state.rise:
+            signs, best = state.random_signs(1)[0], -torch.inf
         else:
             signs = corner_of_gradient(
-                gradients[0], problem.random_signs(1)[0] if signs is None else signs
+                gradients[0], state.random_signs(1)[0] if signs is None else signs
             )
-        point = problem.box.corner(signs)
-    _last(problem, point)
+        point = state.box.corner(signs)
+    _last(state, point)
 
 
 @METHODS.register
-def lbfgsb(problem: Problem) -> None:
+def lbfgsb(state: SearchState) -> None:
     """Keskar et al.'s ten iterations of L-BFGS-B over all coordinates, from random points near w.
 
     Keskar et al., On Large-Batch Training for Deep Learning, ICLR 2017. Started at w itself, and
     with the solver's usual tolerances, it can stop at once where the gradient vanishes. The solver
     takes 280 bytes a parameter, and 160 for a history of ten steps, fewer where it exceeds 4 GiB.
     """
-    _restarted_lbfgsb(problem, None)
+    _restarted_lbfgsb(state, None)
 
 
 @METHODS.register
-def lbfgsb_subspace(problem: Problem) -> None:
+def lbfgsb_subspace(state: SearchState) -> None:
     """The same in a random subspace of 100 dimensions, another one at every restart."""
-    _restarted_lbfgsb(problem, SUBSPACE)
+    _restarted_lbfgsb(state, SUBSPACE)
 
 
 class _SpentError(Exception):
     """The units are spent: leave the solver."""
 
 
-def _restarted_lbfgsb(problem: Problem, dimensions: int | None) -> None:
-    while problem.affords_gradient:
-        lbfgsb_run(problem, dimensions)
+def _restarted_lbfgsb(state: SearchState, dimensions: int | None) -> None:
+    while state.affords_gradient:
+        lbfgsb_run(state, dimensions)
 
 
-def lbfgsb_run(problem: Problem, dimensions: int | None) -> None:
+def lbfgsb_run(state: SearchState, dimensions: int | None) -> None:
     """One run of ten iterations, from a random point a tenth of the way to the faces.
 
     The unknowns are scaled so that the box is about as wide as the solver's first step, which has
@@ -147,22 +147,20 @@ def lbfgsb_run(problem: Problem, dimensions: int | None) -> None:
     """
     from scipy.optimize import minimize
 
-    reach = _reach(problem).double()
-    seed = int(torch.randint(2**31, (1,), generator=problem.generator))
+    reach = _reach(state).double()
+    seed = int(torch.randint(2**31, (1,), generator=state.generator))
     unknowns = dimensions or len(reach)
     subspace = Subspace(seed, len(reach), dimensions, reach.device) if dimensions else None
     width = unknowns**-0.5
     scale: list[float] = []
 
     def lowered(v: numpy.ndarray) -> tuple[float, numpy.ndarray]:
-        if not problem.affords_gradient:
+        if not state.affords_gradient:
             raise _SpentError
         vector = torch.from_numpy(v / width).to(reach.device)
         inside = vector if subspace is None else subspace.point(vector)
-        point = problem.box.center + reach * inside.clamp(-1, 1)
-        losses, gradients = problem.gradients(
-            problem.box.project(point.to(problem.box.low.dtype))[None]
-        )
+        point = state.box.center + reach * inside.clamp(-1, 1)
+        losses, gradients = state.gradients(state.box.project(point.to(state.box.low.dtype))[None])
         gradient = gradients[0].double() * reach / width
         if subspace is not None:
             gradient = subspace.coordinates(gradient * (inside.abs() < 1))
@@ -222,18 +220,18 @@ class Subspace:
             yield rows.div_(rows.norm(dim=1, keepdim=True))
 
 
-def _reach(problem: Problem) -> Tensor:
-    return (problem.box.high - problem.box.low) / 2
+def _reach(state: SearchState) -> Tensor:
+    return (state.box.high - state.box.low) / 2
 
 
-def _last(problem: Problem, point: Tensor) -> None:
+def _last(state: SearchState, point: Tensor) -> None:
     """Look at the point that the last step went to, where one pass more is in the budget."""
-    if problem.affords(1):
-        problem.losses(point[None])
+    if state.affords(1):
+        state.losses(point[None])
 
 
-def run(name: str, problem: Problem) -> None:
+def run(name: str, state: SearchState) -> None:
     """Run a search by name; its one start is entered in the table where it entered none."""
-    METHODS[name](problem)
-    if not problem.starts:
-        problem.starts.append(Start(name, problem.rise, len(problem.objective)))
+    METHODS[name](state)
+    if not state.starts:
+        state.starts.append(Start(name, state.rise, len(state.objective)))

@@ -5,16 +5,16 @@ from torch import nn
 
 from gentool.common.errors import GentoolError
 from gentool.sharpness.definitions import defines
-from gentool.sharpness.functional import Subject, is_mlp
-from gentool.sharpness.search.state import Problem
+from gentool.sharpness.functional import FunctionalNetwork, is_mlp
+from gentool.sharpness.search.state import SearchState
 
 MOST_EXACT = 24  # of which all corners are tried
 
 
-def check_enumerable(subject: Subject) -> None:
+def check_enumerable(network: FunctionalNetwork) -> None:
     """Raise GentoolError for a network whose corners cannot, or need not, be enumerated."""
-    count = len(subject.weights)
-    if not is_mlp(subject) or sum(isinstance(m, nn.Linear) for m in subject.module.modules()) != 1:
+    count = len(network.weights)
+    if not is_mlp(network) or sum(isinstance(m, nn.Linear) for m in network.module.modules()) != 1:
         raise GentoolError("--exact is for linear models: a network's maximum need not be a corner")
     if count > MOST_EXACT:
         raise GentoolError(
@@ -24,7 +24,7 @@ def check_enumerable(subject: Subject) -> None:
 
 
 @defines("sharpness_exact")
-def enumerate_corners(problem: Problem) -> None:
+def enumerate_corners(state: SearchState) -> None:
     """The maximum itself, of a linear model of {MOST_EXACT} parameters at most, by enumeration.
 
         max over νᵢ ∈ {−rᵢ, rᵢ} of L(f_{w+ν}) − L(f_w)
@@ -32,9 +32,9 @@ def enumerate_corners(problem: Problem) -> None:
     Every corner is tried; the best point is left in the problem.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
-    size = len(problem.box.center)
-    bits = torch.arange(size, device=problem.box.low.device)
-    step = max(1, problem.objective.candidates)
+    size = len(state.box.center)
+    bits = torch.arange(size, device=state.box.low.device)
+    step = max(1, state.objective.candidates)
     for start in range(0, 2**size, step):
         numbers = torch.arange(start, min(start + step, 2**size), device=bits.device)
-        problem.losses(problem.box.corner((numbers[:, None] >> bits & 1).bool()))
+        state.losses(state.box.corner((numbers[:, None] >> bits & 1).bool()))

@@ -8,21 +8,21 @@ linear model's, has its maximum at a corner.
 import torch
 from torch import Tensor
 
-from gentool.sharpness.search.state import Problem
+from gentool.sharpness.search.state import SearchState
 
 MOST_PARAMETERS = 32
 RANDOM_CORNERS = 24
 
 
-def flip(problem: Problem, corners: Tensor) -> None:
+def flip(state: SearchState, corners: Tensor) -> None:
     """Climb by flips from given corners, bool (k, P), and from random ones."""
-    for signs in torch.cat([corners, problem.random_signs(RANDOM_CORNERS)]):
-        _climb(problem, signs)
+    for signs in torch.cat([corners, state.random_signs(RANDOM_CORNERS)]):
+        _climb(state, signs)
 
 
-def _climb(problem: Problem, signs: Tensor) -> None:
+def _climb(state: SearchState, signs: Tensor) -> None:
     """Take the best single flip while one gains, then the best flip of two, until none does."""
-    loss = problem.losses(problem.box.corner(signs)[None])[0]
+    loss = state.losses(state.box.corner(signs)[None])[0]
     single = torch.eye(len(signs), dtype=torch.bool, device=signs.device)
     first, second = torch.triu_indices(len(signs), len(signs), 1)
     pairs = single[first] ^ single[second]
@@ -31,7 +31,7 @@ def _climb(problem: Problem, signs: Tensor) -> None:
             neighbours = signs ^ moves
             if not len(neighbours):
                 continue
-            losses = problem.losses(problem.box.corner(neighbours))
+            losses = state.losses(state.box.corner(neighbours))
             if losses.max() > loss:
                 loss, signs = losses.max(), neighbours[losses.argmax()]
                 break

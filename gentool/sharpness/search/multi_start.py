@@ -23,7 +23,7 @@ from gentool.sharpness.search.starts import (
     is_cheap,
     starts,
 )
-from gentool.sharpness.search.state import Problem, Start
+from gentool.sharpness.search.state import SearchState, Start
 
 SCREENED = 512  # images that the first screening takes, at least; 1/16 of the set where more
 SCREEN_STEPS = 3
@@ -48,70 +48,72 @@ class Candidates:
         )
 
 
-def multi_start(problem: Problem, restarts: int | None = None, steps: int = DEFAULT_STEPS) -> None:
-    """Search the box; the best point is left in `problem`, with the table of starts.
+def multi_start(
+    state: SearchState, restarts: int | None = None, steps: int = DEFAULT_STEPS
+) -> None:
+    """Search the box; the best point is left in `state`, with the table of starts.
 
     `restarts` is the number of starts, `steps` of vertex iterations at most over the whole set for
     each that gets so far; a third of it the generations without a gain that end the breeding.
     """
-    whole = len(problem.objective)
-    restarts = restarts or default_restarts(problem.objective)
-    problem.expected_units = _expected(problem, restarts, steps)
-    small = problem.sample(max(SCREENED, whole // 16))
-    names, signs = starts(problem, small, restarts)
+    whole = len(state.objective)
+    restarts = restarts or default_restarts(state.objective)
+    state.expected_units = _expected(state, restarts, steps)
+    small = state.sample(max(SCREENED, whole // 16))
+    names, signs = starts(state, small, restarts)
     nothing = torch.full((len(names),), -torch.inf, dtype=torch.float64, device=signs.device)
-    screened = _screen(problem, small, Candidates(names, signs, nothing))
-    if is_cheap(problem.objective):
-        finished = _bred(problem, _with_plain(problem, screened), restarts, steps)
+    screened = _screen(state, small, Candidates(names, signs, nothing))
+    if is_cheap(state.objective):
+        finished = _bred(state, _with_plain(state, screened), restarts, steps)
     else:
         if len(small) < whole // 4:
-            larger = problem.sample(whole // 4)
-            screened = _screen(problem, larger, screened.best(max(2 * FINALISTS, restarts // 3)))
-        finished = _finish(problem, _with_plain(problem, screened.best(FINALISTS)), steps)
-    polish(problem, problem.best_point, _polish_steps(problem, steps))
-    if len(problem.box.center) <= MOST_PARAMETERS:
-        flip(problem, finished.signs)
+            larger = state.sample(whole // 4)
+            screened = _screen(state, larger, screened.best(max(2 * FINALISTS, restarts // 3)))
+        finished = _finish(state, _with_plain(state, screened.best(FINALISTS)), steps)
+    polish(state, state.best_point, _polish_steps(state, steps))
+    if len(state.box.center) <= MOST_PARAMETERS:
+        flip(state, finished.signs)
 
 
-def _expected(problem: Problem, restarts: int, steps: int) -> float:
+def _expected(state: SearchState, restarts: int, steps: int) -> float:
     """About the cost of the search, in passes over the whole set, if no candidate arrives early."""
-    part = min(1.0, max(SCREENED / len(problem.objective), 1 / 16))
+    part = min(1.0, max(SCREENED / len(state.objective), 1 / 16))
     screening = restarts * (SCREEN_STEPS + 1) * part
-    if is_cheap(problem.objective):
-        going_on = effort(problem.objective) * 5 * (restarts + 2 * steps)
+    if is_cheap(state.objective):
+        going_on = effort(state.objective) * 5 * (restarts + 2 * steps)
     else:
         going_on = (restarts / 3) * SCREEN_STEPS * 0.25 + (FINALISTS + 1) * steps / 2
-    return 3 * (screening + going_on + _polish_steps(problem, steps))
+    return 3 * (screening + going_on + _polish_steps(state, steps))
 
 
-def _polish_steps(problem: Problem, steps: int) -> int:
-    most = POLISH_STEPS * (2 if is_cheap(problem.objective) else 1)
+def _polish_steps(state: SearchState, steps: int) -> int:
+    most = POLISH_STEPS * (2 if is_cheap(state.objective) else 1)
     return most * steps // DEFAULT_STEPS
 
 
-def _screen(problem: Problem, part: Objective, candidates: Candidates) -> Candidates:
+def _screen(state: SearchState, part: Objective, candidates: Candidates) -> Candidates:
     """Some vertex iterations of every candidate over a part of the data; each one's best corner."""
     signs, found = candidates.signs, []
     for chunk in signs.split(part.candidates):  # in place: with many parameters signs are large
-        losses, chunk[:] = _climb(problem, part, chunk)
+        losses, chunk[:] = _climb(state, part, chunk)
         found.append(losses)
     losses = torch.cat(found)
-    before = float(part.losses(problem.middle[None]))
+    before = float(part.losses(state.middle[None]))
     for name, loss in zip(candidates.names, losses.tolist(), strict=True):
-        _enter(problem, name, loss - before, len(part))
+        _enter(state, name, loss - before, len(part))
     return Candidates(candidates.names, signs, losses)
 
 
-def _climb(problem: Problem, part: Objective, signs: Tensor) -> tuple[Tensor, Tensor]:
+def _climb(state: SearchState, part: Objective, signs: Tensor) -> tuple[Tensor, Tensor]:
     """The best losses of some vertex iterations over a part, and the corners where they were."""
     best = torch.full((len(signs),), -torch.inf, dtype=torch.float64, device=signs.device)
     corners = signs
     for _ in range(SCREEN_STEPS):
-        losses, gradients = part.gradients(problem.box.corner(signs))
-        best, corners = _better(best, corners, problem.ranked(losses), signs)
-        problem.promising = corners[best.argmax()]
+        losses, gradients = part.gradients(state.box.corner(signs))
+        best, corners = _better(best, corners, state.ranked(losses), signs)
+        state.promising = corners[best.argmax()]
         signs = corner_of_gradient(gradients, signs)
-    losses = problem.ranked(part.losses(problem.box.corner(signs)))
+    losses = state.ranked(part.losses(state.box.corner(signs)))
     return _better(best, corners, losses, signs)
 
 
@@ -120,9 +122,9 @@ def _better(best: Tensor, corners: Tensor, losses: Tensor, signs: Tensor) -> tup
     return torch.where(improved, losses, best), torch.where(improved[:, None], signs, corners)
 
 
-def _with_plain(problem: Problem, finalists: Candidates) -> Candidates:
+def _with_plain(state: SearchState, finalists: Candidates) -> Candidates:
     """Finalists and the corner of the gradient at w: where α is small there is one basin."""
-    _, gradients = problem.gradients(problem.middle[None])
+    _, gradients = state.gradients(state.middle[None])
     plain = corner_of_gradient(gradients, finalists.signs[:1])
     return Candidates(
         [*finalists.names, "gradient"],
@@ -131,21 +133,21 @@ def _with_plain(problem: Problem, finalists: Candidates) -> Candidates:
     )
 
 
-def _bred(problem: Problem, candidates: Candidates, restarts: int, steps: int) -> Candidates:
+def _bred(state: SearchState, candidates: Candidates, restarts: int, steps: int) -> Candidates:
     """All candidates, and random corners where there are few parameters, climbed and bred."""
-    more = effort(problem.objective)
-    random = problem.random_signs((more - 1) * restarts * 3 // 5)
+    more = effort(state.objective)
+    random = state.random_signs((more - 1) * restarts * 3 // 5)
     names = candidates.names + [f"random {i}, all images" for i in range(1, len(random) + 1)]
-    losses, signs = climb(problem, torch.cat([candidates.signs, random]), steps)
+    losses, signs = climb(state, torch.cat([candidates.signs, random]), steps)
     for name, loss in zip(names, losses.tolist(), strict=True):
-        _enter(problem, name, loss - problem.loss_before, len(problem.objective))
+        _enter(state, name, loss - state.loss_before, len(state.objective))
     patience = max(1, steps // 3)
-    signs, losses = breed(problem, signs, losses, more * POOL, more * patience)
-    _enter(problem, "bred", float(losses[0]) - problem.loss_before, len(problem.objective))
+    signs, losses = breed(state, signs, losses, more * POOL, more * patience)
+    _enter(state, "bred", float(losses[0]) - state.loss_before, len(state.objective))
     return Candidates([f"bred {i}" for i in range(1, len(losses) + 1)], signs, losses)
 
 
-def _finish(problem: Problem, finalists: Candidates, steps: int) -> Candidates:
+def _finish(state: SearchState, finalists: Candidates, steps: int) -> Candidates:
     """Vertex iteration over the whole set, half of the candidates dropped when a third is done.
 
     A candidate has arrived when a step gains it nothing to speak of.
@@ -154,9 +156,9 @@ def _finish(problem: Problem, finalists: Candidates, steps: int) -> Candidates:
     losses = torch.full_like(finalists.losses, -torch.inf)
     names, signs, corners = list(finalists.names), finalists.signs, finalists.signs
     for number in range(steps):
-        found, following = step(problem, signs)
+        found, following = step(state, signs)
         gains = found - losses
-        moving = gains > ENOUGH * (found - problem.loss_before).abs()
+        moving = gains > ENOUGH * (found - state.loss_before).abs()
         losses, corners = _better(losses, corners, found, signs)
         if number == steps // 3:
             keep = losses.argsort(descending=True, stable=True)[: max(1, len(losses) // 2)]
@@ -171,12 +173,12 @@ def _finish(problem: Problem, finalists: Candidates, steps: int) -> Candidates:
         if not names:
             break
     if names:
-        found = torch.cat([problem.losses(problem.box.corner(one[None])) for one in signs])
+        found = torch.cat([state.losses(state.box.corner(one[None])) for one in signs])
         losses, corners = _better(losses, corners, found, signs)
         done.append(Candidates(names, corners, losses))
     for some in done:
         for name, loss in zip(some.names, some.losses.tolist(), strict=True):
-            _enter(problem, name, loss - problem.loss_before, len(problem.objective))
+            _enter(state, name, loss - state.loss_before, len(state.objective))
     return Candidates(
         [name for some in done for name in some.names],
         torch.cat([some.signs for some in done]),
@@ -184,11 +186,11 @@ def _finish(problem: Problem, finalists: Candidates, steps: int) -> Candidates:
     )
 
 
-def _enter(problem: Problem, name: str, rise: float, images: int) -> None:
+def _enter(state: SearchState, name: str, rise: float, images: int) -> None:
     """Enter a start in the table, or what is now known of it."""
-    for start in problem.starts:
+    for start in state.starts:
         if start.name == name:
             if images > start.images or rise > start.rise:
                 start.rise, start.images = rise, images
             return
-    problem.starts.append(Start(name, rise, images))
+    state.starts.append(Start(name, rise, images))

@@ -47,7 +47,7 @@ def m_sharpness(objective: Objective, within: Box, seed: int) -> float:
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(objective), generator=generator).to(within.low.device)
-    w = objective.subject.weights
+    w = objective.network.weights
     total = 0.0
     for indices in order.split(M):
         batch = objective.part(indices)

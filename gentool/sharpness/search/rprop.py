@@ -7,13 +7,13 @@ steps pass over.
 import torch
 from torch import Tensor
 
-from gentool.sharpness.search.state import Problem
+from gentool.sharpness.search.state import SearchState
 
 FIRST = 0.5  # step of every coordinate, in units of its own radius
 GROWTH, SHRINKING = 1.2, 0.5  # where the sign has stayed, and where it has turned
 
 
-def polish(problem: Problem, point: Tensor | None, steps: int) -> None:
+def polish(state: SearchState, point: Tensor | None, steps: int) -> None:
     """Steps along the gradient's signs, halved for each coordinate whose sign has turned.
 
     So each coordinate that belongs between the faces finds its place by bisection, while those at
@@ -21,15 +21,15 @@ def polish(problem: Problem, point: Tensor | None, steps: int) -> None:
     """
     if point is None:
         return
-    reach = (problem.box.high - problem.box.low) / 2
+    reach = (state.box.high - state.box.low) / 2
     size = FIRST * reach
     before = torch.zeros_like(point)
     for _ in range(steps):
-        _, gradients = problem.gradients(point[None])
+        _, gradients = state.gradients(point[None])
         signs = gradients[0].sign()
         kept = signs * before
         size = torch.where(kept < 0, SHRINKING * size, torch.where(kept > 0, GROWTH * size, size))
         size = size.minimum(reach)
-        point = problem.box.project(point + size * signs)
+        point = state.box.project(point + size * signs)
         before = signs
-    problem.losses(point[None])
+    state.losses(point[None])

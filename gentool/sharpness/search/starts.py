@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gentool.sharpness.box import box
 from gentool.sharpness.objective import Objective, towards_class, training_loss
-from gentool.sharpness.search.state import Problem
+from gentool.sharpness.search.state import SearchState
 
 SOFT = 10.0  # temperature of the softened loss
 MINIBATCH = 64
@@ -32,30 +32,28 @@ DEEP = 4  # layers with weights from which a network is deep
 
 def is_cheap(objective: Objective) -> bool:
     """Whether a pass over the whole set costs so little that the search takes more of them."""
-    return len(objective) * objective.subject.activations <= CHEAP
+    return len(objective) * objective.network.activations <= CHEAP
 
 
 def effort(objective: Objective) -> int:
     """How many times as long to breed, 1 to 4: networks of few parameters are rugged, and cheap."""
-    return max(1, min(4, LITTLE // (len(objective) * len(objective.subject.weights))))
+    return max(1, min(4, LITTLE // (len(objective) * len(objective.network.weights))))
 
 
 def default_restarts(objective: Objective) -> int:
     """How many starts there are unless told: one a class (ten at most), ten others."""
-    return min(objective.subject.classes, 10) + 10
+    return min(objective.network.classes, 10) + 10
 
 
-def starts(problem: Problem, part: Objective, restarts: int) -> tuple[list[str], Tensor]:
+def starts(state: SearchState, part: Objective, restarts: int) -> tuple[list[str], Tensor]:
     """Names and signs, bool of shape (restarts, P), of the corners to begin with.
 
     The softened one and the ascent come first, then those continued from wider boxes, those of the
     classes, and those of minibatches; random corners fill up.
     """
     names: list[str] = []
-    signs = torch.empty(
-        restarts, len(problem.middle), dtype=torch.bool, device=problem.middle.device
-    )
-    for name, corner in _all(problem, part):
+    signs = torch.empty(restarts, len(state.middle), dtype=torch.bool, device=state.middle.device)
+    for name, corner in _all(state, part):
         if len(names) == restarts:
             break
         signs[len(names)] = corner
@@ -68,57 +66,57 @@ def corner_of_gradient(gradient: Tensor, otherwise: Tensor) -> Tensor:
     return torch.where(gradient == 0, otherwise, gradient > 0)
 
 
-def _all(problem: Problem, part: Objective) -> Iterator[tuple[str, Tensor]]:
+def _all(state: SearchState, part: Objective) -> Iterator[tuple[str, Tensor]]:
     """Starts without end, cheapest to leave out last."""
-    w = problem.middle
-    anywhere = problem.random_signs(1)[0]
+    w = state.middle
+    anywhere = state.random_signs(1)[0]
     soft = torch.tensor([SOFT], dtype=part.dtype, device=w.device)
     _, gradient = part.gradients(w[None], training_loss, soft)
     softened = corner_of_gradient(gradient[0], anywhere)
     yield "softened", softened
-    yield "ascent", _ascended(problem, part, anywhere)[0]
+    yield "ascent", _ascended(state, part, anywhere)[0]
     for factor in WIDER:
-        yield f"wider {factor:g}", _continued(problem, part, softened, factor)
-    classes = torch.randperm(part.subject.classes, generator=problem.generator)[:10]
-    directions = torch.eye(part.subject.classes, dtype=part.dtype, device=w.device)
+        yield f"wider {factor:g}", _continued(state, part, softened, factor)
+    classes = torch.randperm(part.network.classes, generator=state.generator)[:10]
+    directions = torch.eye(part.network.classes, dtype=part.dtype, device=w.device)
     for few in classes.split(part.candidates):
-        corners = _towards(problem, part, anywhere, directions[few.to(w.device)])
+        corners = _towards(state, part, anywhere, directions[few.to(w.device)])
         yield from zip([f"class {c}" for c in few.tolist()], corners, strict=True)
     for i in range(1, 5):
-        order = torch.randperm(len(part), generator=problem.generator)[:MINIBATCH]
+        order = torch.randperm(len(part), generator=state.generator)[:MINIBATCH]
         _, gradient = part.part(order.to(w.device)).gradients(w[None])
         yield f"minibatch {i}", corner_of_gradient(gradient[0], anywhere)
     for i in count(1):
-        yield f"random {i}", problem.random_signs(1)[0]
+        yield f"random {i}", state.random_signs(1)[0]
 
 
 def is_deep(objective: Objective) -> bool:
     """Whether a network has so many layers that starts are worth ascents in short steps."""
-    return sum(len(shape) > 1 for shape in objective.subject.shapes) >= DEEP
+    return sum(len(shape) > 1 for shape in objective.network.shapes) >= DEEP
 
 
-def _towards(problem: Problem, part: Objective, otherwise: Tensor, directions: Tensor) -> Tensor:
+def _towards(state: SearchState, part: Objective, otherwise: Tensor, directions: Tensor) -> Tensor:
     """Corners, bool (k, P), that make the network say each of k classes, as rows (k, classes)."""
     if is_deep(part):
-        return _ascended(problem, part, otherwise, directions)
-    points = problem.middle.expand(len(directions), -1)
+        return _ascended(state, part, otherwise, directions)
+    points = state.middle.expand(len(directions), -1)
     _, gradients = part.gradients(points, towards_class, directions)
     return corner_of_gradient(gradients, otherwise)
 
 
 def _ascended(
-    problem: Problem, part: Objective, otherwise: Tensor, directions: Tensor | None = None
+    state: SearchState, part: Objective, otherwise: Tensor, directions: Tensor | None = None
 ) -> Tensor:
     """The corners, bool (k, P), on whose side some steps of gradient ascent from w end.
 
     Of the loss; with directions, shape (k, classes), the first half of each ascent is towards a
     class. It ends early where the loss overflows.
     """
-    is_fine = is_deep(part) and is_cheap(problem.objective)
-    within, steps = problem.box, FINE_STEPS if is_fine else ASCENT_STEPS
+    is_fine = is_deep(part) and is_cheap(state.objective)
+    within, steps = state.box, FINE_STEPS if is_fine else ASCENT_STEPS
     length = (within.high - within.low) / steps  # in all twice as far as the faces
     count = 1 if directions is None else len(directions)
-    points = problem.middle.expand(count, -1)
+    points = state.middle.expand(count, -1)
     for i in range(steps):
         if directions is not None and i < steps // 2:
             losses, gradients = part.gradients(points, towards_class, directions)
@@ -126,12 +124,12 @@ def _ascended(
             losses, gradients = part.gradients(points)
         moved = within.project(points + length * gradients.sign())
         points = torch.where(losses.isfinite()[:, None], moved, points)
-    return corner_of_gradient(points - problem.middle, otherwise)
+    return corner_of_gradient(points - state.middle, otherwise)
 
 
-def _continued(problem: Problem, part: Objective, signs: Tensor, factor: float) -> Tensor:
+def _continued(state: SearchState, part: Objective, signs: Tensor, factor: float) -> Tensor:
     """Where vertex iteration in a box `factor` times as wide ends: its basin, seen from afar."""
-    within = problem.box
+    within = state.box
     wide = box(within.center, factor * within.alpha, part.dtype, within.offset)
     for _ in range(WIDER_STEPS):
         loss, gradient = part.gradients(wide.corner(signs)[None])

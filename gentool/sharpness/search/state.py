@@ -34,7 +34,7 @@ class Start:
 
 
 @dataclass
-class Problem:
+class SearchState:
     """Raise the loss of `objective` within `box`; `loss_before` is L(w).
 
     `units` is what the search may cost, in forward passes over the whole set; `deadline` when it
@@ -48,7 +48,7 @@ class Problem:
     units: float = math.inf
     expected_units: float = 0.0  # what the search reckons it will cost, for the progress bar
     deadline: float = math.inf
-    show: Callable[["Problem"], None] = lambda problem: None
+    show: Callable[["SearchState"], None] = lambda state: None
     best_loss: float = -math.inf
     best_point: Tensor | None = None
     promising: Tensor | None = None  # signs of the best corner on a part, before any on the whole
