@@ -6,13 +6,13 @@ Importing this package fills the table of claims.
 from gentool.claims import confusion, hidden, labels
 from gentool.claims.judging import LeftOut, Row, judge
 from gentool.claims.registry import CLAIMS, Claim
-from gentool.claims.verdict import Outcome, Verdict
+from gentool.claims.verdict import Ruling, Verdict
 
 __all__ = [
     "CLAIMS",
     "Claim",
     "LeftOut",
-    "Outcome",
+    "Ruling",
     "Row",
     "Verdict",
     "confusion",

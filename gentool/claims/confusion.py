@@ -4,7 +4,7 @@ from gentool.claims.families import CONFUSION
 from gentool.claims.points import points
 from gentool.claims.registry import CLAIMS, NORMS
 from gentool.claims.trend import does_not_rise, rises
-from gentool.claims.verdict import Outcome, Verdict
+from gentool.claims.verdict import Ruling, Verdict
 from gentool.records.measure_file import Record, has_fitted
 
 
@@ -28,7 +28,7 @@ def test_error_rises_with_confusion(networks: list[Record], key: str) -> Verdict
     if not unfitted:
         return verdict
     numbers = f"{unfitted} of {len(networks)} networks have a training error; {verdict.numbers}"
-    return Verdict(Outcome.FAILS, numbers, verdict.evidence)
+    return Verdict(Ruling.FAILS, numbers, verdict.evidence)
 
 
 @CLAIMS.register("4b", CONFUSION, keys=NORMS)

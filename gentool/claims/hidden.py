@@ -4,7 +4,7 @@ from gentool.claims.families import HIDDEN
 from gentool.claims.points import Point, points, sign
 from gentool.claims.registry import CLAIMS
 from gentool.claims.trend import falls, rises
-from gentool.claims.verdict import Missing, Outcome, Verdict, of_signs
+from gentool.claims.verdict import Missing, Ruling, Verdict, of_signs
 from gentool.records.measure_file import Record
 
 TURN = 128  # hidden units from which l2 and l1-path rise in the paper
@@ -35,7 +35,7 @@ def test_error_falls_past_fitting(networks: list[Record], key: str) -> Verdict:
     falling, lowest = falls(wide), min(wide, key=lambda point: point.value)
     numbers = f"{fit[0]} units fit, lowest at {lowest.x} ({lowest.value:.3g}); {falling.numbers}"
     is_past = lowest.x >= WELL_PAST * fit[0]
-    return Verdict(falling.outcome if is_past else Outcome.FAILS, numbers, falling.evidence)
+    return Verdict(falling.outcome if is_past else Ruling.FAILS, numbers, falling.evidence)
 
 
 @CLAIMS.register("5b", HIDDEN, keys=("l2", "l1_path"))
@@ -70,6 +70,6 @@ def l2_path_and_spectral_fall(networks: list[Record], key: str) -> Verdict:
 def _both(first: Verdict, second: Verdict, found: list[Point]) -> Verdict:
     """The verdict where two have to hold."""
     outcomes = {first.outcome, second.outcome}
-    worst = next(o for o in (Outcome.FAILS, Outcome.OPEN, Outcome.HOLDS) if o in outcomes)
+    worst = next(o for o in (Ruling.FAILS, Ruling.OPEN, Ruling.HOLDS) if o in outcomes)
     numbers = f"{first.numbers}; {second.numbers}"
     return Verdict(worst, numbers, [point.to_json() for point in found])

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from gentool.claims.families import Family, families
 from gentool.claims.points import value_of
 from gentool.claims.registry import CLAIMS, NORMS, Claim
-from gentool.claims.verdict import Missing, Outcome, Verdict
+from gentool.claims.verdict import Missing, Ruling, Verdict
 from gentool.common.json import Json
 from gentool.records.measure_file import Record, has_fitted, lookup
 
@@ -73,7 +73,7 @@ def _rows(claim: Claim, networks: list[Record]) -> list[Row]:
     """One row a family and key; where no family is one that the claim is about, one in all."""
     found = families(networks, claim.study)
     if not found:
-        needs = Verdict(Outcome.MISSING, f"needs {claim.study.needs}")
+        needs = Verdict(Ruling.MISSING, f"needs {claim.study.needs}")
         return [Row(claim, ", ".join(claim.keys), None, needs)]
     return [_row(claim, key, family) for family in found for key in claim.keys]
 
@@ -92,7 +92,7 @@ def _row(claim: Claim, key: str, family: Family) -> Row:
         verdict = claim.function(networks, key)
     except Missing as reason:
         short = [f"{len(left.networks)} with {left.reason}" for left in left_out]
-        verdict = Verdict(Outcome.MISSING, "; ".join([str(reason), *short]))
+        verdict = Verdict(Ruling.MISSING, "; ".join([str(reason), *short]))
     return Row(claim, key, family, verdict, list(map(_name, networks)), left_out)
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from gentool.claims.correlation import Correlation, correlations
 from gentool.claims.judging import LeftOut, Row, judge
-from gentool.claims.verdict import Outcome
+from gentool.claims.verdict import Ruling
 from gentool.common.errors import unknown
 from gentool.common.json import Json
 from gentool.common.version import __version__
@@ -23,7 +23,7 @@ class Report:
 
     @property
     def failing(self) -> list[str]:
-        failing = [row for row in self.rows if row.verdict.outcome is Outcome.FAILS]
+        failing = [row for row in self.rows if row.verdict.outcome is Ruling.FAILS]
         return [f"{row.claim.id} ({row.key})" for row in failing]
 
     def to_json(self) -> Json:

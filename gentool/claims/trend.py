@@ -11,7 +11,7 @@ from itertools import combinations
 from math import factorial
 
 from gentool.claims.points import Point, sign
-from gentool.claims.verdict import Missing, Outcome, Verdict
+from gentool.claims.verdict import Missing, Ruling, Verdict
 
 LEVEL = 0.05
 FEWEST = 3
@@ -57,7 +57,7 @@ def falls(found: list[Point]) -> Verdict:
 
 def does_not_rise(found: list[Point]) -> Verdict:
     """The contrary of `rises`: fails where that holds, holds where that fails."""
-    contrary = {Outcome.HOLDS: Outcome.FAILS, Outcome.FAILS: Outcome.HOLDS}
+    contrary = {Ruling.HOLDS: Ruling.FAILS, Ruling.FAILS: Ruling.HOLDS}
     rising = rises(found)
     return Verdict(contrary.get(rising.outcome, rising.outcome), rising.numbers, rising.evidence)
 
@@ -92,9 +92,9 @@ def _verdict(trend: Trend, verb: str, found: list[Point]) -> Verdict:
     if near := trend.pairs - trend.rising - trend.falling:
         numbers += f", {near} cannot be told apart"
     if trend.p_rising <= LEVEL:
-        outcome = Outcome.HOLDS
+        outcome = Ruling.HOLDS
     elif trend.falling and trend.tau <= 0:
-        outcome = Outcome.FAILS
+        outcome = Ruling.FAILS
     else:
-        outcome = Outcome.OPEN
+        outcome = Ruling.OPEN
     return Verdict(outcome, numbers, [point.to_json() for point in found])

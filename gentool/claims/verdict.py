@@ -6,7 +6,7 @@ from enum import StrEnum
 from gentool.common.json import Json
 
 
-class Outcome(StrEnum):
+class Ruling(StrEnum):
     """What is said of a claim."""
 
     HOLDS = "holds"
@@ -23,7 +23,7 @@ class Missing(Exception):
 class Verdict:
     """What is said of a claim, the deciding numbers in a line, and all that were compared."""
 
-    outcome: Outcome
+    outcome: Ruling
     numbers: str
     evidence: list[Json] = field(default_factory=list)
 
@@ -38,5 +38,5 @@ def of_signs(signs: list[int], words: str, evidence: list[Json]) -> Verdict:
     if near := signs.count(0):
         numbers += f", {near} cannot be told apart"
     if -1 in signs:
-        return Verdict(Outcome.FAILS, numbers, evidence)
-    return Verdict(Outcome.OPEN if 0 in signs else Outcome.HOLDS, numbers, evidence)
+        return Verdict(Ruling.FAILS, numbers, evidence)
+    return Verdict(Ruling.OPEN if 0 in signs else Ruling.HOLDS, numbers, evidence)
