@@ -14,7 +14,7 @@ from gentool.common.files import check_output
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from gentool.figures.registry import Asked, Entry
+    from gentool.figures.registry import Entry, FigureOptions
 
 ALWAYS = {"files", "figure", "title", "output", "force", "skip_existing", "quiet", "debug"}
 OF_A_CHART = {"x", "y", "by"}
@@ -86,7 +86,7 @@ def plot(
       gentool plot ./*.measures.json --x recipe.subset --y l2 --by recipe.labels --force
     """
     from gentool.figures import FIGURES
-    from gentool.figures.registry import Asked
+    from gentool.figures.registry import FigureOptions
     from gentool.figures.save import check_format, write
 
     entry = None if figure is None else FIGURES[figure]
@@ -98,7 +98,9 @@ def plot(
     if entry is None:
         drawn, notes = _chart(files, x, y, by, title)
     else:
-        asked = Asked(reference, witness, alpha, data, data_dir, device, seed, threads, quiet)
+        asked = FigureOptions(
+            reference, witness, alpha, data, data_dir, device, seed, threads, quiet
+        )
         drawn, notes = _figure(entry, files, asked, title)
     if not quiet:
         for note in notes:
@@ -129,7 +131,7 @@ def _chart(
 
 
 def _figure(
-    entry: "Entry", files: list[Path], asked: "Asked", title: str | None
+    entry: "Entry", files: list[Path], asked: "FigureOptions", title: str | None
 ) -> "tuple[Figure, list[str]]":
     """A figure with a name."""
     from gentool.figures import draw

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from gentool.common.errors import GentoolError
 from gentool.figures import panels, style
-from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.selection import Networks, caption, choose, count, fits
 from gentool.figures.sheet import Axis, Sheet
 from gentool.records.measure_file import Record
@@ -13,11 +13,11 @@ CONFUSION = "recipe.confusion"
 
 
 @FIGURES.register("3", "records", "reference")
-def confusion(records: list[Record], asked: Asked) -> Sheet:
+def confusion(records: list[Record], options: FigureOptions) -> Sheet:
     """Figure 3 of the paper: errors, measures and KL curves against the confusion-set size."""
     networks = _networks(records)
     notes = list(networks.notes)
-    if asked.reference:
+    if options.reference:
         notes.append("there are no values of the paper's figure 3 to lie behind ours")
     fit = [record for record in networks.records if fits(record)]
     if unfit := len(networks.records) - len(fit):

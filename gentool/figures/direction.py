@@ -10,7 +10,7 @@ from gentool.common.paths import default_data_dir
 from gentool.figures import style
 from gentool.figures.chart import DECADES_FOR_LOG
 from gentool.figures.inputs import inferred
-from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.sheet import Axis, Curve, Panel, Remark, Sheet
 from gentool.sharpness.search.progress import search_progress
 
@@ -26,31 +26,33 @@ HEADROOM = 0.15  # of the range, for the words above the highest point
 
 
 @FIGURES.register("direction", "checkpoint", *OPTIONS)
-def direction(path: Path, asked: Asked) -> Sheet:
+def direction(path: Path, options: FigureOptions) -> Sheet:
     """The training loss along the worst perturbation found, and along random ones."""
-    if asked.witness is not None and asked.alpha is not None:
+    if options.witness is not None and options.alpha is not None:
         raise UsageError("the witness says what alpha is; leave out --alpha")
-    if asked.alpha is not None and not 0 < asked.alpha < math.inf:
-        raise UsageError(f"--alpha is {asked.alpha:g}; it has to be a number above 0")
+    if options.alpha is not None and not 0 < options.alpha < math.inf:
+        raise UsageError(f"--alpha is {options.alpha:g}; it has to be a number above 0")
     from gentool.checkpoints import checkpoint
     from gentool.sharpness.landscape import profile
 
     read = checkpoint.read(path)
-    inputs, point, alpha = (_claimed if asked.witness else _searched)(read, asked)
-    with progress(asked.quiet) as bar:
+    inputs, point, alpha = (_claimed if options.witness else _searched)(read, options)
+    with progress(options.quiet) as bar:
         task = bar.add_task(f"{path.name}: losses along it", total=1.0)
         found = profile(
             inputs.network,
             inputs.sets.all,
             point,
             alpha,
-            asked.seed,
+            options.seed,
             lambda done: bar.update(task, completed=done),
         )
     return _sheet(found, f"{path.stem}, {len(inputs.sets.all):,} images", inferred(read))
 
 
-def _load(read: "Checkpoint", asked: Asked, *, fold_batch_norm: bool) -> "SharpnessInputs":
+def _load(
+    read: "Checkpoint", options: FigureOptions, *, fold_batch_norm: bool
+) -> "SharpnessInputs":
     from gentool.data.sources import DataSets
     from gentool.numerics.device import in_double_precision, use
     from gentool.sharpness.inputs import load_inputs
@@ -58,33 +60,35 @@ def _load(read: "Checkpoint", asked: Asked, *, fold_batch_norm: bool) -> "Sharpn
     return load_inputs(
         read,
         fold_batch_norm=fold_batch_norm,
-        data=asked.data,
-        device=in_double_precision(use(asked.device, asked.threads)),
-        data_sets=DataSets(asked.data_dir or default_data_dir(), not asked.quiet),
+        data=options.data,
+        device=in_double_precision(use(options.device, options.threads)),
+        data_sets=DataSets(options.data_dir or default_data_dir(), not options.quiet),
     )
 
 
-def _claimed(read: "Checkpoint", asked: Asked) -> "tuple[SharpnessInputs, Tensor, float]":
+def _claimed(read: "Checkpoint", options: FigureOptions) -> "tuple[SharpnessInputs, Tensor, float]":
     """The point of a witness that holds, and its alpha."""
     from gentool.sharpness import witness
 
-    made = witness.read(asked.witness)
-    witness.check_about(asked.witness, made, read)
-    inputs = _load(read, asked, fold_batch_norm=made.claim.folded)
-    witness.verify(made, inputs.network, inputs.sets.all).check(asked.witness)
+    made = witness.read(options.witness)
+    witness.check_about(options.witness, made, read)
+    inputs = _load(read, options, fold_batch_norm=made.claim.folded)
+    witness.verify(made, inputs.network, inputs.sets.all).check(options.witness)
     return inputs, made.point(inputs.network), made.claim.alpha
 
 
-def _searched(read: "Checkpoint", asked: Asked) -> "tuple[SharpnessInputs, Tensor, float]":
+def _searched(
+    read: "Checkpoint", options: FigureOptions
+) -> "tuple[SharpnessInputs, Tensor, float]":
     """The point that the default search finds, and its alpha."""
     from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
     from gentool.sharpness.worst_case_record import SharpnessOptions
 
-    alpha = asked.alpha or SharpnessOptions.alphas[0]
-    inputs = _load(read, asked, fold_batch_norm=True)
-    with search_progress(asked.quiet, read.path.name) as show:
+    alpha = options.alpha or SharpnessOptions.alphas[0]
+    inputs = _load(read, options, fold_batch_norm=True)
+    with search_progress(options.quiet, read.path.name) as show:
         search = WorstCaseSearch(
-            inputs.network, inputs.sets.all, SearchOptions(seed=asked.seed), show
+            inputs.network, inputs.sets.all, SearchOptions(seed=options.seed), show
         )
         if not math.isfinite(search.before.loss):
             raise GentoolError(f"the training loss is {search.before.loss}; nothing can be drawn")

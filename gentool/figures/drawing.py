@@ -85,7 +85,7 @@ def _draw_panel(axes: Axes, panel: Panel, *, has_legend: bool) -> None:
         axes.set_xlabel(f"{panel.x.label}\n{said}")
     if panel.level is not None:
         axes.axhline(panel.level, color="0.3", linewidth=0.8)
-    for line in panel.uprights:
+    for line in panel.vertical_lines:
         axes.axvline(line.x, color=line.colour, linewidth=1.2, linestyle=line.style, zorder=2)
     for remark in panel.remarks:
         place = {"xytext": (6, 7), "textcoords": "offset points", "ha": "right"}
@@ -238,8 +238,8 @@ def _handles(panel: Panel) -> list[Line2D]:
         for label, curve in by_label.items()
         if label
     ]
-    uprights = {line.label: line for line in panel.uprights if line.label}
-    for label, line in uprights.items():
+    vertical_lines = {line.label: line for line in panel.vertical_lines if line.label}
+    for label, line in vertical_lines.items():
         found.append(Line2D([], [], color="0.3", linestyle=line.style, linewidth=1.2, label=label))
     if panel.reference:
         look = {"color": FADED, "linewidth": 1, "linestyle": "--"}

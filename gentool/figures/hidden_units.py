@@ -1,7 +1,7 @@
 """The paper's figure 4: MLPs with more and more hidden units."""
 
 from gentool.figures import panels, style
-from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.selection import caption, choose, fits
 from gentool.figures.sheet import Axis, Sheet
 from gentool.records.measure_file import Record, lookup
@@ -12,7 +12,7 @@ PAPER_ERRORS = {"outcome.train_error": "fig4_err_train", "outcome.test_error": "
 
 
 @FIGURES.register("4", "records", "reference")
-def width(records: list[Record], asked: Asked) -> Sheet:
+def width(records: list[Record], options: FigureOptions) -> Sheet:
     """Figure 4 of the paper: errors, measures and KL curves against the hidden units of MLPs."""
     networks = choose(
         records,
@@ -32,7 +32,7 @@ def width(records: list[Record], asked: Asked) -> Sheet:
         notes.append(f"the measures are of networks that fit, without those of {listed} units")
     axis = Axis(style.words(HIDDEN), "log", is_shared=True)
     colours = panels.size_colours(fit, HIDDEN, ON_KL)
-    with_paper = asked.reference
+    with_paper = options.reference
     shown = [
         panels.errors(networks.records, axis, HIDDEN, PAPER_ERRORS if with_paper else {}, notes),
         panels.rescaled(fit, axis, HIDDEN, "fig4_mid_" if with_paper else None, notes),

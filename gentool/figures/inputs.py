@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import sha256
-from gentool.figures.registry import Entry
+from gentool.figures.registry import NamedFigure
 from gentool.records import checkpoint_metadata
 from gentool.records.measure_file import Record, merge, read
 from gentool.records.recipe import Outcome, Recipe
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MEASURES, CHECKPOINT = "a measure file", "a checkpoint"
 
 
-def given(entry: Entry, files: list[Path]) -> list[Record] | Path:
+def given(entry: NamedFigure, files: list[Path]) -> list[Record] | Path:
     """The files as the figure reads them; UsageError where it reads others, or fewer."""
     if entry.reads == "outcomes":
         return merge(_outcome(path) if kind(path) == CHECKPOINT else read(path) for path in files)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from gentool.common.errors import GentoolError
 from gentool.figures import panels
-from gentool.figures.legend import Told, summary, told_apart
-from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.legend import LegendEntry, legend_entries, summary
+from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.selection import count
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet
 from gentool.records.measure_file import Record, lookup
@@ -16,7 +16,7 @@ EPOCHS = Axis("epoch", low=0)
 
 
 @FIGURES.register("training", "outcomes")
-def training(records: list[Record], asked: Asked) -> Sheet:
+def training(records: list[Record], options: FigureOptions) -> Sheet:
     """Loss and error over the epochs of training, a curve a network."""
     known = [record for record in records if lookup(record, "outcome.history.epoch")]
     if not known:
@@ -27,7 +27,7 @@ def training(records: list[Record], asked: Asked) -> Sheet:
     notes = []
     if unknown := len(records) - len(known):
         notes.append(f"{count(unknown, 'network')} without a history left out")
-    networks = told_apart(known)
+    networks = legend_entries(known)
     losses = [_curve(told, "loss") for told in networks]
     shown = [
         Panel("training loss", EPOCHS, Axis("loss, mean of the epoch", "log10"), losses),
@@ -46,7 +46,7 @@ def training(records: list[Record], asked: Asked) -> Sheet:
     )
 
 
-def _curve(told: Told, key: str) -> Curve:
+def _curve(told: LegendEntry, key: str) -> Curve:
     """Loss, as exponents, or error of each epoch; the last one is marked."""
     history = told.record["outcome"]["history"]
     points = [

@@ -26,7 +26,7 @@ _NAMES: dict[str, Callable[[object], str]] = {
 
 
 @dataclass(frozen=True)
-class Told:
+class LegendEntry:
     """A network with its name and colour in the legend."""
 
     record: Record
@@ -34,7 +34,7 @@ class Told:
     colour: str
 
 
-def told_apart(records: list[Record]) -> list[Told]:
+def legend_entries(records: list[Record]) -> list[LegendEntry]:
     """The networks in order: by labels, then by whatever else differs."""
     recipes = [_recipe(record) for record in records]
     keys = dict.fromkeys(key for recipe in recipes for key in recipe if key not in RESULTS)
@@ -48,7 +48,7 @@ def told_apart(records: list[Record]) -> list[Told]:
         name if name and names.count(name) == 1 else f"{name} {file}".strip()
         for name, file in zip(names, files, strict=True)
     ]
-    return [Told(*told) for told in zip(ordered, names, _colours(ordered), strict=True)]
+    return [LegendEntry(*told) for told in zip(ordered, names, _colours(ordered), strict=True)]
 
 
 def summary(records: list[Record]) -> str:

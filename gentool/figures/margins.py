@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from gentool.common.errors import GentoolError
 from gentool.figures import panels
-from gentool.figures.legend import Told, summary, told_apart
-from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.legend import LegendEntry, legend_entries, summary
+from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.selection import count
-from gentool.figures.sheet import Axis, Curve, Panel, Sheet, Upright
+from gentool.figures.sheet import Axis, Curve, Panel, Sheet, VerticalLine
 from gentool.records.measure_file import Record, lookup
 
 MARGIN = "margin, f(x)[y] − max f(x)[j], j ≠ y"
@@ -15,7 +15,7 @@ Points = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @FIGURES.register("margins", "records")
-def margins(records: list[Record], asked: Asked) -> Sheet:
+def margins(records: list[Record], options: FigureOptions) -> Sheet:
     """Distributions of the training images' margins, a curve a network, γ marked."""
     known = [record for record in records if lookup(record, "margin.histogram.counts")]
     if not known:
@@ -25,7 +25,7 @@ def margins(records: list[Record], asked: Asked) -> Sheet:
     notes = []
     if unknown := len(records) - len(known):
         notes.append(f"{count(unknown, 'network')} without margins left out")
-    networks = told_apart(known)
+    networks = legend_entries(known)
     lines = _uprights(networks)
     shown = [
         Panel(
@@ -33,14 +33,14 @@ def margins(records: list[Record], asked: Asked) -> Sheet:
             Axis(MARGIN),
             Axis("share of the images per unit of margin", low=0),
             [Curve(told.name, *steps(told.record), told.colour) for told in networks],
-            uprights=lines,
+            vertical_lines=lines,
         ),
         Panel(
             "quantiles",
             Axis(MARGIN),
             Axis("share of the images up to there", low=0),
             [_dotted(Curve(told.name, *quantiles(told.record), told.colour)) for told in networks],
-            uprights=lines,
+            vertical_lines=lines,
         ),
     ]
     return Sheet(
@@ -74,13 +74,13 @@ def _dotted(curve: Curve) -> Curve:
     return replace(curve, marker=".", marked=tuple(range(len(curve.x))))
 
 
-def _uprights(networks: list[Told]) -> list[Upright]:
+def _uprights(networks: list[LegendEntry]) -> list[VerticalLine]:
     """Each network's γ, and 0 where some margins are negative."""
     found = [
-        Upright(margin["gamma"], f"margin γ, ε = {margin['epsilon']:g}", told.colour)
+        VerticalLine(margin["gamma"], f"margin γ, ε = {margin['epsilon']:g}", told.colour)
         for told in networks
         for margin in [told.record["margin"]]
     ]
     if any(told.record["margin"]["histogram"]["edges"][0] < 0 for told in networks):
-        found.append(Upright(0.0, "below 0: errors", "0.3", "-"))
+        found.append(VerticalLine(0.0, "below 0: errors", "0.3", "-"))
     return found

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class FigureOptions:
     """What a figure is told besides the files: options of `gentool plot`, each for some figures."""
 
     reference: bool = False
@@ -27,12 +27,12 @@ class Asked:
     quiet: bool = False
 
 
-FromRecords = Callable[["list[Record]", Asked], "Sheet"]
-FromCheckpoint = Callable[[Path, Asked], object]
+FromRecords = Callable[["list[Record]", FigureOptions], "Sheet"]
+FromCheckpoint = Callable[[Path, FigureOptions], object]
 
 
 @dataclass(frozen=True)
-class Entry:
+class NamedFigure:
     """A figure: what prepares it, from which files, with which options.
 
     `reads` is "records" (measure files), "outcomes" (measure files and checkpoints, of which the
@@ -54,7 +54,7 @@ class Figures:
     """Figures by name, in the order of their names."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, NamedFigure] = {}
 
     def register(
         self, name: str, reads: str, *options: str
@@ -62,17 +62,17 @@ class Figures:
         """Add a function under a name; use as a decorator."""
 
         def add(function: Callable[..., object]) -> Callable[..., object]:
-            self._entries[name] = Entry(name, reads, frozenset(options), function)
+            self._entries[name] = NamedFigure(name, reads, frozenset(options), function)
             return function
 
         return add
 
-    def __getitem__(self, name: str) -> Entry:
+    def __getitem__(self, name: str) -> NamedFigure:
         if name not in self._entries:
             raise unknown("figure", name, sorted(self._entries))
         return self._entries[name]
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[NamedFigure]:
         return iter(self._entries[name] for name in sorted(self._entries))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from gentool.common.paths import default_data_dir
 from gentool.figures.gallery import COLUMNS, Gallery, Shelf, Tile
 from gentool.figures.inputs import inferred
-from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.records.recipe import describe_source
 
 if TYPE_CHECKING:  # torch is imported when the figure is asked for
@@ -21,7 +21,7 @@ ROWS = 3  # of the subset; the confusion set has one
 
 
 @FIGURES.register("samples", "checkpoint", "seed", "data", "data_dir")
-def samples(path: Path, asked: Asked) -> Gallery:
+def samples(path: Path, options: FigureOptions) -> Gallery:
     """Images of the training set with their given and their true labels, chosen by --seed."""
     from gentool.checkpoints import checkpoint
     from gentool.checkpoints.training_data import source_of
@@ -29,13 +29,13 @@ def samples(path: Path, asked: Asked) -> Gallery:
     from gentool.data.sources import DataSets
 
     read = checkpoint.read(path)
-    data_sets = DataSets(asked.data_dir or default_data_dir(), not asked.quiet)
-    recipe, source = source_of(read, data_sets, asked.data)
+    data_sets = DataSets(options.data_dir or default_data_dir(), not options.quiet)
+    recipe, source = source_of(read, data_sets, options.data)
     recipe, drawn = drawn_by(recipe, source)
     kind = f"{recipe.labels:g} random" if isinstance(recipe.labels, float) else recipe.labels
-    shelves = [_shelf(f"{kind} labels", drawn.subset, source, ROWS * COLUMNS, asked.seed)]
+    shelves = [_shelf(f"{kind} labels", drawn.subset, source, ROWS * COLUMNS, options.seed)]
     if recipe.confusion:
-        shelves.append(_shelf("confusion set", drawn.confusion, source, COLUMNS, asked.seed))
+        shelves.append(_shelf("confusion set", drawn.confusion, source, COLUMNS, options.seed))
     caption = (
         f"{describe_source(recipe.data)}; below each image the label that training was given, "
         "blue where it is the true one, orange where it is wrong, the (true one) below it"

@@ -35,7 +35,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Upright:
+class VerticalLine:
     """A vertical line; the legend has each label once, none where it is empty."""
 
     x: float
@@ -65,7 +65,7 @@ class Panel:
     reference_label: str = "read off the paper"
     legend: str | None = None  # its title; None where the labels say it themselves
     level: float | None = None  # a horizontal line
-    uprights: list[Upright] = field(default_factory=list)
+    vertical_lines: list[VerticalLine] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)  # what is missing
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from gentool.figures import panels, paper, series, style
-from gentool.figures.registry import FIGURES, Asked
+from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.selection import Networks, caption, choose, count, fits
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet
 from gentool.records.measure_file import Record
@@ -16,23 +16,23 @@ ON_KL = (5_000, 10_000, 30_000, 50_000)  # of the paper's middle and right panel
 
 
 @FIGURES.register("1", "records", "reference")
-def norms(records: list[Record], asked: Asked) -> Sheet:
+def norms(records: list[Record], options: FigureOptions) -> Sheet:
     """Figure 1 of the paper: the norm capacities against the training-set size."""
     networks = _networks(records, "1")
     notes = list(networks.notes)
-    shown = [_norm(networks, name, asked, notes) for name in panels.MEASURES[:4]]
+    shown = [_norm(networks, name, options, notes) for name in panels.MEASURES[:4]]
     return Sheet(shown, _caption(networks, notes), columns=2, has_one_legend=True, notes=notes)
 
 
 @FIGURES.register("2", "records", "reference")
-def sharpness(records: list[Record], asked: Asked) -> Sheet:
+def sharpness(records: list[Record], options: FigureOptions) -> Sheet:
     """Figure 2 of the paper: sharpness by size, and expected sharpness against KL."""
     networks = _networks(records, "2")
     notes = list(networks.notes)
-    shown = [_sharpness(networks, asked, notes)]
+    shown = [_sharpness(networks, options, notes)]
     colours = panels.size_colours(networks.records, SIZE, ON_KL)
     for labels in LABELS:
-        prefix = f"fig2_{labels}_" if asked.reference else None
+        prefix = f"fig2_{labels}_" if options.reference else None
         chosen = networks.with_labels(labels)
         shown.append(panels.on_kl(f"{labels} labels", chosen, SIZE, colours, prefix, notes))
     return Sheet(shown, _caption(networks, notes), notes=notes)
@@ -50,17 +50,17 @@ def _networks(records: list[Record], figure: str) -> Networks:
     )
 
 
-def _norm(networks: Networks, name: str, asked: Asked, notes: list[str]) -> Panel:
+def _norm(networks: Networks, name: str, options: FigureOptions, notes: list[str]) -> Panel:
     """A norm capacity against the size, for true and for random labels, as logarithms."""
     curves = _by_labels(networks, name, is_log=True)
-    behind = _of_paper(f"fig1_{paper.NAMES[name]}") if asked.reference else []
+    behind = _of_paper(f"fig1_{paper.NAMES[name]}") if options.reference else []
     return _against_size(networks, name, "log10", curves, behind, notes)
 
 
-def _sharpness(networks: Networks, asked: Asked, notes: list[str]) -> Panel:
+def _sharpness(networks: Networks, options: FigureOptions, notes: list[str]) -> Panel:
     """Sharpness against the size; as logarithms where the paper's is of another magnitude."""
     curves = _by_labels(networks, "sharpness", is_log=False)
-    behind = _of_paper("fig2_sharp") if asked.reference else []
+    behind = _of_paper("fig2_sharp") if options.reference else []
     tops = [max((max(c.y) for c in some), default=1.0) for some in (curves, behind)]
     if not behind or not curves or max(tops) <= FAR * min(tops):
         return _against_size(networks, "sharpness", "linear", curves, behind, notes)

@@ -18,7 +18,7 @@ from gentool.data.examples import training_set
 from gentool.data.sources import load_dataset
 from gentool.data.subset import draw as draw_labels
 from gentool.figures import FIGURES, draw, inputs
-from gentool.figures.registry import Asked
+from gentool.figures.registry import FigureOptions
 from gentool.figures.sheet import Sheet
 from gentool.records import measure_file
 
@@ -50,7 +50,7 @@ def measured(folder):
 
 def prepared(figure, files, **asked):
     entry = FIGURES[figure]
-    return entry.prepare(inputs.given(entry, files), Asked(quiet=True, **asked))
+    return entry.prepare(inputs.given(entry, files), FigureOptions(quiet=True, **asked))
 
 
 def outcome(path):
@@ -97,10 +97,10 @@ def test_gamma_is_marked_in_the_colour_of_its_network(measured):
     """It is also the quantile at ε."""
     distribution, quantiles = prepared("margins", measured).panels
     for panel in (distribution, quantiles):
-        for curve, line, path in zip(panel.curves, panel.uprights, measured, strict=True):
+        for curve, line, path in zip(panel.curves, panel.vertical_lines, measured, strict=True):
             gamma = measure_file.read(path)["margin"]["gamma"]
             assert (line.x, line.colour) == (gamma, curve.colour)
-    assert quantiles.curves[0].y[quantiles.curves[0].x.index(quantiles.uprights[0].x)] == 0.05
+    assert quantiles.curves[0].y[quantiles.curves[0].x.index(quantiles.vertical_lines[0].x)] == 0.05
 
 
 def test_negative_margins_are_seen(measured, tmp_path):
@@ -110,7 +110,7 @@ def test_negative_margins_are_seen(measured, tmp_path):
     histogram["edges"] = [edge - 5 for edge in histogram["edges"]]
     measure_file.write(tmp_path / "a.json", record)
     panel = prepared("margins", [tmp_path / "a.json"]).panels[0]
-    assert 0.0 in [line.x for line in panel.uprights]
+    assert 0.0 in [line.x for line in panel.vertical_lines]
     assert draw(Sheet([panel], "")).axes[0].get_xlim()[0] < histogram["edges"][0] < 0
 
 

@@ -8,13 +8,13 @@ from helpers.figure_records import by_confusion, by_size, by_width, network, row
 
 from gentool.common.errors import GentoolError
 from gentool.figures import FIGURES
-from gentool.figures.registry import Asked
+from gentool.figures.registry import FigureOptions
 
 GIVEN = {"1": by_size, "2": by_size, "3": by_confusion, "4": by_width}
 
 
 def sheet(figure, records, reference=False):
-    return FIGURES[figure].prepare(records, Asked(reference=reference))
+    return FIGURES[figure].prepare(records, FigureOptions(reference=reference))
 
 
 def curves(panel):

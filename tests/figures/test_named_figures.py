@@ -10,7 +10,7 @@ from helpers.figure_text import check_text
 
 from gentool.cli.main import run
 from gentool.figures import FIGURES, draw
-from gentool.figures.registry import Asked
+from gentool.figures.registry import FigureOptions
 from gentool.records.measure_file import write
 
 GIVEN = {"1": by_size, "2": by_size, "3": by_confusion, "4": by_width}
@@ -47,7 +47,7 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path, files, suffix, magic):
 def test_no_text_lies_on_another(figure, reference):
     """Nor is any text cut off by the edge of the figure."""
     records = GIVEN[figure](curve=figure != "3")
-    drawn = draw(FIGURES[figure].prepare(records, Asked(reference=reference)), "A title")
+    drawn = draw(FIGURES[figure].prepare(records, FigureOptions(reference=reference)), "A title")
     check_text(drawn)
 
 
