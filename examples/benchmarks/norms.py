@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 import torchvision
 
-from gentool.measures import MEASURES, Measured, evaluate
+from gentool.measures import MEASURES, Measured, evaluate_measures
 from gentool.networks.canonical import Network, canonical
 from gentool.numerics.device import describe
 
@@ -45,13 +45,13 @@ def main(size: int, device: torch.device) -> None:
     net = Measured(network)
     without_data = [m for m in MEASURES if m.name.endswith("_unnormalized")]
     paths = [m for m in without_data if "_path" in m.name]
-    evaluate(Measured(network), paths[:1])  # warm up
-    timed("one path norm", lambda: evaluate(Measured(network), paths[:1]))
-    timed(f"all {len(paths)} path norms", lambda: evaluate(net, paths))
+    evaluate_measures(Measured(network), paths[:1])  # warm up
+    timed("one path norm", lambda: evaluate_measures(Measured(network), paths[:1]))
+    timed(f"all {len(paths)} path norms", lambda: evaluate_measures(net, paths))
     convolutions = [layer for layer in network.weight_layers if len(layer.out_shape) == 3]
     timed("operator norms of 13 convolutions", lambda: [c.spectral_operator for c in convolutions])
     loosest = max(c.spectral_operator.upper / c.spectral_operator.lower for c in convolutions)
-    timed("all other measures without data", lambda: evaluate(net, without_data))
+    timed("all other measures without data", lambda: evaluate_measures(net, without_data))
     print(f"bounds from above are at most {loosest:.4f} times those from below")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory {peak:.1f} GiB on {platform.machine()}")

@@ -2,6 +2,6 @@
 
 from gentool.measures import margin, norms, path_norms, sizes, spectral_complexity  # noqa: F401 - importing a family registers its measures
 from gentool.measures.measured import Log, Measured, Undefined, margins
-from gentool.measures.registry import MEASURES, evaluate
+from gentool.measures.registry import MEASURES, evaluate_measures
 
 __all__ = ["MEASURES", "Log", "Measured", "Undefined", "evaluate", "margins"]

@@ -18,7 +18,7 @@ from gentool.common.version import __version__
 from gentool.data.sources import DataSets
 from gentool.measures.margin import Progress, margin_summary, training_margins
 from gentool.measures.measured import Measured, margins
-from gentool.measures.registry import MEASURES, Measure, evaluate
+from gentool.measures.registry import MEASURES, Measure, evaluate_measures
 from gentool.networks.canonical import Network, canonical
 from gentool.networks.layer_table import layer_table
 from gentool.networks.models import initial_digest, initialised
@@ -144,7 +144,7 @@ def _evaluated(
         for i, layer in enumerate(layers, start=1):
             _ = layer.spectral_operator  # is kept, for the measures and the table
             on_progress("operator norms", i / len(layers))
-    values = evaluate(net, selected)
+    values = evaluate_measures(net, selected)
     return {
         "measures": values.measures,
         "log10": values.log10,

@@ -102,7 +102,7 @@ class Measures:
 MEASURES = Measures()
 
 
-def evaluate(net: Measured, measures: Iterable[Measure]) -> Values:
+def evaluate_measures(net: Measured, measures: Iterable[Measure]) -> Values:
     """The values of the measures of one network."""
     values = Values()
     for measure in measures:

@@ -16,7 +16,7 @@ from gentool.records.recipe import LAYERS, Recipe
 
 MODELS = Registry("model")
 
-Shape = tuple[int, int, int]
+ImageShape = tuple[int, int, int]
 """Channels, height and width of one input."""
 
 STACKS = {
@@ -54,7 +54,7 @@ class VGG(nn.Module):
 
 @MODELS.register
 def vgg(
-    input_shape: Shape,
+    input_shape: ImageShape,
     classes: int,
     *,
     batch_norm: bool = True,
@@ -79,7 +79,7 @@ def _torchvision_vgg(name: str, stacks: list[list[int]]) -> None:
     """Register a VGG of torchvision's feature stacks with one linear layer after them."""
 
     def vgg(
-        input_shape: Shape,
+        input_shape: ImageShape,
         classes: int,
         *,
         batch_norm: bool = True,
@@ -101,7 +101,7 @@ for _name in ("vgg11", "vgg13", "vgg16", "vgg19"):
 
 @MODELS.register
 def mlp(
-    input_shape: Shape,
+    input_shape: ImageShape,
     classes: int,
     *,
     batch_norm: bool = False,
@@ -200,7 +200,7 @@ def initial_digest(recipe: Recipe) -> str:
 
 
 def _features(
-    input_shape: Shape,
+    input_shape: ImageShape,
     stacks: list[list[int]],
     poolings: list[int],
     batch_norm: bool,

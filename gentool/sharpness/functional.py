@@ -18,7 +18,7 @@ from gentool.common.errors import GentoolError
 from gentool.networks.canonical import Layer, canonical
 from gentool.networks.tracing import WEIGHT_LAYERS, steps_of
 
-Shape = tuple[int, int, int]
+ImageShape = tuple[int, int, int]
 
 OWN_OUTPUT = (*WEIGHT_LAYERS, nn.MaxPool2d)  # put out memory that nothing else reads
 
@@ -31,7 +31,7 @@ class FunctionalNetwork:
     """
 
     module: nn.Module
-    input_shape: Shape
+    input_shape: ImageShape
     is_folded: bool
 
     @cached_property
@@ -119,7 +119,7 @@ class FunctionalNetwork:
 
 
 def functional_network(
-    model: nn.Module, input_shape: Shape, *, fold_batch_norm: bool = True
+    model: nn.Module, input_shape: ImageShape, *, fold_batch_norm: bool = True
 ) -> FunctionalNetwork:
     """The network to perturb; `model` is left as it is.
 

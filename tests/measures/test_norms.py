@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gentool.measures import MEASURES, Measured, evaluate
+from gentool.measures import MEASURES, Measured, evaluate_measures
 from gentool.networks.canonical import canonical
 
 W1, W2 = np.array([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]), np.array([[1.0, 2.0, 2.0]])
@@ -51,7 +51,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_a_value_by_hand(name):
-    found = evaluate(net(), MEASURES.select([name]))
+    found = evaluate_measures(net(), MEASURES.select([name]))
     assert found.measures[name] == pytest.approx(BY_HAND[name], rel=1e-12)
     assert found.log10[name] == pytest.approx(math.log10(BY_HAND[name]), abs=1e-12)
 
@@ -67,12 +67,12 @@ MOVED_BY_HAND = {
 @pytest.mark.parametrize("name", MOVED_BY_HAND)
 def test_a_distance_from_the_initial_weights_by_hand(name):
     """W1 went from singular values 3 and 4 to three quarters of them, W2 stayed."""
-    found = evaluate(net(initial=True), MEASURES.select([name]))
+    found = evaluate_measures(net(initial=True), MEASURES.select([name]))
     assert found.measures[name] == pytest.approx(MOVED_BY_HAND[name], rel=1e-12)
 
 
 def test_without_the_initial_weights_distances_do_not_exist():
-    found = evaluate(net(), MEASURES.select(["distance_frobenius"]))
+    found = evaluate_measures(net(), MEASURES.select(["distance_frobenius"]))
     assert found.measures == {"distance_frobenius": None}
     assert "the initial weights are not known" in found.notes[0]
 
@@ -80,7 +80,9 @@ def test_without_the_initial_weights_distances_do_not_exist():
 @pytest.mark.parametrize("gamma", [0.0, -0.5])
 def test_a_margin_that_is_not_positive_makes_the_normalised_measures_undefined(gamma):
     """Null with a note; the margin itself and the unnormalised ones are as they are."""
-    found = evaluate(net(gamma), MEASURES.select(["margin", "l2", "l1_path", "l2_unnormalized"]))
+    found = evaluate_measures(
+        net(gamma), MEASURES.select(["margin", "l2", "l1_path", "l2_unnormalized"])
+    )
     assert found.measures == {
         "margin": gamma,
         "l2": None,
@@ -93,7 +95,7 @@ def test_a_margin_that_is_not_positive_makes_the_normalised_measures_undefined(g
 def test_a_layer_of_zeros_is_not_divided_by():
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2))
     model[1].weight.data.zero_()
-    found = evaluate(Measured(canonical(model, (1, 1, 2))), MEASURES)
+    found = evaluate_measures(Measured(canonical(model, (1, 1, 2))), MEASURES)
     assert found.measures["l2_unnormalized"] == found.measures["spectral_unnormalized"] == 0
     assert found.measures["frobenius_over_spectral"] is None
     assert any("'1' are all zero" in note for note in found.notes)
@@ -103,7 +105,9 @@ def test_a_number_beyond_a_float_is_null_and_its_logarithm_is_there():
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2))
     model.double()[1].weight.data = 1e200 * torch.eye(2, dtype=torch.float64)
     nn.init.ones_(model[3].weight)
-    found = evaluate(Measured(canonical(model, (1, 1, 2))), MEASURES.select(["l2_unnormalized"]))
+    found = evaluate_measures(
+        Measured(canonical(model, (1, 1, 2))), MEASURES.select(["l2_unnormalized"])
+    )
     assert found.measures["l2_unnormalized"] is None
     assert found.log10["l2_unnormalized"] == pytest.approx(400 + math.log10(2 * 4))
 
@@ -116,6 +120,6 @@ def test_every_measure_has_a_formula_a_source_and_a_finite_value(measure):
     assert any(year in measure.source for year in ("2017", "2018", "2020"))
     moved = net(initial=True)
     whole = Measured(moved.network, net().margins, initial=moved.initial)
-    found = evaluate(whole, [measure])
+    found = evaluate_measures(whole, [measure])
     assert math.isfinite(found.measures[measure.name])
     assert found.notes == []

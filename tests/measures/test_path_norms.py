@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gentool.measures import MEASURES, Measured, evaluate
+from gentool.measures import MEASURES, Measured, evaluate_measures
 from gentool.networks.canonical import canonical
 
 
 def values(model, input_shape, *names, **options):
     net = Measured(canonical(model, input_shape), **options)
-    found = evaluate(net, MEASURES.select([f"{name}_unnormalized" for name in names]))
+    found = evaluate_measures(net, MEASURES.select([f"{name}_unnormalized" for name in names]))
     return [found.measures[f"{name}_unnormalized"] for name in names]
 
 
@@ -165,12 +165,12 @@ def test_path_norms_ignore_rescaling_of_a_hidden_unit():
 
 def test_no_measure_changes_when_hidden_units_are_permuted():
     model, order = mlp(), torch.tensor([3, 0, 4, 1, 2])
-    before = evaluate(Measured(canonical(model, (6, 1, 1))), MEASURES)
+    before = evaluate_measures(Measured(canonical(model, (6, 1, 1))), MEASURES)
     with torch.no_grad():
         model[1].weight.copy_(model[1].weight[order])
         model[1].bias.copy_(model[1].bias[order])
         model[3].weight.copy_(model[3].weight[:, order])
-    after = evaluate(Measured(canonical(model, (6, 1, 1))), MEASURES)
+    after = evaluate_measures(Measured(canonical(model, (6, 1, 1))), MEASURES)
     for name, value in before.measures.items():
         assert after.measures[name] == (value and pytest.approx(value, rel=1e-10)), name
 
@@ -214,5 +214,5 @@ def test_a_vgg19_at_224_has_a_finite_path_norm():
     model = torchvision.models.vgg19(weights=None).eval()
     net = Measured(canonical(model, (3, 224, 224)))
     names = [m.name for m in MEASURES if "_path" in m.name and m.name.endswith("_unnormalized")]
-    found = evaluate(net, MEASURES.select(names))
+    found = evaluate_measures(net, MEASURES.select(names))
     assert all(math.isfinite(value) for value in found.log10.values())
