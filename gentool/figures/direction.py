@@ -105,7 +105,7 @@ def _sheet(found: "Profile", name: str, notes: list[str]) -> Sheet:
     is_log = min(losses) > 0 and math.log10(max(losses) / min(losses)) >= DECADES_FOR_LOG
     scaled = math.log10 if is_log else float
     low, high = scaled(min(losses)), scaled(max(losses))
-    memory_budget = HEADROOM * ((high - low) or 1.0)
+    padding = HEADROOM * ((high - low) or 1.0)
     colour, marker = style.fixed("sharpness")
     random = f"{len(found.random)} random corners of the box"
     worst = _curve("worst perturbation found", found.worst, colour, marker, scaled)
@@ -116,8 +116,8 @@ def _sheet(found: "Profile", name: str, notes: list[str]) -> Sheet:
         Axis(
             "training loss",
             "log10" if is_log else "linear",
-            low - memory_budget / 3,
-            high + memory_budget,
+            low - padding / 3,
+            high + padding,
         ),
         [worst, *others],
         level=scaled(found.before),

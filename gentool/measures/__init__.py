@@ -4,4 +4,4 @@ from gentool.measures import margin, norms, path_norms, sizes, spectral_complexi
 from gentool.measures.measured import Log, Measured, Undefined, margins
 from gentool.measures.registry import MEASURES, evaluate_measures
 
-__all__ = ["MEASURES", "Log", "Measured", "Undefined", "evaluate", "margins"]
+__all__ = ["MEASURES", "Log", "Measured", "Undefined", "evaluate_measures", "margins"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gentool.sharpness.objective import Found, Logits, Objective, training_loss
+from gentool.sharpness.objective import Logits, Objective, Tensors, training_loss
 
 BATCH = 64
 
@@ -73,7 +73,7 @@ class Noise:
         return losses.clone().cpu(), errors.clone().cpu()
 
 
-def _losses_and_errors(forward: Logits, points: Tensor, images: Tensor, labels: Tensor) -> Found:
+def _losses_and_errors(forward: Logits, points: Tensor, images: Tensor, labels: Tensor) -> Tensors:
     """Mean loss and error of each network on its own mini-batch, both (k,)."""
     logits = forward(points, images)
     one = torch.ones((), dtype=logits.dtype, device=logits.device)
