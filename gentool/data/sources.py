@@ -47,7 +47,7 @@ class DataSets:
         self.folder, self.show_progress = folder, show_progress
         self._last: tuple[str, DataSet] | None = None
 
-    def load_dataset(self, data: str) -> DataSet:
+    def load(self, data: str) -> DataSet:
         """The data set that `data` names, as `load_dataset` reads it, and with its errors."""
         if self._last is None or self._last[0] != data:
             self._last = None  # never two in memory
@@ -106,7 +106,7 @@ def npz(path: Path, show_progress: bool) -> DataSet:
     Images of shape (N, H, W) or (N, H, W, C), channels last, or vectors (N, F); uint8 or floats.
     """
     try:
-        with path.open("rb") as file, np.load_dataset(file, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in NPZ_KEYS if name in archive}
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None

@@ -64,8 +64,8 @@ def train_epoch(run: "Run", step: Step | None = None) -> tuple[float, float]:
     found = []  # the logits of each batch: one reading of losses an epoch, no waiting in between
     run.state.model.train()
     for batch, mine, rate in zip(batches, shares, run.learning_rates(len(batches)), strict=True):
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        for settings in optimizer.param_groups:
+            settings["lr"] = rate
         logits, *gradients = step(mine, len(batch))
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient

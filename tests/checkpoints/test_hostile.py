@@ -143,7 +143,7 @@ def test_a_pytorch_file_that_holds_other_things_is_refused(tmp_path, capsys, cas
 def test_the_payload_would_have_run(tmp_path):
     """Else the test above would show nothing."""
     torch.save({"a": Payload()}, tmp_path / "net.pt")
-    torch.load_dataset(tmp_path / "net.pt", weights_only=False)
+    torch.load(tmp_path / "net.pt", weights_only=False)
     assert (tmp_path / "executed").exists()
 
 

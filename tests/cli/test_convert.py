@@ -106,7 +106,7 @@ def test_margins_exist_once_the_data_is_named(vgg, images):
     assert len(recipe["digest"]) == 64
     assert record["command"]["subset"] == 20
     model = checkpoint.read(vgg).model().double()
-    with np.load_dataset(images) as file:
+    with np.load(images) as file:
         order = np.random.RandomState([3, 0]).permutation(30)[:20]
         x, y = torch.tensor(file["x_train"][order]), torch.tensor(file["y_train"][order])
     mean, std = (torch.tensor(recipe[name], dtype=torch.float64) for name in ("mean", "std"))
@@ -119,7 +119,7 @@ def test_margins_exist_once_the_data_is_named(vgg, images):
 
 def test_the_normalisation_is_the_datas_unless_named(vgg, images):
     recipe = measured(vgg, "--data", f"npz:{images}")["recipe"]
-    with np.load_dataset(images) as file:
+    with np.load(images) as file:
         expected = file["x_train"].mean(axis=(0, 1, 2)) / 255
     assert recipe["mean"] == pytest.approx(expected.tolist())
 
@@ -131,7 +131,7 @@ def test_a_network_converted_with_its_data_needs_nothing_more(vgg, images):
     assert first["margin"] == second["margin"]
     assert second["recipe"]["labels"] == "random"
     other = images.with_name("other.npz")
-    with np.load_dataset(images) as file:
+    with np.load(images) as file:
         np.savez(other, **dict(file) | {"y_train": 2 - file["y_train"]})
     images.unlink()
     other.rename(images)

@@ -271,7 +271,7 @@ def test_the_data_is_read_once_a_command(saved, monkeypatch):
         reads.append(data)
         return load_dataset(data, *rest)
 
-    monkeypatch.setattr("gentool.data.sources.load", counted)
+    monkeypatch.setattr("gentool.data.sources.load_dataset", counted)
     other = shutil.copy(saved, saved.with_name("other.safetensors"))
     for _ in range(2):
         assert run(["measure", str(saved), str(other), "--only", "l2", "--force", "--quiet"]) == 0

@@ -16,7 +16,7 @@ from gentool.checkpoints import checkpoint
 from gentool.cli.main import run
 from gentool.data.examples import training_set
 from gentool.data.sources import load_dataset
-from gentool.data.subset import draw as draw_labels
+from gentool.data.subset import draw_subset
 from gentool.figures import FIGURES, draw, inputs
 from gentool.figures.registry import FigureOptions
 from gentool.figures.sheet import Sheet
@@ -168,10 +168,10 @@ def test_the_samples_are_drawn_once(checkpoints, monkeypatch):
 
     def counted(*given, **options):
         draws.append(options["seed"])
-        return draw_labels(*given, **options)
+        return draw_subset(*given, **options)
 
     for module in ("data.subset", "data.examples"):
-        monkeypatch.setattr(f"gentool.{module}.draw", counted)
+        monkeypatch.setattr(f"gentool.{module}.draw_subset", counted)
     prepared("samples", checkpoints[:1])
     assert len(draws) == 1
 

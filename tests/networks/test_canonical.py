@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gentool.common.errors import GentoolError
-from gentool.measures import MEASURES, Measured, evaluate
+from gentool.measures import MEASURES, Measured, evaluate_measures
 from gentool.networks.canonical import canonical
 
 
@@ -81,7 +81,7 @@ def test_a_pooling_below_a_dotted_name_is_seen():
     body = nn.Sequential(nn.Sequential(nn.MaxPool2d(2)), nn.Flatten())
     model = nn.Sequential(body, nn.Linear(4, 1, bias=False))
     nn.init.ones_(model[1].weight)
-    found = evaluate(
+    found = evaluate_measures(
         Measured(canonical(model, (1, 4, 4))), MEASURES.select(["l1_path_unnormalized"])
     )
     assert found.measures["l1_path_unnormalized"] == pytest.approx(16**2)
@@ -186,7 +186,7 @@ def test_weights_that_are_no_numbers_make_their_measures_undefined(bad):
     """Null with the reason; the number of parameters is known all the same."""
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
     model[3].weight.data[0, 0] = bad
-    found = evaluate(Measured(canonical(model, (1, 4, 4))), MEASURES)
+    found = evaluate_measures(Measured(canonical(model, (1, 4, 4))), MEASURES)
     assert found.measures.pop("parameters") == 20 + 18
     assert set(found.measures.values()) == {None}
     assert any("NaN or infinite" in note for note in found.notes)

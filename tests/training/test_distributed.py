@@ -43,7 +43,7 @@ def test_two_processes_train_the_network_that_one_trains(tmp_path, monkeypatch):
     subprocess.run([sys.executable, *script, tmp_path / "one.pt"], check=True)
     done = torchrun([*script, str(tmp_path / "two.pt")], tmp_path)
     assert done.returncode == 0, done.stderr
-    one, two = torch.load_dataset(tmp_path / "one.pt"), torch.load_dataset(tmp_path / "two.pt")
+    one, two = torch.load(tmp_path / "one.pt"), torch.load(tmp_path / "two.pt")
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-10)
 

@@ -139,7 +139,7 @@ def test_a_network_goes_on_alone_from_the_state_that_it_had_in_a_stack(tmp_path,
     train_together(runs)
     for one, path in zip(runs, paths, strict=True):
         again = State.initial(one.recipe, CPU)
-        again.load_dataset(path, one.recipe)
+        again.load(path, one.recipe)
         assert again.epoch == 3
         assert apart(again.model, one.state.model) == 0
         assert path.stat().st_size < 40_000  # 1,283 weights and as many momenta, and zip's names
