@@ -199,6 +199,11 @@ def initial_digest(recipe: Recipe) -> str:
     return digest.hexdigest()
 
 
+def has_convolutions(model: nn.Module) -> bool:
+    """Return whether a network has 2d convolutions."""
+    return any(isinstance(module, nn.Conv2d) for module in model.modules())
+
+
 def _features(
     input_shape: ImageShape,
     stacks: list[list[int]],

@@ -15,7 +15,7 @@ from torch import nn
 
 from gentool.common.errors import GentoolError
 from gentool.data.examples import TrainingSet
-from gentool.networks.models import build
+from gentool.networks.models import build, has_convolutions
 from gentool.records.recipe import Outcome, Recipe
 from gentool.training.epoch import step_of, train_epoch
 from gentool.training.run import CheckpointPolicy, EpochReport, Run
@@ -101,7 +101,6 @@ def _still_going(runs: Sequence[Run], on_end: Callable[[Run], None]) -> list[Run
 
 def is_small(recipe: Recipe) -> bool:
     """Whether a step is too small to share between threads, which then wait for each other."""
-    parameters = list(build(recipe).parameters())
-    has_convolutions = any(parameter.dim() == 4 for parameter in parameters)
-    multiplications = recipe.batch_size * sum(parameter.numel() for parameter in parameters)
-    return not has_convolutions and multiplications < SMALL_STEP
+    model = build(recipe)
+    multiplications = recipe.batch_size * sum(p.numel() for p in model.parameters())
+    return not has_convolutions(model) and multiplications < SMALL_STEP

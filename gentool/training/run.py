@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
 from gentool.data.examples import Examples, TrainingSet
+from gentool.networks.models import has_convolutions
 from gentool.numerics.compiled import compiled
 from gentool.records.recipe import Outcome, Recipe
 from gentool.training.bias_free_vgg import bias_free
 from gentool.training.distributed import SINGLE_PROCESS, ProcessGroup
 from gentool.training.evaluation import evaluate, meets_stop_rule
 from gentool.training.schedules import has_given_up, learning_rates
-from gentool.training.state import State, is_convolutional
+from gentool.training.state import State
 
 
 def in_batches(order: Tensor, size: int) -> tuple[Tensor, ...]:
@@ -74,7 +75,7 @@ class Run:
             )
         self.recipe, self.sets, self.policy, self.group = recipe, sets, policy, group
         self.state = State.initial(recipe, device)
-        self.examples = _held(sets.all, is_convolutional(self.state.model))
+        self.examples = _held(sets.all, has_convolutions(self.state.model))
         self.module = group.parallel(self.state.model)  # what is called in training
         if device.type == "cuda" and group.size == 1:
             self.module = bias_free(self.state.model)

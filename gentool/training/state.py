@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
-from gentool.networks.models import initialised
+from gentool.networks.models import has_convolutions, initialised
 from gentool.records.recipe import Recipe
 from gentool.training.optimizers import OPTIMIZERS
 
@@ -31,8 +31,8 @@ class State:
     def initial(cls, recipe: Recipe, device: torch.device) -> "State":
         """The state before the first epoch."""
         model = initialised(recipe).to(device)
-        if is_convolutional(model):
-            model = model.to(memory_format=torch.channels_last)
+        if has_convolutions(model):
+            model = model.to(memory_format=torch.channels_last)  # their fastest format
         for module in model.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = True  # nothing else reads what a weight layer or norm puts out
@@ -76,11 +76,6 @@ class State:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.epoch, self.history, self.stopped = saved["epoch"], saved["history"], saved["stopped"]
-
-
-def is_convolutional(model: nn.Module) -> bool:
-    """Whether a network has convolutions, which like their channels last in memory."""
-    return any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 
 def _alone(tensors: Mapping[str, object]) -> dict[str, object]:

@@ -89,7 +89,7 @@ def test_a_network_is_the_same_where_each_check_is_complete(monkeypatch, options
         loss, error = evaluate(model, examples, group)
         return error == 0 and loss < stop_loss
 
-    monkeypatch.setattr(run, "fits", complete)
+    monkeypatch.setattr(run, "meets_stop_rule", complete)
     late, outcome_late = train(asked, sets(), CPU)
     assert same(early, late)
     assert outcome == outcome_late
