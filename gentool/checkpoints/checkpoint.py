@@ -25,7 +25,7 @@ from gentool.common.json import Json
 from gentool.networks.layer_list import output_shapes
 from gentool.networks.models import build
 from gentool.numerics.device import versions
-from gentool.records.checkpoint_metadata import FORMAT, KEY, about
+from gentool.records.checkpoint_metadata import FORMAT, KEY, parse, recipe_and_outcome
 from gentool.records.recipe import LAYERS, Outcome, Recipe
 
 
@@ -108,14 +108,12 @@ def _own(path: Path, tensors: dict[str, Tensor], text: str, hints: Hints) -> Che
     """The checkpoint of a file that describes itself."""
     if said := hints.architecture():
         raise UsageError(f"it describes itself; {as_options(said)} is for foreign checkpoints")
-    said = about(text)
-    try:
-        recipe = Recipe.from_json(said["recipe"])
-    except UsageError as error:  # nobody asked wrongly here: the file is wrong
-        raise GentoolError(str(error)) from error
-    is_unknown = recipe.origin is not None and said["outcome"] is None
-    outcome = None if is_unknown else Outcome.from_json(said["outcome"])
-    return Checkpoint(path, sha256(path), tensors, recipe, outcome, versions=said.get("versions"))
+    metadata = parse(text)
+    recipe, outcome = recipe_and_outcome(metadata)
+    if outcome is None and recipe.origin is None:  # only foreign networks may have none
+        raise GentoolError("the outcome is not one that gentool wrote")
+    versions = metadata.get("versions")
+    return Checkpoint(path, sha256(path), tensors, recipe, outcome, versions=versions)
 
 
 def _check_fit(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

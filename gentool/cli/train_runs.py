@@ -261,14 +261,9 @@ def keep(planned: PlannedRun) -> bool:
 
 def _said(path: Path) -> tuple[Recipe, Outcome | None]:
     """What a checkpoint says of its training; GentoolError, with its path, where it is damaged."""
-    from gentool.records import checkpoint_metadata
+    from gentool.records.checkpoint_metadata import read, recipe_and_outcome
 
-    said = checkpoint_metadata.read(path)
-    try:
-        outcome = None if said["outcome"] is None else Outcome.from_json(said["outcome"])
-        return Recipe.from_json(said["recipe"]), outcome
-    except GentoolError as error:
-        raise GentoolError(f"{path}: {error}") from error
+    return recipe_and_outcome(read(path))
 
 
 def _how_to_resume(state: Path, arguments: Sequence[str]) -> str:

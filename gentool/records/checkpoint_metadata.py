@@ -1,6 +1,6 @@
-"""What a checkpoint says of itself, read without its tensors. No torch.
+"""Read the metadata of a checkpoint without its tensors. No torch.
 
-It is one JSON text under the metadata key `gentool`: format, recipe, outcome, versions.
+The metadata is one JSON text under the key `gentool`: format, recipe, outcome, versions.
 """
 
 import json
@@ -8,47 +8,68 @@ from pathlib import Path
 
 import safetensors
 
-from gentool.common.errors import GentoolError
+from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
+from gentool.records.recipe import Outcome, Recipe
 
 FORMAT = 1
 KEY = "gentool"
 
 
 def read(path: Path) -> Json:
-    """What a safetensors file says of itself.
+    """Return the metadata of a safetensors file, with a recipe and an outcome that are valid.
 
-    Raises GentoolError, naming the file, where it is missing, damaged or says nothing.
+    Raise GentoolError, naming the file, if it is missing or damaged, or has no such metadata.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+            texts = file.metadata() or {}
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None
     except (OSError, safetensors.SafetensorError) as error:
         raise GentoolError(
-            f"{path} is damaged, or no safetensors file, which alone tell of their training"
+            f"{path} is damaged or not a safetensors file; only those describe their training"
         ) from error
-    if KEY not in metadata:
-        raise GentoolError(f"{path} says nothing of its training; gentool train writes that down")
+    if KEY not in texts:
+        raise GentoolError(
+            f"{path} does not describe its training; the checkpoints of gentool train do"
+        )
     try:
-        return about(metadata[KEY])
+        metadata = parse(texts[KEY])
+        recipe_and_outcome(metadata)
     except GentoolError as error:
         raise GentoolError(f"{path}: {error}") from error
+    return metadata
 
 
-def about(text: str) -> Json:
-    """The JSON object under the metadata key `gentool`."""
+def parse(text: str) -> Json:
+    """Return the JSON object that is the metadata `gentool`.
+
+    Raise GentoolError if the text is damaged, or of a format that this version does not know.
+    """
     try:
-        said = json.loads(text)
+        metadata = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise GentoolError("its gentool metadata is not JSON; the file is damaged") from error
-    if not isinstance(said, dict) or not {"format", "recipe", "outcome"} <= set(said):
+    if not isinstance(metadata, dict) or not {"format", "recipe", "outcome"} <= set(metadata):
         raise GentoolError(
             "its gentool metadata lacks format, recipe or outcome; the file is damaged"
         )
-    if said["format"] != FORMAT:
+    if metadata["format"] != FORMAT:
         raise GentoolError(
-            f"format {said['format']!r} is not known here (known: {FORMAT}); update gentool"
+            f"format {metadata['format']!r} is unknown (known: {FORMAT}); update gentool"
         )
-    return said
+    return metadata
+
+
+def recipe_and_outcome(metadata: Json) -> tuple[Recipe, Outcome | None]:
+    """Return the recipe and the outcome in the metadata of a checkpoint, None if it has no outcome.
+
+    Raise GentoolError if either is not one that gentool writes.
+    """
+    try:
+        recipe = Recipe.from_json(metadata["recipe"])
+    except UsageError as error:  # the file is wrong, not the command
+        raise GentoolError(str(error)) from error
+    outcome = metadata["outcome"]
+    return recipe, None if outcome is None else Outcome.from_json(outcome)

@@ -132,7 +132,7 @@ def test_limits_that_a_network_did_not_come_to_make_no_difference(capsys):
     ("metadata", "words"),
     [
         (None, "one.safetensors is damaged"),
-        ({}, "one.safetensors says nothing of its training"),
+        ({}, "one.safetensors does not describe its training"),
         ({"recipe": {"seed": "x"}, "outcome": None}, "one.safetensors: seed is 'x'"),
         ({"recipe": Recipe().to_json(), "outcome": None}, "one.safetensors has model vgg, not mlp"),
         ({"recipe": Recipe().to_json(), "outcome": []}, "one.safetensors: the outcome is not one"),
