@@ -1,6 +1,6 @@
-"""The paper's claims, judged on measure files. No torch.
+"""Judge the claims of the paper on measure files. No torch.
 
-Importing this package fills the table of claims.
+Importing this package registers every claim.
 """
 
 from gentool.claims import confusion, hidden, labels

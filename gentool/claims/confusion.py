@@ -1,7 +1,7 @@
 """Claims about true labels with a confusion set of randomly labelled images: figure 3."""
 
 from gentool.claims.families import CONFUSION
-from gentool.claims.points import points
+from gentool.claims.points import seed_means
 from gentool.claims.registry import CLAIMS, NORMS
 from gentool.claims.trend import does_not_rise, rises
 from gentool.claims.verdict import Ruling, Verdict
@@ -23,7 +23,7 @@ def test_error_rises_with_confusion(networks: list[Record], key: str) -> Verdict
 
     Figure 3, left.
     """
-    verdict = rises(points(networks, key, "confusion"))
+    verdict = rises(seed_means(networks, key, "confusion"))
     unfitted = sum(not has_fitted(network) for network in networks)
     if not unfitted:
         return verdict
@@ -39,7 +39,7 @@ def norms_rise_with_confusion(networks: list[Record], key: str) -> Verdict:
 
     Figure 3, middle.
     """
-    return rises(points(networks, key, "confusion"))
+    return rises(seed_means(networks, key, "confusion"))
 
 
 @CLAIMS.register("4c", CONFUSION, keys=("sharpness",))
@@ -51,7 +51,7 @@ def sharpness_does_not_rise_with_confusion(networks: list[Record], key: str) -> 
 
     Figure 3, middle.
     """
-    return does_not_rise(points(networks, key, "confusion"))
+    return does_not_rise(seed_means(networks, key, "confusion"))
 
 
 @CLAIMS.register("4d", CONFUSION, keys=("expected_sharpness_kl",))
@@ -62,4 +62,4 @@ def kl_rises_with_confusion(networks: list[Record], key: str) -> Verdict:
 
     Figure 3, right.
     """
-    return rises(points(networks, key, "confusion"))
+    return rises(seed_means(networks, key, "confusion"))

@@ -1,4 +1,4 @@
-"""How well each measure ranks networks by their generalization gap. No torch.
+"""Correlate each measure with the generalization gap: how well it ranks networks. No torch.
 
 Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
 """
@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from gentool.claims.families import frozen, settings
-from gentool.claims.kendall import FEWEST, bootstrap, tau_b
+from gentool.claims.families import group_key, settings
+from gentool.claims.kendall import FEWEST_POINTS, bootstrap, tau_b
 from gentool.common.json import Json
 from gentool.records.measure_file import Record, lookup
 
@@ -17,8 +17,8 @@ FEWEST_NETWORKS = 2
 
 
 @dataclass(frozen=True)
-class Axis:
-    """The mean tau over groups of networks that differ in one setting alone."""
+class SettingTau:
+    """Hold the mean tau over groups of networks that differ in one setting alone."""
 
     tau: float
     groups: int
@@ -27,7 +27,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Kendall's tau-b of one measure with the generalization gap; None with its reason."""
+    """Hold Kendall's tau-b of one measure with the generalization gap, or None and the reason."""
 
     measure: str
     networks: int
@@ -35,9 +35,9 @@ class Correlation:
     is_log10: bool
     tau: float | None
     interval: tuple[float, float] | None
-    resamples: int  # those that have a tau
+    resamples: int  # resamples that have a tau
     granulated: float | None
-    axes: dict[str, Axis]
+    axes: dict[str, SettingTau]
     reason: str | None
 
     def to_json(self) -> Json:
@@ -47,18 +47,18 @@ class Correlation:
 def correlations(
     networks: list[Record], names: list[str] | None, resamples: int, seed: int
 ) -> list[Correlation]:
-    """The measures of these names, or all, by |tau|; over all networks that have them and a gap."""
-    known = dict.fromkeys(name for network in networks for name in network["measures"])
-    names = names or [name for name in known if not name.endswith("_stderr")]
-    found = [correlation(networks, name, resamples, seed) for name in names]
-    return sorted(found, key=lambda one: -1 if one.tau is None else abs(one.tau), reverse=True)
+    """Return the correlation of some measures, or of all, with the gap: the largest |tau| first."""
+    recorded = dict.fromkeys(name for network in networks for name in network["measures"])
+    names = names or [name for name in recorded if not name.endswith("_stderr")]
+    ranked = [correlation(networks, name, resamples, seed) for name in names]
+    return sorted(ranked, key=lambda row: -1 if row.tau is None else abs(row.tau), reverse=True)
 
 
 def correlation(networks: list[Record], name: str, resamples: int, seed: int) -> Correlation:
-    """Kendall's tau-b of one measure with the gap.
+    """Return Kendall's tau-b of one measure with the gap, over the networks that have both.
 
-    Measures are taken through log10, which keeps their order and holds those that no float holds;
-    as they are where one has no logarithm, because it is zero or negative.
+    Networks are ranked by log10 of the measure, which keeps the order and is finite where the
+    measure itself would overflow; by the measure itself where one is zero or negative.
     """
     usable = [n for n in networks if gap(n) is not None and _has(n, name)]
     is_log10 = all(n["log10"].get(name) is not None for n in usable)
@@ -84,7 +84,7 @@ def correlation(networks: list[Record], name: str, resamples: int, seed: int) ->
 
 
 def gap(network: Record) -> float | None:
-    """Test error less training error of one network; None where one of them is unknown."""
+    """Return test error less training error of one network; None if one of them is unknown."""
     errors = [lookup(network, f"outcome.{part}_error") for part in ("test", "train")]
     return None if None in errors else errors[0] - errors[1]
 
@@ -93,26 +93,26 @@ def _has(network: Record, name: str) -> bool:
     return any(network[part].get(name) is not None for part in ("measures", "log10"))
 
 
-def _axes(networks: list[Record], x: np.ndarray, y: np.ndarray) -> dict[str, Axis]:
-    """For each setting that varies, the mean tau over groups in which nothing else does.
+def _axes(networks: list[Record], x: np.ndarray, y: np.ndarray) -> dict[str, SettingTau]:
+    """Return, for each setting that varies, the mean tau over groups in which it alone varies.
 
-    The seed is no setting, but networks of one group have the same.
+    The seed is no such setting, but the networks of one group share it.
     """
-    found = {}
-    known = [
+    axes = {}
+    described = [
         (i, settings(n) | {"seed": n["recipe"].get("seed")})
         for i, n in enumerate(networks)
         if n.get("recipe")
     ]
-    for axis in dict.fromkeys(key for _, one in known for key in one if key != "seed"):
+    for axis in dict.fromkeys(key for _, values in described for key in values if key != "seed"):
         groups = defaultdict(list)
-        for i, one in known:
-            groups[frozen({k: v for k, v in one.items() if k != axis})].append(i)
+        for i, values in described:
+            groups[group_key({k: v for k, v in values.items() if k != axis})].append(i)
         taus = [tau_b(x[group], y[group]) for group in groups.values() if len(group) > 1]
         if defined := [tau for tau in taus if tau is not None]:
             mean = float(np.mean(defined))
-            found[axis] = Axis(mean, len(defined), len(taus) - len(defined))
-    return found
+            axes[axis] = SettingTau(mean, len(defined), len(taus) - len(defined))
+    return axes
 
 
 def _reason(
@@ -122,12 +122,12 @@ def _reason(
     interval: tuple[float, float, int] | None,
     resamples: int,
 ) -> str | None:
-    """Why tau or its interval is null; None where both are there."""
+    """Return why tau or its interval is null; None if neither is."""
     if len(x) < FEWEST_NETWORKS:
         return f"{len(x)} networks have it and a generalization gap; tau needs {FEWEST_NETWORKS}"
     if tau is None:
         constant = "the measure" if np.ptp(x) == 0 else "the generalization gap"
         return f"{constant} is the same in all networks"
     if interval is None and resamples:
-        return f"an interval needs {FEWEST} networks"
+        return f"an interval needs {FEWEST_POINTS} networks"
     return None if resamples else "no interval was asked for"

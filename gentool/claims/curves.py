@@ -1,19 +1,19 @@
-"""Curves of expected sharpness against KL: averaged over seeds, and compared at the same KL."""
+"""Average curves of expected sharpness against KL over seeds, and compare them at the same KL."""
 
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
-from gentool.claims.points import TOLD_APART
+from gentool.claims.points import STDERRS_APART
 from gentool.claims.verdict import Missing
 from gentool.common.json import Json
 from gentool.records.measure_file import Record, lookup
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Expected sharpness and its standard error over log10 KL, which rises."""
+class SharpnessCurve:
+    """Hold expected sharpness and its standard error at rising values of log10 KL."""
 
     log10_kl: np.ndarray  # (k,)
     value: np.ndarray  # (k,)
@@ -21,14 +21,14 @@ class Curve:
     seeds: int = 1
 
     def at(self, log10_kl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Value and standard error, interpolated; the ends beyond them."""
-        found = (np.interp(log10_kl, self.log10_kl, y) for y in (self.value, self.stderr))
-        return tuple(found)
+        """Interpolate the value and its standard error; constant beyond the ends."""
+        value, stderr = (np.interp(log10_kl, self.log10_kl, y) for y in (self.value, self.stderr))
+        return value, stderr
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """At how many KLs one curve is above and below another, by more than chance."""
+    """Count the KLs at which random labels lie above and below true ones, by more than chance."""
 
     size: int
     kls: int
@@ -52,41 +52,41 @@ class Comparison:
         }
 
 
-def mean_curve(networks: list[Record]) -> Curve:
-    """The mean of the curves of several seeds, over the KLs that all of them reach.
+def mean_curve(networks: list[Record]) -> SharpnessCurve:
+    """Return the mean of the curves of several seeds, over the KLs that all of them reach.
 
-    Its standard errors are those of the mean of three seeds or more; of fewer, the sampling's.
+    Of three seeds or more the standard errors are those of their mean; of fewer, the sampling's.
     """
     curves = [_curve(network) for network in networks]
-    grid = _common(curves)
+    grid = _shared_kls(curves)
     values, stderrs = zip(*(curve.at(grid) for curve in curves), strict=True)
     if len(curves) >= 3:
         stderr = np.std(values, axis=0, ddof=1) / len(curves) ** 0.5
     else:
         stderr = np.sqrt(np.square(stderrs).sum(axis=0)) / len(curves)
-    return Curve(grid, np.mean(values, axis=0), stderr, len(curves))
+    return SharpnessCurve(grid, np.mean(values, axis=0), stderr, len(curves))
 
 
-def compare_curves(size: int, true: Curve, random: Curve) -> Comparison:
-    """Where the curve with random labels lies with respect to that with true labels.
+def compare_curves(size: int, true: SharpnessCurve, random: SharpnessCurve) -> Comparison:
+    """Compare the curve with random labels with the one with true labels, at every shared KL.
 
-    Two standard errors tell two values apart; of k pairs of values as many more as keep the chance
-    that one of them is told apart by mistake what it is for one pair (Bonferroni).
+    Two values differ where they are two standard errors apart, or more of them where many KLs are
+    compared: with Bonferroni's correction the chance of a false difference is that of one pair.
     """
-    grid = _common([true, random])
+    grid = _shared_kls([true, random])
     (a, a_stderr), (b, b_stderr) = random.at(grid), true.at(grid)
     normal = NormalDist()
-    legend_entries = -normal.inv_cdf(normal.cdf(-TOLD_APART) / len(grid))
-    difference, near = a - b, legend_entries * np.hypot(a_stderr, b_stderr)
-    above, below = (int(np.sum(side > near)) for side in (difference, -difference))
+    stderrs_apart = -normal.inv_cdf(normal.cdf(-STDERRS_APART) / len(grid))
+    difference, threshold = a - b, stderrs_apart * np.hypot(a_stderr, b_stderr)
+    above, below = (int(np.sum(side > threshold)) for side in (difference, -difference))
     median = float(np.median(difference))
     return Comparison(size, len(grid), above, below, median, (true.seeds, random.seeds))
 
 
-def _common(curves: list[Curve]) -> np.ndarray:
-    """The KLs of all curves within the range of all, its ends included.
+def _shared_kls(curves: list[SharpnessCurve]) -> np.ndarray:
+    """Return log10 of the KLs of all curves within the range that all share, ends included.
 
-    Where the ranges share nothing, the two ends that face each other.
+    Where the ranges do not overlap, return the two ends that face each other.
     """
     low = max(curve.log10_kl[0] for curve in curves)
     high = min(curve.log10_kl[-1] for curve in curves)
@@ -94,8 +94,11 @@ def _common(curves: list[Curve]) -> np.ndarray:
     return np.unique([*kls[(kls >= low) & (kls <= high)], low, high])
 
 
-def _curve(network: Record) -> Curve:
-    """The curve in a record; points that overflowed are null and left out."""
+def _curve(network: Record) -> SharpnessCurve:
+    """Return the curve in a record, without its points of value null, which overflowed.
+
+    Raise Missing if no point is left.
+    """
     rows = lookup(network, "expected_sharpness.curve")
     points = sorted(
         (np.log10(row["kl"]), row["value"], row.get("stderr") or 0.0)
@@ -104,4 +107,4 @@ def _curve(network: Record) -> Curve:
     )
     if not points:
         raise Missing(f"the curve of {network['checkpoint'].get('file')} has no point")
-    return Curve(*np.array(points).T)
+    return SharpnessCurve(*np.array(points).T)

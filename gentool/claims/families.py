@@ -1,4 +1,4 @@
-"""Networks that differ in nothing but what a claim is about, and their seed."""
+"""Group networks into families: recipes that differ only in what a claim varies and the seed."""
 
 import json
 from collections import defaultdict
@@ -9,7 +9,7 @@ from gentool.common.json import Json
 from gentool.records.measure_file import Record
 from gentool.records.recipe import describe_source
 
-# What follows from the rest of a recipe and the draw, or tells where a network came from.
+# Recipe fields that follow from the others and the drawn data, or tell where a network came from.
 DERIVED = (
     *("input_shape", "classes", "digest", "fingerprint", "mean", "std"),
     *("initial_digest", "origin"),
@@ -18,16 +18,16 @@ DERIVED = (
 
 @dataclass(frozen=True)
 class Study:
-    """A kind of experiment: what varies in it, which families are one, and what it takes."""
+    """Describe a kind of experiment: which settings vary, and which families belong to it."""
 
     varies: tuple[str, ...]
     is_about: Callable[[list[Record]], bool]
-    needs: str
+    needs: str  # the networks to train, in words, where no family belongs to it
 
 
 @dataclass(frozen=True)
 class Family:
-    """Networks alike in all that a study does not vary, named by what sets them apart."""
+    """Hold networks that differ only in what a study varies, and a name for the family."""
 
     name: str
     settings: Json
@@ -54,51 +54,52 @@ HIDDEN = Study(
 
 
 def settings(record: Record, without: Iterable[str] = ()) -> Json:
-    """What determines a network but for its seed, less the keys that are left out."""
+    """Return the settings of a recipe that determine a network, without its seed and some keys."""
     recipe = record["recipe"]
-    found = {key: value for key, value in recipe.items() if key not in DERIVED}
-    found["data"] = describe_source(recipe.get("data") or "unknown")
-    if recipe.get("fingerprint"):  # two folders of one name are not one data set
-        found["data"] += f" {recipe['fingerprint'][:8]}"
+    described = {key: value for key, value in recipe.items() if key not in DERIVED}
+    described["data"] = describe_source(recipe.get("data") or "unknown")
+    if recipe.get("fingerprint"):  # two folders of one name may hold different data
+        described["data"] += f" {recipe['fingerprint'][:8]}"
     left_out = ("seed", *without)
     return {
         key: value
-        for key, value in found.items()
-        if value is not None and key not in left_out  # None is as good as an older file's silence
+        for key, value in described.items()
+        if value is not None and key not in left_out  # in an older file the key is absent
     }
 
 
 def families(networks: list[Record], study: Study) -> list[Family]:
-    """The families that a study is about; the networks all have a recipe."""
+    """Return the families that a study is about; every network must have a recipe."""
     grouped = defaultdict(list)
     for network in networks:
         if None in (network["recipe"].get(key) for key in study.varies):
             continue  # a VGG has no hidden units
-        grouped[frozen(settings(network, study.varies))].append(network)
-    found = [group for group in grouped.values() if study.is_about(group)]
-    shared = [settings(group[0], study.varies) for group in found]
-    return [Family(*parts) for parts in zip(_names(shared), shared, found, strict=True)]
+        grouped[group_key(settings(network, study.varies))].append(network)
+    groups = [group for group in grouped.values() if study.is_about(group)]
+    shared = [settings(group[0], study.varies) for group in groups]
+    return [Family(*parts) for parts in zip(_names(shared), shared, groups, strict=True)]
 
 
-def frozen(values: Json | list[object]) -> str:
-    """The values as one string, to compare and group by."""
+def group_key(values: Json | list[object]) -> str:
+    """Return the values as one string, to compare and group by."""
     return json.dumps(values, sort_keys=True)
 
 
-def _names(found: list[Json]) -> list[str]:
-    """The settings that tell the families apart, as few as it takes; empty where there is one."""
+def _names(families: list[Json]) -> list[str]:
+    """Name each family by the fewest settings that distinguish all; a single family by nothing."""
     chosen: list[str] = []
-    for key in dict.fromkeys(key for one in found for key in one):
-        if _told_apart(found, [*chosen, key]) > _told_apart(found, chosen):
+    for key in dict.fromkeys(key for shared in families for key in shared):
+        if _distinct(families, [*chosen, key]) > _distinct(families, chosen):
             chosen.append(key)
-    return [", ".join(_words(key, one.get(key)) for key in chosen) for one in found]
+    return [", ".join(_label(key, shared.get(key)) for key in chosen) for shared in families]
 
 
-def _told_apart(found: list[Json], keys: list[str]) -> int:
-    return len({frozen([one.get(key) for key in keys]) for one in found})
+def _distinct(families: list[Json], keys: list[str]) -> int:
+    """Count the families that differ in these keys."""
+    return len({group_key([shared.get(key) for key in keys]) for shared in families})
 
 
-def _words(key: str, value: object) -> str:
+def _label(key: str, value: object) -> str:
     text = str(value)[:24]
     return text if key in ("model", "data") else f"{key} {text}"
 

@@ -1,11 +1,11 @@
 """Claims about the number of hidden units: figure 4."""
 
 from gentool.claims.families import HIDDEN
-from gentool.claims.points import Point, points, sign
+from gentool.claims.points import Point, seed_means, sign
 from gentool.claims.registry import CLAIMS
 from gentool.claims.trend import falls, rises
-from gentool.claims.verdict import Missing, Ruling, Verdict, of_signs
-from gentool.records.measure_file import Record
+from gentool.claims.verdict import Missing, Ruling, Verdict, verdict_if_all_hold
+from gentool.records.measure_file import Record, has_fitted
 
 TURN = 128  # hidden units from which l2 and l1-path rise in the paper
 WELL_PAST = 4  # times the fewest hidden units that fit
@@ -27,15 +27,15 @@ def test_error_falls_past_fitting(networks: list[Record], key: str) -> Verdict:
 
     Figure 4, left.
     """
-    errors = points(networks, "outcome.train_error", "hidden")
-    fit = [point.x for point in errors if point.value == 0]
+    unfit = {network["recipe"]["hidden"] for network in networks if not has_fitted(network)}
+    fit = sorted({network["recipe"]["hidden"] for network in networks} - unfit)
     if not fit:
         raise Missing("no width has zero training error")
-    wide = [point for point in points(networks, key, "hidden") if point.x >= fit[0]]
+    wide = [point for point in seed_means(networks, key, "hidden") if point.x >= fit[0]]
     falling, lowest = falls(wide), min(wide, key=lambda point: point.value)
     numbers = f"{fit[0]} units fit, lowest at {lowest.x} ({lowest.value:.3g}); {falling.numbers}"
     is_past = lowest.x >= WELL_PAST * fit[0]
-    return Verdict(falling.outcome if is_past else Ruling.FAILS, numbers, falling.evidence)
+    return Verdict(falling.ruling if is_past else Ruling.FAILS, numbers, falling.evidence)
 
 
 @CLAIMS.register("5b", HIDDEN, keys=("l2", "l1_path"))
@@ -47,13 +47,15 @@ def l2_and_l1_path_fall_then_rise(networks: list[Record], key: str) -> Verdict:
 
     Figure 4, middle.
     """
-    found = points(networks, key, "hidden")
-    turn = next((point for point in found if point.x == TURN), None)
-    narrower = [point for point in found if point.x < TURN]
+    points = seed_means(networks, key, "hidden")
+    turn = next((point for point in points if point.x == TURN), None)
+    narrower = [point for point in points if point.x < TURN]
     if turn is None or not narrower:
         raise Missing(f"needs networks that fit with {TURN} hidden units and with fewer")
-    first = of_signs([sign(point, turn) for point in narrower], f"widths above {TURN}'s value", [])
-    return _both(first, rises([point for point in found if point.x >= TURN]), found)
+    signs = [sign(point, turn) for point in narrower]
+    falling = verdict_if_all_hold(signs, f"widths above {TURN}'s value", [])
+    rising = rises([point for point in points if point.x >= TURN])
+    return _both(falling, rising, points)
 
 
 @CLAIMS.register("5c", HIDDEN, keys=("l2_path", "spectral"))
@@ -64,12 +66,12 @@ def l2_path_and_spectral_fall(networks: list[Record], key: str) -> Verdict:
 
     Figure 4, middle.
     """
-    return falls(points(networks, key, "hidden"))
+    return falls(seed_means(networks, key, "hidden"))
 
 
-def _both(first: Verdict, second: Verdict, found: list[Point]) -> Verdict:
-    """The verdict where two have to hold."""
-    outcomes = {first.outcome, second.outcome}
-    worst = next(o for o in (Ruling.FAILS, Ruling.OPEN, Ruling.HOLDS) if o in outcomes)
+def _both(first: Verdict, second: Verdict, points: list[Point]) -> Verdict:
+    """Return the verdict on a claim of two parts that both have to hold."""
+    rulings = {first.ruling, second.ruling}
+    worst = next(r for r in (Ruling.FAILS, Ruling.OPEN, Ruling.HOLDS) if r in rulings)
     numbers = f"{first.numbers}; {second.numbers}"
-    return Verdict(worst, numbers, [point.to_json() for point in found])
+    return Verdict(worst, numbers, [point.to_json() for point in points])

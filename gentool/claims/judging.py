@@ -1,4 +1,4 @@
-"""Every claim on every family of networks that it is about: one row each, and what was left out."""
+"""Judge every claim on every family of networks that it is about: a row for each."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,9 +10,9 @@ from gentool.claims.verdict import Missing, Ruling, Verdict
 from gentool.common.json import Json
 from gentool.records.measure_file import Record, has_fitted, lookup
 
-NAMED = 3  # networks in a line for people; the others are counted
+NAMES_SHOWN = 3  # networks that a line names; the others are counted
 
-# What the networks of one comparison must have been measured with alike: words and where it is.
+# Measurement settings that must agree within a comparison: label, getter.
 _SETTINGS = dict.fromkeys(NORMS, ("epsilon", lambda record: lookup(record, "margin.epsilon"))) | {
     "sharpness": (
         "alpha",
@@ -23,23 +23,24 @@ _SETTINGS = dict.fromkeys(NORMS, ("epsilon", lambda record: lookup(record, "marg
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Networks that were not judged, and why."""
+    """Name the networks that were not judged, and why."""
 
     reason: str
     networks: list[str]
 
     def __str__(self) -> str:
-        more = f" and {len(self.networks) - NAMED} more" if len(self.networks) > NAMED else ""
-        return f"left out, {self.reason}: {', '.join(self.networks[:NAMED])}{more}"
+        more = len(self.networks) - NAMES_SHOWN
+        names = ", ".join(self.networks[:NAMES_SHOWN])
+        return f"left out, {self.reason}: {names}" + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is said of a claim by one key, in one family."""
+    """Hold the verdict on one claim, by one key (a measure or a dotted path), in one family."""
 
     claim: Claim
     key: str
-    family: Family | None  # None where there is none that the claim is about
+    family: Family | None  # None where the claim is about no family here
     verdict: Verdict
     networks: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
@@ -53,7 +54,7 @@ class Row:
             "key": self.key,
             "family": self.family and self.family.name,
             "settings": self.family and self.family.settings,
-            "verdict": self.verdict.outcome.value,
+            "verdict": self.verdict.ruling.value,
             "numbers": self.verdict.numbers,
             "evidence": self.verdict.evidence,
             "networks": self.networks,
@@ -62,57 +63,64 @@ class Row:
 
 
 def judge(networks: list[Record]) -> tuple[list[Row], list[LeftOut]]:
-    """All rows, and what no claim could use. One record a network, merged before."""
+    """Return a row for each claim, key and family, and the networks that no claim can use.
+
+    Takes one record a network: merge records about the same checkpoint before.
+    """
     left_out: list[LeftOut] = []
-    words = "not known what they were trained on"
-    known = _keep(networks, _is_described, words, left_out)
-    return [row for claim in CLAIMS for row in _rows(claim, known)], left_out
+    reason = "not known what they were trained on"
+    described = _keep(networks, _is_described, reason, left_out)
+    return [row for claim in CLAIMS for row in _rows(claim, described)], left_out
 
 
 def _rows(claim: Claim, networks: list[Record]) -> list[Row]:
-    """One row a family and key; where no family is one that the claim is about, one in all."""
-    found = families(networks, claim.study)
-    if not found:
+    """Return a row for each family and key, or a single row if the claim is about no family."""
+    judged = families(networks, claim.study)
+    if not judged:
         needs = Verdict(Ruling.MISSING, f"needs {claim.study.needs}")
         return [Row(claim, ", ".join(claim.keys), None, needs)]
-    return [_row(claim, key, family) for family in found for key in claim.keys]
+    return [_row(claim, key, family) for family in judged for key in claim.keys]
 
 
 def _row(claim: Claim, key: str, family: Family) -> Row:
-    """One claim by one key, on those networks of a family that have it and have fitted."""
+    """Judge one claim by one key, on the networks of a family that have the key and fit."""
     left_out: list[LeftOut] = []
     networks = family.networks
     if claim.only_fitted:
         networks = _keep(networks, has_fitted, "training error above 0 or unknown", left_out)
     for needed in (key, *claim.needs):
-        words = f"no {needed} ({_source(needed)})"
-        networks = _keep(networks, lambda n, k=needed: value_of(n, k) is not None, words, left_out)
+        reason = f"no {needed} ({_source(needed)})"
+        networks = _keep(networks, lambda n, k=needed: value_of(n, k) is not None, reason, left_out)
     try:
         _check_settings(networks, key)
         verdict = claim.function(networks, key)
-    except Missing as reason:
-        short = [f"{len(left.networks)} with {left.reason}" for left in left_out]
-        verdict = Verdict(Ruling.MISSING, "; ".join([str(reason), *short]))
+    except Missing as error:
+        counts = [f"{len(left.networks)} with {left.reason}" for left in left_out]
+        verdict = Verdict(Ruling.MISSING, "; ".join([str(error), *counts]))
     return Row(claim, key, family, verdict, list(map(_name, networks)), left_out)
 
 
 def _keep(
-    networks: list[Record], is_right: Callable[[Record], bool], words: str, left_out: list[LeftOut]
+    networks: list[Record],
+    condition: Callable[[Record], bool],
+    reason: str,
+    left_out: list[LeftOut],
 ) -> list[Record]:
-    """Those that are right; the others are added to `left_out`."""
-    kept = [network for network in networks if is_right(network)]
+    """Return the networks that meet a condition; add the others to `left_out` with the reason."""
+    kept = [network for network in networks if condition(network)]
     if len(kept) < len(networks):
-        left_out.append(LeftOut(words, [_name(n) for n in networks if not is_right(n)]))
+        left_out.append(LeftOut(reason, [_name(n) for n in networks if not condition(n)]))
     return kept
 
 
 def _check_settings(networks: list[Record], key: str) -> None:
-    """Raise Missing where a key was computed in several ways, whose values are no comparison."""
+    """Raise Missing if a key was computed with several settings: its values cannot be compared."""
     if key not in _SETTINGS:
         return
-    words, setting = _SETTINGS[key]
-    if len(found := {setting(network) for network in networks} - {None}) > 1:
-        raise Missing(f"{key} has several values of {words}: {', '.join(map(str, sorted(found)))}")
+    label, getter = _SETTINGS[key]
+    values = {getter(network) for network in networks} - {None}
+    if len(values) > 1:
+        raise Missing(f"{key} has several values of {label}: {', '.join(map(str, sorted(values)))}")
 
 
 def _is_described(network: Record) -> bool:
@@ -121,7 +129,7 @@ def _is_described(network: Record) -> bool:
 
 
 def _source(key: str) -> str:
-    """Where a key comes from."""
+    """Return the command, or the file, that a key comes from."""
     if key.startswith("outcome."):
         return "its checkpoint does not say"
     if key.startswith("expected_"):
@@ -130,6 +138,6 @@ def _source(key: str) -> str:
 
 
 def _name(network: Record) -> str:
-    """The checkpoint's name without its ending."""
+    """Return the checkpoint's file name without its suffix."""
     checkpoint = network["checkpoint"]
     return str(checkpoint.get("file") or checkpoint["sha256"][:8]).removesuffix(".safetensors")

@@ -1,4 +1,4 @@
-"""Kendall's tau-b, for many resamples at once.
+"""Compute Kendall's tau-b and its bootstrap interval, all resamples at once.
 
 The trap avoided here: two copies of one network in a bootstrap resample are a pair tied in both
 rankings. Tau-b leaves such pairs out of its numerator and its denominator alike, so that a resample
@@ -7,11 +7,11 @@ is scored by its pairs of different networks alone.
 
 import numpy as np
 
-FEWEST = 5  # points for a bootstrap interval
+FEWEST_POINTS = 5  # for a bootstrap interval
 
 
 def tau_b(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Kendall's rank correlation with its correction for ties; None where x or y is constant.
+    """Return Kendall's rank correlation, corrected for ties; None where x or y is constant.
 
         (C − D) / √((n₀ − n₁)(n₀ − n₂))
 
@@ -25,13 +25,13 @@ def tau_b(x: np.ndarray, y: np.ndarray) -> float | None:
 def bootstrap(
     x: np.ndarray, y: np.ndarray, resamples: int, seed: int
 ) -> tuple[float, float, int] | None:
-    """The 2.5th and 97.5th percentile of tau-b over resamples of the points, and how many had one.
+    """Return the 2.5th and 97.5th percentile of tau-b over resamples, and how many have a tau.
 
-    Points are drawn with replacement, as many as there are. None with fewer than five points, or
-    where no resample has a tau.
+    A resample draws as many points as there are, with replacement. None with fewer than five
+    points, or where no resample has a tau.
     """
     n = len(x)
-    if n < FEWEST or not resamples:
+    if n < FEWEST_POINTS or not resamples:
         return None
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
     taus = _taus(x, y, counts.astype(float))
@@ -43,9 +43,10 @@ def bootstrap(
 
 
 def _taus(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """tau-b of each resample, told by how often it holds each point: (resamples, n); NaN if none.
+    """Return tau-b of each resample, NaN where it has none.
 
-    With S the signs of all differences and c the counts, C − D is cᵀ(Sₓ∘Sᵧ)c / 2.
+    `counts`, of shape (resamples, n), tells how often a resample holds each point. With S the signs
+    of all differences and c the counts, C − D is cᵀ(Sₓ∘Sᵧ)c / 2.
     """
     sx, sy = (np.sign(np.subtract.outer(values, values)) for values in (x, y))
     score, in_x, in_y = (

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from gentool.claims.curves import Curve, compare_curves, mean_curve
+from gentool.claims.curves import SharpnessCurve, compare_curves, mean_curve
 from gentool.claims.families import LABELS
-from gentool.claims.points import Point, points, sign
+from gentool.claims.points import Point, seed_means, sign
 from gentool.claims.registry import CLAIMS, NORMS
 from gentool.claims.trend import rises
-from gentool.claims.verdict import Missing, Verdict, of_signs
+from gentool.claims.verdict import Missing, Verdict, verdict_if_all_hold
 from gentool.common.json import Json
 from gentool.records.measure_file import Record
 
@@ -23,7 +23,8 @@ def norms_larger_with_random_labels(networks: list[Record], key: str) -> Verdict
     """
     pairs = _pairs(networks, key)
     evidence = [_evidence(true, random) for true, random in pairs]
-    return of_signs([sign(random, true) for true, random in pairs], "sizes larger", evidence)
+    signs = [sign(random, true) for true, random in pairs]
+    return verdict_if_all_hold(signs, "sizes larger", evidence)
 
 
 @CLAIMS.register("1b", LABELS, keys=NORMS)
@@ -50,7 +51,7 @@ def sharpness_lower_at_small_sizes(networks: list[Record], key: str) -> Verdict:
     pairs = _pairs(networks, key)
     small = pairs[: (len(pairs) + 1) // 2]
     signs = [sign(true, random) for true, random in small]
-    return of_signs(signs, "small sizes lower", [_evidence(*pair) for pair in pairs])
+    return verdict_if_all_hold(signs, "small sizes lower", [_evidence(*pair) for pair in pairs])
 
 
 @CLAIMS.register("3a", LABELS, keys=("expected_sharpness.curve",))
@@ -65,9 +66,10 @@ def random_label_curves_lie_above(networks: list[Record], key: str) -> Verdict:
 
     Figure 2, middle and right.
     """
-    found = [compare_curves(size, true, random) for size, true, random in _curves(networks)]
-    signs = [comparison.sign for comparison in found]
-    return of_signs(signs, "sizes above", [comparison.to_json() for comparison in found])
+    comparisons = [compare_curves(*curves) for curves in _curves(networks)]
+    signs = [comparison.sign for comparison in comparisons]
+    evidence = [comparison.to_json() for comparison in comparisons]
+    return verdict_if_all_hold(signs, "sizes above", evidence)
 
 
 @CLAIMS.register("3b", LABELS, keys=("expected_sharpness_kl",))
@@ -86,13 +88,13 @@ def random_label_curves_spread_more(networks: list[Record], key: str) -> Verdict
     true, random = (_spread(list(line)) for line in zip(*pairs, strict=True))
     numbers = f"log10 KL spreads by {random.value:.2f} random, {true.value:.2f} true"
     evidence = [_evidence(*pair) for pair in pairs]
-    return replace(of_signs([sign(random, true)], "", evidence), numbers=numbers)
+    return replace(verdict_if_all_hold([sign(random, true)], "", evidence), numbers=numbers)
 
 
 def _pairs(networks: list[Record], key: str) -> list[tuple[Point, Point]]:
-    """(true, random) at each size that has both."""
+    """Return the points (true, random) at each size that has both."""
     true, random = (
-        {point.x: point for point in points(_with(networks, labels), key, "subset")}
+        {point.x: point for point in seed_means(_with(networks, labels), key, "subset")}
         for labels in ("true", "random")
     )
     sizes = sorted(true.keys() & random.keys())
@@ -101,17 +103,17 @@ def _pairs(networks: list[Record], key: str) -> list[tuple[Point, Point]]:
     return [(true[size], random[size]) for size in sizes]
 
 
-def _curves(networks: list[Record]) -> list[tuple[int, Curve, Curve]]:
-    """(size, true, random) at each size that has both."""
+def _curves(networks: list[Record]) -> list[tuple[int, SharpnessCurve, SharpnessCurve]]:
+    """Return (size, true curve, random curve) at each size that has both."""
     sizes = sorted({network["recipe"]["subset"] for network in networks})
-    found = []
+    curves = []
     for size in sizes:
         here = [network for network in networks if network["recipe"]["subset"] == size]
         if (true := _with(here, "true")) and (random := _with(here, "random")):
-            found.append((size, mean_curve(true), mean_curve(random)))
-    if not found:
+            curves.append((size, mean_curve(true), mean_curve(random)))
+    if not curves:
         raise Missing("no size has both true and random labels")
-    return found
+    return curves
 
 
 def _with(networks: list[Record], labels: str) -> list[Record]:

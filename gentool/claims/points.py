@@ -1,4 +1,4 @@
-"""One value for each size: seeds averaged, with the standard error that is known of it."""
+"""Average a value over seeds at each size, with its standard error where one is known."""
 
 import math
 import statistics
@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from gentool.common.json import Json
 from gentool.records.measure_file import Record, log10_of, lookup
 
-TOLD_APART = 2  # standard errors
-PLAIN = ("sharpness",)  # may be 0, which has no logarithm
+STDERRS_APART = 2  # two values closer than this many standard errors cannot be told apart
+NOT_LOGARITHMIC = ("sharpness",)  # may be 0, which has no logarithm
 
 
 @dataclass(frozen=True)
 class Point:
-    """The mean over the seeds at one x; `stderr` is 0 where nothing is known of it."""
+    """Hold the mean over the seeds at one x; `stderr` is 0 where no standard error is known."""
 
     x: float
     value: float
@@ -25,35 +25,36 @@ class Point:
 
 
 def value_of(record: Record, key: str) -> float | None:
-    """What is compared: log10 of a measure; sharpness and dotted paths as they are.
+    """Return the value that claims compare: log10 of a measure; sharpness and dotted paths as is.
 
-    None where there is none, and for an empty curve; so for the KL that was sampled at one given
-    alpha, whose expected sharpness is not 0.05.
+    None where the record lacks the value or its curve is empty. Also None for a KL that was sampled
+    at one alpha of the user's choice: it is not the KL at expected sharpness 0.05.
     """
     if key == "expected_sharpness_kl" and lookup(record, "expected_sharpness") is not None:
         return None
-    if "." in key or key in PLAIN:
-        return None if (found := lookup(record, key)) == [] else found
+    if "." in key or key in NOT_LOGARITHMIC:
+        value = lookup(record, key)
+        return None if value == [] else value
     return log10_of(record, key)
 
 
-def points(networks: list[Record], key: str, axis: str) -> list[Point]:
-    """The mean of a key at each value of `axis`, in order; every network has the key."""
+def seed_means(networks: list[Record], key: str, axis: str) -> list[Point]:
+    """Return the mean of a key at each value of `axis`, in order; every network has the key."""
     sizes = sorted({network["recipe"][axis] for network in networks})
     return [_point(x, [n for n in networks if n["recipe"][axis] == x], key) for x in sizes]
 
 
 def sign(a: Point, b: Point) -> int:
-    """1 where a is larger than b, -1 where smaller, 0 where within two standard errors."""
-    near = TOLD_APART * math.hypot(a.stderr, b.stderr)
-    return (a.value - b.value > near) - (b.value - a.value > near)
+    """Return 1 where a is larger than b, -1 where smaller, 0 where they cannot be told apart."""
+    threshold = STDERRS_APART * math.hypot(a.stderr, b.stderr)
+    return (a.value - b.value > threshold) - (b.value - a.value > threshold)
 
 
 def _point(x: float, networks: list[Record], key: str) -> Point:
-    """The mean over networks that differ in their seed.
+    """Return the mean over networks that differ in their seed, with its standard error.
 
-    Its standard error is that of the mean of three seeds or more, which contains what sampling
-    adds; of fewer it is the sampling's alone.
+    Of three seeds or more it is the standard error of their mean, which includes the sampling
+    error; of fewer it is the sampling error alone.
     """
     values = [value_of(network, key) for network in networks]
     if len(values) >= 3:
@@ -64,6 +65,6 @@ def _point(x: float, networks: list[Record], key: str) -> Point:
 
 
 def _stderr(network: Record, key: str) -> float:
-    """The standard error of log10 of a sampled measure, to first order; 0 where none is known."""
+    """Return the standard error of log10 of a sampled measure, to first order; 0 if unknown."""
     stderr = lookup(network, f"measures.{key}_stderr")
     return stderr / lookup(network, key) / math.log(10) if stderr else 0.0

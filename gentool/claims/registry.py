@@ -1,10 +1,10 @@
-"""The table of claims: each one a function whose docstring is the claim and how it is judged.
+"""Register claims: functions whose docstring states the claim and the rule that judges it.
 
     @CLAIMS.register("1a", LABELS, keys=NORMS)
     def norms_larger_with_random_labels(networks: list[Record], key: str) -> Verdict: ...
 
-The first paragraph is the claim, the last line the figure, and what stands between tells exactly
-when it holds. It is judged once for each key and family, on networks that all have the key.
+The first paragraph is the claim, the last line the figure, and the lines between say exactly when
+it holds. A claim is judged once for each key and family, on networks that all have the key.
 """
 
 import inspect
@@ -21,13 +21,13 @@ NORMS = ("l2", "l1_path", "l2_path", "spectral")
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, and what its docstring says of it."""
+    """Hold a claim of the paper: the function that judges it, and the parts of its docstring."""
 
     id: str
     function: Function
     study: Study
     keys: tuple[str, ...]
-    needs: tuple[str, ...]  # keys that its networks need beside the one that it is judged by
+    needs: tuple[str, ...]  # further keys that its networks must have
     only_fitted: bool
     statement: str
     rule: str

@@ -1,4 +1,4 @@
-"""From measure records to all that `gentool claims` says of them."""
+"""Judge the claims and rank the measures: all that `gentool claims` reports on measure files."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from gentool.records.measure_file import Record, merge
 
 @dataclass(frozen=True)
 class Report:
-    """The claims judged on networks, and the measures ranked by their correlation with the gap."""
+    """Hold the verdicts on claims, and the measures ranked by their correlation with the gap."""
 
     networks: int
     rows: list[Row]
@@ -23,7 +23,8 @@ class Report:
 
     @property
     def failing(self) -> list[str]:
-        failing = [row for row in self.rows if row.verdict.outcome is Ruling.FAILS]
+        """Name the claims that fail, as `1a (l2)`."""
+        failing = [row for row in self.rows if row.verdict.ruling is Ruling.FAILS]
         return [f"{row.claim.id} ({row.key})" for row in failing]
 
     def to_json(self) -> Json:
@@ -32,7 +33,7 @@ class Report:
             "networks": self.networks,
             "claims": [row.to_json() for row in self.rows],
             "left_out": [asdict(left) for left in self.left_out],
-            "kendall": [one.to_json() for one in self.ranked],
+            "kendall": [row.to_json() for row in self.ranked],
         }
 
 
@@ -41,14 +42,14 @@ def report(
 ) -> Report:
     """Judge every claim and rank the measures of these names, or all.
 
-    Raises UsageError for a measure that no record has, GentoolError where two records about one
+    Raise UsageError if no record has a measure of that name, GentoolError if two records about one
     checkpoint disagree.
     """
     networks = merge(records)
-    known = dict.fromkeys(name for network in networks for name in network["measures"])
+    recorded = dict.fromkeys(name for network in networks for name in network["measures"])
     for name in measures or []:
-        if name not in known:
-            raise unknown("measure", name, known)
+        if name not in recorded:
+            raise unknown("measure", name, recorded)
     rows, left_out = judge(networks)
     ranked = correlations(networks, measures, resamples, seed)
     return Report(len(networks), rows, left_out, ranked)

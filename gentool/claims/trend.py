@@ -1,8 +1,8 @@
-"""Whether a value rises with the size: Kendall's tau over all pairs of sizes, and its chance.
+"""Test whether a value rises with the size: Kendall's tau over all pairs of sizes, and its p-value.
 
-The trap avoided here: single runs are noisy, so that "every step rises" fails on true trends, the
-paper's own among them (its gap of the l2 norm falls by 1 % in the last step), and "the last is
-above the first" holds by luck.
+The trap avoided here: single runs are noisy, so that "every step rises" fails on true trends, also
+on the paper's own (its gap of the l2 norm falls by 1 % in the last step), and "the last is above
+the first" holds by luck.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from gentool.claims.points import Point, sign
 from gentool.claims.verdict import Missing, Ruling, Verdict
 
 LEVEL = 0.05
-FEWEST = 3
+FEWEST_SIZES = 3
 
 
 @dataclass(frozen=True)
 class Trend:
-    """How many of all pairs of sizes rise and fall; those that cannot be told apart do neither."""
+    """Count the pairs of sizes that rise and fall; pairs too close to tell apart do neither."""
 
     sizes: int
     rising: int
@@ -35,40 +35,42 @@ class Trend:
 
     @property
     def p_rising(self) -> float:
-        return chance(self.sizes, self.rising - self.falling)
+        return p_value(self.sizes, self.rising - self.falling)
 
     def reversed(self) -> "Trend":
         return Trend(self.sizes, self.falling, self.rising)
 
 
-def rises(found: list[Point]) -> Verdict:
-    """Holds where the value rises with x: tau > 0 with a one-sided exact p of at most 0.05.
+def rises(points: list[Point]) -> Verdict:
+    """Judge the claim that the value rises with x.
 
-    Fails where at least as many pairs fall as rise. In between it cannot be told.
-    Mann, Nonparametric Tests Against Trend, Econometrica 1945. Raises Missing below three sizes.
+    Holds where tau > 0 with a one-sided exact p of at most 0.05, fails where at least as many pairs
+    fall as rise; in between it cannot be told. Raise Missing below three sizes.
+    Mann, Nonparametric Tests Against Trend, Econometrica 1945.
     """
-    return _verdict(_trend(found), "rise", found)
+    return _verdict(_trend(points), "rise", points)
 
 
-def falls(found: list[Point]) -> Verdict:
-    """As `rises`, of a value that falls."""
-    return _verdict(_trend(found).reversed(), "fall", found)
+def falls(points: list[Point]) -> Verdict:
+    """Judge the claim that the value falls with x, as `rises` does for rising."""
+    return _verdict(_trend(points).reversed(), "fall", points)
 
 
-def does_not_rise(found: list[Point]) -> Verdict:
-    """The contrary of `rises`: fails where that holds, holds where that fails."""
-    contrary = {Ruling.HOLDS: Ruling.FAILS, Ruling.FAILS: Ruling.HOLDS}
-    rising = rises(found)
-    return Verdict(contrary.get(rising.outcome, rising.outcome), rising.numbers, rising.evidence)
+def does_not_rise(points: list[Point]) -> Verdict:
+    """Judge the claim that the value does not rise: fails where `rises` holds, and the reverse."""
+    opposite = {Ruling.HOLDS: Ruling.FAILS, Ruling.FAILS: Ruling.HOLDS}
+    rising = rises(points)
+    return Verdict(opposite.get(rising.ruling, rising.ruling), rising.numbers, rising.evidence)
 
 
 @cache
-def chance(sizes: int, score: int) -> float:
-    """The chance that rising less falling pairs are at least `score` if every order is as likely.
+def p_value(sizes: int, score: int) -> float:
+    """Return the probability that rising less falling pairs reach `score` in a random order.
 
         P(n(n−1)/2 − 2D ≥ score),  D the inversions of a random permutation of n
 
-    Inversions are counted by inserting one element after the other. With ties it is an upper bound.
+    Exact: counts the inversions by inserting one element after the other. With ties, an upper
+    bound.
     """
     counts = [1]
     for n in range(2, sizes + 1):
@@ -78,23 +80,23 @@ def chance(sizes: int, score: int) -> float:
     return reached / factorial(sizes)
 
 
-def _trend(found: list[Point]) -> Trend:
-    if len(found) < FEWEST:
-        raise Missing(f"a trend needs {FEWEST} sizes or more; here are {len(found)}")
-    signs = [sign(b, a) for a, b in combinations(found, 2)]
-    return Trend(len(found), signs.count(1), signs.count(-1))
+def _trend(points: list[Point]) -> Trend:
+    if len(points) < FEWEST_SIZES:
+        raise Missing(f"a trend needs {FEWEST_SIZES} sizes or more; here are {len(points)}")
+    signs = [sign(b, a) for a, b in combinations(points, 2)]
+    return Trend(len(points), signs.count(1), signs.count(-1))
 
 
-def _verdict(trend: Trend, verb: str, found: list[Point]) -> Verdict:
-    """The verdict on a trend that is claimed to rise."""
+def _verdict(trend: Trend, verb: str, points: list[Point]) -> Verdict:
+    """Return the verdict on the claim that a trend rises; `verb` names its direction."""
     numbers = f"{trend.rising} of {trend.pairs} pairs {verb}, τ {trend.tau:.2f}"
     numbers += f", p {trend.p_rising:.2g}" if trend.tau > 0 else ""
-    if near := trend.pairs - trend.rising - trend.falling:
-        numbers += f", {near} cannot be told apart"
+    if undecided := trend.pairs - trend.rising - trend.falling:
+        numbers += f", {undecided} cannot be told apart"
     if trend.p_rising <= LEVEL:
-        outcome = Ruling.HOLDS
+        ruling = Ruling.HOLDS
     elif trend.falling and trend.tau <= 0:
-        outcome = Ruling.FAILS
+        ruling = Ruling.FAILS
     else:
-        outcome = Ruling.OPEN
-    return Verdict(outcome, numbers, [point.to_json() for point in found])
+        ruling = Ruling.OPEN
+    return Verdict(ruling, numbers, [point.to_json() for point in points])

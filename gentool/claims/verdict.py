@@ -1,4 +1,4 @@
-"""What is said of a claim, and the numbers that decide it."""
+"""The verdict on a claim: holds, fails or undecided, with the numbers that decide it."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,36 +7,36 @@ from gentool.common.json import Json
 
 
 class Ruling(StrEnum):
-    """What is said of a claim."""
+    """Say whether a claim holds."""
 
     HOLDS = "holds"
     FAILS = "fails"
-    OPEN = "cannot be told"  # there are numbers, but too few of them or too close to each other
-    MISSING = "cannot be judged"  # there are no numbers
+    OPEN = "cannot be told"  # too few numbers, or too close to each other
+    MISSING = "cannot be judged"  # no numbers
 
 
 class Missing(Exception):
-    """What a claim needs is not there; the message names it."""
+    """Raised where the files lack numbers that a claim needs; the message names them."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a claim, the deciding numbers in a line, and all that were compared."""
+    """Hold the ruling on a claim, the deciding numbers in one line, and all values compared."""
 
-    outcome: Ruling
+    ruling: Ruling
     numbers: str
     evidence: list[Json] = field(default_factory=list)
 
 
-def of_signs(signs: list[int], words: str, evidence: list[Json]) -> Verdict:
-    """The verdict on comparisons that all have to hold.
+def verdict_if_all_hold(signs: list[int], words: str, evidence: list[Json]) -> Verdict:
+    """Return the verdict on a claim that needs every one of several comparisons to hold.
 
-    A sign is 1 where a comparison holds, -1 where the contrary does, 0 where the two cannot be told
-    apart. One contrary fails the claim; it holds where all hold. `words` follow "2 of 3 ".
+    A sign is 1 where a comparison holds, -1 where its opposite does, 0 where the two values cannot
+    be told apart. The claim fails at one -1, and holds where all are 1. `words` follow "2 of 3 ".
     """
     numbers = f"{signs.count(1)} of {len(signs)} {words}"
-    if near := signs.count(0):
-        numbers += f", {near} cannot be told apart"
+    if undecided := signs.count(0):
+        numbers += f", {undecided} cannot be told apart"
     if -1 in signs:
         return Verdict(Ruling.FAILS, numbers, evidence)
     return Verdict(Ruling.OPEN if 0 in signs else Ruling.HOLDS, numbers, evidence)

@@ -47,7 +47,7 @@ def _number(value: float | None) -> str:
 
 
 def _said(row: Row) -> list[str]:
-    return [row.verdict.outcome.value, row.verdict.numbers]
+    return [row.verdict.ruling.value, row.verdict.numbers]
 
 
 def _by(row: Row) -> str:

@@ -13,25 +13,25 @@ from gentool.claims.kendall import bootstrap, tau_b
 
 
 def by_definition(x, y):
-    """Every pair looked at, one after the other."""
+    """Compute tau-b pair by pair."""
     pairs = list(combinations(zip(x, y, strict=True), 2))
     score = sum(np.sign(a - c) * np.sign(b - d) for (a, b), (c, d) in pairs)
     untied = [sum(p[k] != q[k] for p, q in pairs) for k in (0, 1)]
     return score / math.sqrt(untied[0] * untied[1])
 
 
-def test_an_example_by_hand():
+def test_tau_of_four_points_by_hand():
     """Of the six pairs of 1, 2, 3, 4 and 1, 3, 2, 4 five agree: (5 - 1) / 6."""
     x, y = np.array([1, 2, 3, 4]), np.array([1, 3, 2, 4])
     assert tau_b(x, y) == pytest.approx(4 / 6)
 
 
-def test_ties_by_hand():
+def test_tau_with_ties_by_hand():
     """1, 1, 2 and 1, 2, 3: two pairs agree, one is tied in x: 2 / sqrt(2 * 3)."""
     assert tau_b(np.array([1, 1, 2]), np.array([1, 2, 3])) == pytest.approx(2 / math.sqrt(6))
 
 
-def test_any_values_against_the_definition_and_scipy():
+def test_tau_agrees_with_its_definition_and_with_scipy():
     rng = np.random.default_rng(0)
     for _ in range(50):
         x, y = rng.integers(0, 6, (2, 12)).astype(float)
@@ -43,8 +43,8 @@ def test_a_constant_has_no_tau():
     assert tau_b(np.ones(4), np.arange(4.0)) is None
 
 
-def test_the_bootstrap_is_that_of_resampled_points():
-    """The same resamples written out, duplicates and all, each scored by SciPy."""
+def test_the_bootstrap_interval_is_that_of_resamples_scored_by_scipy():
+    """Write out the same resamples, with their duplicates, and score each by SciPy."""
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(2, 8))
     counts = np.random.default_rng(7).multinomial(8, np.full(8, 1 / 8), size=200)
@@ -54,12 +54,12 @@ def test_the_bootstrap_is_that_of_resampled_points():
     assert resamples == 200
 
 
-def test_few_points_have_no_interval():
+def test_four_points_have_no_interval():
     assert bootstrap(np.arange(4.0), np.arange(4.0), 100, seed=0) is None
 
 
 def grid():
-    """Labels times sizes: l2 follows the gap (0.1, 0.2 and 0.8, 0.9), spectral the size alone."""
+    """Return four networks: l2 follows the gap (0.1, 0.2, 0.8, 0.9), spectral the size alone."""
     gaps = {("true", 1): 0.2, ("true", 2): 0.1, ("random", 1): 0.9, ("random", 2): 0.8}
     return [
         network(labels=labels, subset=size, test_error=gap, l2=gap, spectral=size)
@@ -75,29 +75,29 @@ def test_the_measure_that_follows_the_gap_comes_first():
 
 
 def test_the_granulated_tau_averages_over_settings():
-    """spectral: -1 along the size, none along the labels, where it is constant."""
-    found = correlation(grid(), "spectral", 0, 0)
-    assert found.granulated == -1.0
-    assert {name: (axis.tau, axis.groups) for name, axis in found.axes.items()} == {
+    """spectral: tau -1 along the size, none along the labels, where it is constant."""
+    spectral = correlation(grid(), "spectral", 0, 0)
+    assert spectral.granulated == -1.0
+    assert {name: (axis.tau, axis.groups) for name, axis in spectral.axes.items()} == {
         "subset": (-1.0, 2)
     }
-    found = correlation(grid(), "l2", 0, 0)
-    assert {name: axis.tau for name, axis in found.axes.items()} == {"labels": 1.0, "subset": 1.0}
+    l2 = correlation(grid(), "l2", 0, 0)
+    assert {name: axis.tau for name, axis in l2.axes.items()} == {"labels": 1.0, "subset": 1.0}
 
 
-def test_values_that_no_float_holds_are_ranked_through_log10():
+def test_values_too_large_for_a_float_are_ranked_by_their_log10():
     networks = grid()
-    for one in networks:
-        one["measures"]["l2"] = None
-        one["log10"]["l2"] *= 1000
+    for record in networks:
+        record["measures"]["l2"] = None
+        record["log10"]["l2"] *= 1000
     assert correlation(networks, "l2", 0, 0).tau == 1.0
 
 
-def test_what_has_no_tau_has_a_reason_and_comes_last():
+def test_a_measure_without_a_tau_has_a_reason_and_comes_last():
     networks = grid()
-    for one in networks:
-        one["measures"] |= {"parameters": 7.0}
-        one["log10"] |= {"parameters": 0.8}
+    for record in networks:
+        record["measures"] |= {"parameters": 7.0}
+        record["log10"] |= {"parameters": 0.8}
     last = correlations(networks, None, 0, 0)[-1]
     assert (last.measure, last.tau) == ("parameters", None)
     assert last.reason == "the measure is the same in all networks"

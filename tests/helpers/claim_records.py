@@ -1,4 +1,4 @@
-"""Records of networks that nobody trained, with the numbers that a test gives them."""
+"""Make records of networks that were never trained, with numbers chosen by a test."""
 
 from itertools import pairwise
 from math import log10
@@ -18,28 +18,28 @@ RECIPE = {
 
 
 def network(test_error=0.5, train_error=0.0, curve=None, **values):
-    """A record: keys of the recipe go there, the others are measures, given as log10."""
+    """Make a record; values are recipe fields, or else log10 of measures (sharpness as it is)."""
     recipe = RECIPE | {key: values.pop(key) for key in RECIPE if key in values}
     name = "-".join(f"{key}{value}" for key, value in recipe.items())
     plain = {key: value for key, value in values.items() if key.startswith("sharpness")}
-    made = record(sha256=name, recipe=recipe, **plain)
-    made["checkpoint"]["file"] = f"{name}.safetensors"
-    made["log10"] |= {key: value for key, value in values.items() if key not in plain}
-    made["measures"] |= {key: 10**value for key, value in values.items() if key not in plain}
-    made["outcome"] = {"train_error": train_error, "test_error": test_error}
+    result = record(sha256=name, recipe=recipe, **plain)
+    result["checkpoint"]["file"] = f"{name}.safetensors"
+    result["log10"] |= {key: value for key, value in values.items() if key not in plain}
+    result["measures"] |= {key: 10**value for key, value in values.items() if key not in plain}
+    result["outcome"] = {"train_error": train_error, "test_error": test_error}
     if curve is not None:
         rows = [{"kl": kl, "value": value, "stderr": stderr} for kl, value, stderr in curve]
-        made["expected_sharpness"] = {"curve": rows}
-    return made
+        result["expected_sharpness"] = {"curve": rows}
+    return result
 
 
 def along(axis, values, key, **others):
-    """A network for each {x: value}."""
+    """Make a network for each {x: value}."""
     return [network(**{axis: x, key: value}, **others) for x, value in values.items()]
 
 
 def log_kl(curve, level=0.05):
-    """log10 of the KL at which a curve [(KL, expected sharpness)] crosses the level."""
+    """Return log10 of the KL at which a curve [(KL, expected sharpness)] crosses the level."""
     points = [(value, log10(kl)) for kl, value in sorted(curve, reverse=True)]
     for (low, a), (high, b) in pairwise(points):
         if low <= level <= high:
@@ -48,7 +48,7 @@ def log_kl(curve, level=0.05):
 
 
 def labelled(true, random, key="l2", **others):
-    """Networks with true and with random labels at the sizes 1000, 2000, ..."""
+    """Make networks with true and with random labels at the sizes 1000, 2000, ..."""
     return [
         network(labels=labels, subset=1000 * (i + 1), **{key: value}, **others)
         for labels, values in (("true", true), ("random", random))

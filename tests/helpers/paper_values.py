@@ -1,4 +1,4 @@
-"""Values of the paper's figures 1, 2 and 4, read off its vector figures."""
+"""Values of the paper's Figures 1, 2 and 4, read off its vector graphics."""
 
 SIZES = [5000, 10000, 20000, 30000, 40000, 50000]
 # log10 of the measure at each size, with true and with random labels
