@@ -17,6 +17,7 @@ from gentool.cli.train import train
 from gentool.cli.verify import verify
 from gentool.common.console import say
 from gentool.common.errors import GentoolError, Interrupted
+from gentool.common.torchrun import is_main_process
 from gentool.common.version import __version__
 
 
@@ -104,8 +105,8 @@ def run(arguments: list[str]) -> int:
         if "--debug" in arguments:
             raise
         message, code = _explained(error)
-        if not (isinstance(error, GentoolError) and os.environ.get("RANK", "0") != "0"):
-            say(message)  # under torchrun all processes find it, and the first says it
+        if is_main_process() or not isinstance(error, GentoolError):
+            say(message)  # under torchrun every process raises a GentoolError, and rank 0 prints it
         return code
 
 

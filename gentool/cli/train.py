@@ -1,6 +1,5 @@
 """`gentool train`: from options to a checkpoint, or to a grid of them."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ from gentool.cli.options import existing
 from gentool.cli.train_runs import TrainOptions, train_grid, train_in_team, train_one
 from gentool.common.errors import UsageError
 from gentool.common.paths import default_data_dir
+from gentool.common.torchrun import is_launched
 from gentool.records.presets import training_options
 from gentool.records.recipe import Recipe, default_stem, parse_labels
 from gentool.training.plan import PlannedRun, grid, in_folder
@@ -238,7 +238,7 @@ def train(
         is_compiled=compile_step,
         arguments=ctx.obj,
     )
-    is_team = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+    is_team = is_launched()
     is_grid = len(networks) > 1
     if is_grid and is_team:
         raise UsageError("torchrun trains one network at a time; start a grid without it")

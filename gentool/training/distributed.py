@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from gentool.common.errors import GentoolError, UsageError
+from gentool.common.torchrun import is_launched
 from gentool.data.examples import Examples
 
 
@@ -71,11 +72,6 @@ class ProcessGroup:
 
 
 SINGLE_PROCESS = ProcessGroup()
-
-
-def is_launched() -> bool:
-    """Whether torchrun started this process as one of several."""
-    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def begin(device: str) -> tuple[ProcessGroup, str]:
