@@ -53,7 +53,7 @@ def finder(path: Path, options: argparse.Namespace, **search: int) -> WorstCaseS
 
 def quality(options: argparse.Namespace) -> None:
     """A row a network and alpha: the default's rise, and how far below it the others stay."""
-    others = [name for name in METHODS if name != "default"]
+    others = [name for name in METHODS.names if name != "default"]
     print("| network | alpha | passes | default |", " | ".join(others), "|")
     print("|---|---|---|---|", "|".join(["---"] * len(others)), "|", sep="")
     for path in options.checkpoints:

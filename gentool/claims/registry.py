@@ -8,11 +8,12 @@ it holds. A claim is judged once for each key and family, on networks that all h
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gentool.claims.families import Study
 from gentool.claims.verdict import Verdict
+from gentool.common.registry import Registry, claim_parts
 from gentool.records.measure_file import Record
 
 Function = Callable[[list[Record], str], Verdict]
@@ -38,11 +39,8 @@ class Claim:
         return self.function.__name__.replace("_", " ")
 
 
-class Claims:
-    """All claims, in the order of definition."""
-
-    def __init__(self) -> None:
-        self._claims: dict[str, Claim] = {}
+class Claims(Registry[Claim]):
+    """Hold all claims by number, sorted by number."""
 
     def register(
         self,
@@ -58,16 +56,11 @@ class Claims:
         """
 
         def add(function: Function) -> Function:
-            lines = inspect.getdoc(function).split("\n\n")
-            statement, *rule, source = (" ".join(part.split()) for part in lines)
-            about = (statement, " ".join(rule), source)
-            self._claims[id] = Claim(id, function, study, keys, needs, only_fitted, *about)
+            parts = claim_parts(inspect.getdoc(function))
+            self.add(id, Claim(id, function, study, keys, needs, only_fitted, *parts))
             return function
 
         return add
 
-    def __iter__(self) -> Iterator[Claim]:
-        return iter(sorted(self._claims.values(), key=lambda claim: claim.id))
 
-
-CLAIMS = Claims()
+CLAIMS = Claims("claim", is_sorted=True)

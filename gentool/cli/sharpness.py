@@ -188,7 +188,7 @@ def sharpness(
     from gentool.sharpness.worst_case import KESKAR2017, SearchOptions
     from gentool.sharpness.worst_case_record import SharpnessOptions
 
-    METHODS[method]
+    METHODS.check(method)
     if protocol is not None:
         method = _method_of(protocol, method)
     asked = SharpnessOptions(
@@ -226,9 +226,9 @@ def _alphas(given: list[float] | None) -> tuple[float, ...]:
 
 def _method_of(protocol: str, method: str) -> str:
     """The search that a protocol asks for."""
-    from gentool.sharpness.search.protocols import check
+    from gentool.sharpness.search.protocols import PROTOCOLS
 
-    check(protocol)
+    PROTOCOLS.check(protocol)
     if method != "default":
         raise UsageError("--protocol names the search; leave out --method")
     return {"keskar2017": "keskar2017", "random": "random"}.get(protocol, "default")

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from gentool.common.errors import GentoolError, UsageError
-from gentool.common.registry import Registry
+from gentool.common.registry import FunctionRegistry
 from gentool.data.dataset import DataSet, dataset_of
 from gentool.data.npz import NPZ_KEYS, images_of, labels_of
 
-DATASETS = Registry("data set")
+DATASETS = FunctionRegistry("data set")
 
 
 def load_dataset(data: str, data_dir: Path, show_progress: bool) -> DataSet:

@@ -1,11 +1,11 @@
 """The table of figures, filled by a decorator."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gentool.common.errors import unknown
+from gentool.common.registry import Registry
 
 if TYPE_CHECKING:
     from gentool.figures.sheet import Sheet
@@ -50,11 +50,8 @@ class NamedFigure:
         return (self.prepare.__doc__ or "").splitlines()[0].rstrip(".")
 
 
-class Figures:
-    """Figures by name, in the order of their names."""
-
-    def __init__(self) -> None:
-        self._entries: dict[str, NamedFigure] = {}
+class Figures(Registry[NamedFigure]):
+    """Hold the figures by name, sorted by name."""
 
     def register(
         self, name: str, reads: str, *options: str
@@ -62,18 +59,10 @@ class Figures:
         """Add a function under a name; use as a decorator."""
 
         def add(function: Callable[..., object]) -> Callable[..., object]:
-            self._entries[name] = NamedFigure(name, reads, frozenset(options), function)
+            self.add(name, NamedFigure(name, reads, frozenset(options), function))
             return function
 
         return add
 
-    def __getitem__(self, name: str) -> NamedFigure:
-        if name not in self._entries:
-            raise unknown("figure", name, sorted(self._entries))
-        return self._entries[name]
 
-    def __iter__(self) -> Iterator[NamedFigure]:
-        return iter(self._entries[name] for name in sorted(self._entries))
-
-
-FIGURES = Figures()
+FIGURES = Figures("figure", is_sorted=True)

@@ -13,8 +13,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from gentool.common.errors import unknown
-from gentool.common.registry import parts
+from gentool.common.registry import Registry, definition_parts
 from gentool.measures.measured import Log, Measured, Undefined
 
 Function = Callable[[Measured], float | None]
@@ -45,18 +44,15 @@ class Values:
     notes: list[str] = field(default_factory=list)
 
 
-class Measures:
-    """All measures by name, in the order of definition."""
-
-    def __init__(self) -> None:
-        self._measures: dict[str, Measure] = {}
+class Measures(Registry[Measure]):
+    """Hold all measures by name, in the order of definition."""
 
     def register(self, function: Function) -> Function:
         """Add a measure; use as a decorator."""
-        summary, formula, source = parts(inspect.getdoc(function))
+        summary, formula, source = definition_parts(inspect.getdoc(function))
         is_log = inspect.signature(function).return_annotation is Log
         name = function.__name__
-        self._measures[name] = Measure(name, function, summary, formula, source, is_log)
+        self.add(name, Measure(name, function, summary, formula, source, is_log))
         return function
 
     def register_normalized(self, function: Function) -> Function:
@@ -75,8 +71,8 @@ class Measures:
 
     def _vary(self, name: str, suffix: str, words: str, settings: dict[str, bool]) -> None:
         """Add a known measure again, of the same network with other settings."""
-        measure = self._measures[name]
-        self._measures[f"{name}_{suffix}"] = replace(
+        measure = self[name]
+        varied = replace(
             measure,
             name=f"{name}_{suffix}",
             function=lambda net: measure.function(replace(net, **settings)),
@@ -85,21 +81,14 @@ class Measures:
             if settings is UNIT_MARGIN
             else measure.formula,
         )
-
-    def __iter__(self) -> Iterable[Measure]:
-        return iter(self._measures.values())
+        self.add(varied.name, varied)
 
     def select(self, names: Iterable[str] | None) -> list[Measure]:
         """The measures of these names, or all; UsageError, with the nearest, for an unknown one."""
-        if names is None:
-            return list(self)
-        for name in names:
-            if name not in self._measures:
-                raise unknown("measure", name, self._measures)
-        return [self._measures[name] for name in names]
+        return list(self) if names is None else [self[name] for name in names]
 
 
-MEASURES = Measures()
+MEASURES = Measures("measure")
 
 
 def evaluate_measures(net: Measured, measures: Iterable[Measure]) -> Values:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError, UsageError
-from gentool.common.registry import Registry
+from gentool.common.registry import FunctionRegistry
 from gentool.networks.layer_list import chain
 from gentool.records.recipe import LAYERS, Recipe
 
-MODELS = Registry("model")
+MODELS = FunctionRegistry("model")
 
 ImageShape = tuple[int, int, int]
 """Channels, height and width of one input."""

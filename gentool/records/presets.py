@@ -21,40 +21,46 @@ the loss stalls.
 
 from collections.abc import Mapping
 
-from gentool.common.errors import UsageError, unknown
+from gentool.common.errors import UsageError
 from gentool.common.json import Json
+from gentool.common.registry import FunctionRegistry
 
-_PAPER = {
-    "lr": 0.01,
-    "momentum": 0.9,
-    "batch_size": 64,
-    "schedule": "constant",
-    "warmup": 0.0,
-    "patience": None,
-}
-_FAST_MLP = _PAPER | {"schedule": "on-stall", "warmup": 1.0, "patience": 30}
-_FAST_VGG = _FAST_MLP | {"batch_size": 256, "warmup": 5.0}
-PRESETS = ("paper", "fast")
+PRESETS = FunctionRegistry("recipe")
 ADAM_LR = 0.001
+
+
+@PRESETS.register
+def paper(model: str, width: float | None) -> Json:
+    """Return the options of the plain SGD of Neyshabur et al."""
+    return {
+        "lr": 0.01,
+        "momentum": 0.9,
+        "batch_size": 64,
+        "schedule": "constant",
+        "warmup": 0.0,
+        "patience": None,
+    }
+
+
+@PRESETS.register
+def fast(model: str, width: float | None) -> Json:
+    """Return the options of the default preset, which fitted in the fewest epochs when measured."""
+    options = paper(model, width) | {"schedule": "on-stall", "warmup": 1.0, "patience": 30}
+    if model == "mlp":
+        return options
+    return options | {"batch_size": 256, "warmup": 5.0, "lr": 0.01 / max(width or 1.0, 0.25)}
 
 
 def training_options(
     name: str, model: str, width: float | None, given: Mapping[str, object]
 ) -> Json:
-    """The training options of a preset for a model; those given (not None) replace its own.
+    """Return the training options of a preset; those in `given` that are not None replace its own.
 
-    `width` is that of a VGG, None where it was not given.
+    `width` is that of a VGG, None if it was not given.
 
-    Raises UsageError for an unknown preset, and for a momentum where the optimizer has none.
+    Raise UsageError for an unknown preset, and for a momentum if the optimizer has none.
     """
-    if name not in PRESETS:
-        raise unknown("recipe", name, PRESETS)
-    if name == "paper":
-        options = dict(_PAPER)
-    elif model == "mlp":
-        options = dict(_FAST_MLP)
-    else:
-        options = _FAST_VGG | {"lr": 0.01 / max(width or 1.0, 0.25)}
+    options = PRESETS[name](model, width)
     if given["optimizer"] != "sgd":
         if given["momentum"] is not None:
             raise UsageError(f"--momentum is an option of sgd; {given['optimizer']} has none")

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
-from gentool.common.registry import parts
+from gentool.common.registry import definition_parts
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -70,7 +70,7 @@ def _of_source(path: Path) -> Iterator[Definition]:
     for function in sorted(functions, key=lambda node: node.lineno):
         for name in filter(None, map(_defined, function.decorator_list)):
             said = re.sub(r"\{[A-Z_]+\}", lambda m: constants[m[0]], ast.get_docstring(function))
-            yield Definition(name, *parts(said))
+            yield Definition(name, *definition_parts(said))
 
 
 def _defined(decorator: ast.expr) -> str | None:

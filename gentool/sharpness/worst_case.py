@@ -124,7 +124,7 @@ class WorstCaseSearch:
 
     def compare(self, alpha: float, units: float) -> Iterator[SearchResult]:
         """What each of the other searches finds at one α, at a cost of so many units at most."""
-        for name in METHODS:
+        for name in METHODS.names:
             if name != "default":
                 options = replace(self.options, method=name, units=units, seconds=None)
                 yield self.with_options(options).find(alpha)

@@ -244,5 +244,5 @@ def _end_with_parent() -> None:
 
 def check_names(recipe: Recipe) -> None:
     """Raise UsageError, before any data is loaded, for an optimizer or schedule that is unknown."""
-    OPTIMIZERS[recipe.optimizer]
-    SCHEDULES[recipe.schedule]
+    OPTIMIZERS.check(recipe.optimizer)
+    SCHEDULES.check(recipe.schedule)

@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from gentool.common.registry import Registry
+from gentool.common.registry import FunctionRegistry
 from gentool.records.recipe import Recipe
 
-OPTIMIZERS = Registry("optimizer")
+OPTIMIZERS = FunctionRegistry("optimizer")
 
 
 @OPTIMIZERS.register

@@ -7,10 +7,10 @@ the history tells: a resumed run needs no state of a scheduler.
 import math
 from collections.abc import Sequence
 
-from gentool.common.registry import Registry
+from gentool.common.registry import FunctionRegistry
 from gentool.records.recipe import Recipe
 
-SCHEDULES = Registry("schedule")
+SCHEDULES = FunctionRegistry("schedule")
 BETTER = 0.99  # a loss below this times the best before has improved
 STALL = 10  # epochs without improvement that make a stall
 UNDER_WAY = 0.9  # random labels wait long at their first loss, which is no stall

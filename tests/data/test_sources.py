@@ -18,7 +18,7 @@ from gentool.records.recipe import describe_source
 
 
 def test_all_six_data_sets_are_there():
-    assert list(DATASETS) == ["digits", "cifar10", "mnist", "fashion-mnist", "folder", "npz"]
+    assert DATASETS.names == ["digits", "cifar10", "mnist", "fashion-mnist", "folder", "npz"]
 
 
 def test_digits_have_a_fixed_stratified_split(tmp_path):

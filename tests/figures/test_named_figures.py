@@ -63,7 +63,7 @@ def test_what_is_missing_is_said_on_stderr_and_the_path_on_stdout(tmp_path, file
 
 def test_an_unknown_figure_is_answered_with_the_known_ones(files, capsys):
     assert run(["plot", *files(by_size((1,))), "--figure", "5"]) == 2
-    assert f"known: {', '.join(entry.name for entry in FIGURES)}" in capsys.readouterr().err
+    assert f"known: {', '.join(FIGURES.names)}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_width_scales_every_layer_of_a_vgg():
     ]
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", MODELS.names)
 @pytest.mark.parametrize("options", [{}, {"batch_norm": False}, {"dropout": 0.5}])
 def test_nothing_comes_after_the_output_layer(name, options):
     """Logits of both signs: a ReLU there would clip them, and margins would lose their meaning."""

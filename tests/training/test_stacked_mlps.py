@@ -152,4 +152,4 @@ def test_only_plain_mlps_trained_by_sgd_are_stacked():
     others = [{"dropout": 0.5}, {"batch_norm": True}, {"optimizer": "adam"}]
     vgg = {"model": "vgg", "input_shape": (3, 32, 32)}
     assert {stack_key(recipe(**options), 60) for options in [*others, vgg]} == {None}
-    assert "sgd" in set(OPTIMIZERS)
+    assert "sgd" in OPTIMIZERS.names

@@ -13,13 +13,13 @@ import numpy
 import torch
 from torch import Tensor
 
-from gentool.common.registry import Registry
+from gentool.common.registry import FunctionRegistry
 from gentool.sharpness.search.multi_start import ENOUGH, multi_start
 from gentool.sharpness.search.protocols import KESKAR_ITERATIONS
 from gentool.sharpness.search.starts import corner_of_gradient
 from gentool.sharpness.search.state import SearchState, Start
 
-METHODS = Registry("search")
+METHODS = FunctionRegistry("search")
 
 SUBSPACE = 100  # dimensions of Keskar et al.'s random subspace
 ROWS = 2**19  # of its basis that are held at a time: 210 MB

@@ -2,26 +2,23 @@
 
 import torch
 
-from gentool.common.errors import unknown
+from gentool.common.registry import Registry
 from gentool.sharpness.box import Box
 from gentool.sharpness.definitions import defines
 from gentool.sharpness.objective import Objective
 from gentool.sharpness.search.starts import corner_of_gradient
 
-PROTOCOLS = {
-    "keskar2017": "one run of ten iterations of L-BFGS-B; 100 sharpness_keskar (ICLR 2017)",
-    "m-sharpness": "the maximum of each mini-batch of 128, averaged (Foret et al., ICLR 2021)",
-    "random": "the highest of as many random corners as --units allows",
-}
+PROTOCOLS = Registry(
+    "protocol",
+    {
+        "keskar2017": "one run of ten iterations of L-BFGS-B; 100 sharpness_keskar (ICLR 2017)",
+        "m-sharpness": "the maximum of each mini-batch of 128, averaged (Foret et al., ICLR 2021)",
+        "random": "the highest of as many random corners as --units allows",
+    },
+)
 KESKAR_ITERATIONS = 10
 M = 128
 M_STEPS = 5
-
-
-def check(name: str) -> None:
-    """Raise UsageError, with the nearest, for a protocol that is unknown."""
-    if name not in PROTOCOLS:
-        raise unknown("protocol", name, PROTOCOLS)
 
 
 @defines("sharpness_keskar2017")
