@@ -140,7 +140,7 @@ def _train(runs: dict[Run, PlannedRun], callbacks: Callbacks) -> None:
 
 
 def _run(one: PlannedRun, settings: RunSettings, device: torch.device, callbacks: Callbacks) -> Run:
-    """The run of a network, its data drawn."""
+    """The run of a network, its data drawn, resumed or with its initial checkpoint written."""
     recipe = replace(one.asked, **with_defaults(one.asked.model, one.shape))
     data = settings.data_sets.load(recipe.data)
     recipe, sets = training_set(recipe, data, device)
@@ -159,7 +159,9 @@ def _run(one: PlannedRun, settings: RunSettings, device: torch.device, callbacks
         on_epoch=lambda report: callbacks.on_epoch(one, report),
         on_checkpoint=save if one.has_several_files else None,
     )
-    return Run(recipe, sets, device, policy, settings.group, settings.is_compiled)
+    run = Run(recipe, sets, device, policy, settings.group, settings.is_compiled)
+    run.start()
+    return run
 
 
 def _written(one: PlannedRun, run: Run, callbacks: Callbacks) -> JobResult:

@@ -46,6 +46,7 @@ def train(
     """
     policy = CheckpointPolicy(state_path, resume, save_every, on_epoch, on_checkpoint)
     run = Run(recipe, sets, device, policy)
+    run.start()
     train_together([run])
     return run.state.model.eval(), run.outcome()
 

@@ -82,8 +82,29 @@ class Run:
         if is_compiled:
             self.module = compiled(self.module)
         self.saved_at = -math.inf
-        if not self._has_resumed() and policy.on_checkpoint is not None:
-            self._checkpoint()
+
+    def start(self) -> None:
+        """Resume from the state file, if asked to; otherwise write the initial checkpoint."""
+        if not self.resume():
+            self.write_checkpoint()
+
+    def resume(self) -> bool:
+        """Load the state file where the policy says so and there is one; return whether it did.
+
+        The main process reads the file for all. Raise GentoolError if it is damaged or belongs to a
+        run with another recipe.
+        """
+        path = self.policy.state_path
+        is_there = self.policy.resume and path is not None and path.exists()
+        content = self.group.broadcast(path.read_bytes() if is_there else None)
+        if content is not None:
+            self.state.load(path, self.recipe, content)
+        return content is not None
+
+    def write_checkpoint(self) -> None:
+        """Evaluate the network and pass it with its outcome to `on_checkpoint`, if there is one."""
+        if self.policy.on_checkpoint is not None:
+            self.policy.on_checkpoint(self.state.model.eval(), self.outcome())
 
     @property
     def is_over(self) -> bool:
@@ -132,8 +153,8 @@ class Run:
             state.model, self.examples, self.recipe.stop_loss, self.group
         )
         every = self.policy.save_every
-        if every and state.epoch % every == 0 and self.policy.on_checkpoint is not None:
-            self._checkpoint()
+        if every and state.epoch % every == 0:
+            self.write_checkpoint()
         self._write_state()
 
     def outcome(self) -> Outcome:
@@ -159,15 +180,6 @@ class Run:
             history={name: list(values) for name, values in state.history.items()},
         )
 
-    def _has_resumed(self) -> bool:
-        """Go on from the state that the first process finds, if there is one."""
-        path = self.policy.state_path
-        is_there = self.policy.resume and path is not None and path.exists()
-        content = self.group.broadcast(path.read_bytes() if is_there else None)
-        if content is not None:
-            self.state.load(path, self.recipe, content)
-        return content is not None
-
     def _is_worth_checking(self) -> bool:
         """Whether to judge the stop rule after this epoch, up to a third of an epoch's work.
 
@@ -180,9 +192,6 @@ class Run:
         may_be_lower = bool(self.recipe.dropout) or loss < far
         is_last = epoch == self.recipe.epochs or self.has_given_up
         return loss < near or (epoch % 5 == 0 and may_be_lower) or is_last
-
-    def _checkpoint(self) -> None:
-        self.policy.on_checkpoint(self.state.model.eval(), self.outcome())
 
     def _write_state(self) -> None:
         path = self.policy.state_path if self.group.is_main else None

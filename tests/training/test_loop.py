@@ -12,6 +12,7 @@ from gentool.training import evaluation, run
 from gentool.training.evaluation import evaluate, meets_stop_rule
 from gentool.training.jobs import check_names
 from gentool.training.loop import train
+from gentool.training.run import CheckpointPolicy
 from gentool.training.schedules import SCHEDULES
 
 
@@ -233,3 +234,19 @@ def test_a_gpu_fits_random_labels_as_the_cpu_does(precision):
     model, outcome = train(asked, TrainingSet(**parts), cuda)
     assert outcome.stop_rule_met
     assert {p.device.type for p in model.parameters()} == {"cuda"}
+
+
+def test_making_a_run_reads_and_writes_nothing_until_it_is_started(tmp_path):
+    """A damaged state is refused by `start`, and only `start` writes the initial checkpoint."""
+    state = tmp_path / "run.state"
+    epochs = []
+    policy = CheckpointPolicy(
+        state, resume=True, on_checkpoint=lambda _, outcome: epochs.append(outcome.epochs)
+    )
+    fresh = run.Run(recipe(), sets(), CPU, policy)
+    assert epochs == []
+    fresh.start()
+    assert epochs == [0]
+    state.write_bytes(b"not a state")
+    with pytest.raises(GentoolError, match="no state of a run"):
+        run.Run(recipe(), sets(), CPU, policy).start()
