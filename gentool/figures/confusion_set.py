@@ -5,9 +5,9 @@ from collections import defaultdict
 from gentool.common.errors import GentoolError
 from gentool.figures import panels, style
 from gentool.figures.registry import FIGURES, FigureOptions
-from gentool.figures.selection import Networks, caption, choose, count, fits
+from gentool.figures.selection import Networks, caption, choose, count
 from gentool.figures.sheet import Axis, Sheet
-from gentool.records.measure_file import Record
+from gentool.records.measure_file import Record, has_fitted
 
 CONFUSION = "recipe.confusion"
 
@@ -19,7 +19,7 @@ def confusion(records: list[Record], options: FigureOptions) -> Sheet:
     notes = list(networks.notes)
     if options.reference:
         notes.append("there are no values of the paper's figure 3 to lie behind ours")
-    fit = [record for record in networks.records if fits(record)]
+    fit = [record for record in networks.records if has_fitted(record)]
     if unfit := len(networks.records) - len(fit):
         notes.append(f"the measures are of networks that fit; {count(unfit, 'other')} left out")
     axis = Axis(style.words(CONFUSION))

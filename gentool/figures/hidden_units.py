@@ -2,9 +2,9 @@
 
 from gentool.figures import panels, style
 from gentool.figures.registry import FIGURES, FigureOptions
-from gentool.figures.selection import caption, choose, fits
+from gentool.figures.selection import caption, choose
 from gentool.figures.sheet import Axis, Sheet
-from gentool.records.measure_file import Record, lookup
+from gentool.records.measure_file import Record, has_fitted, lookup
 
 HIDDEN = "recipe.hidden"
 ON_KL = (32, 128, 512, 2048)  # of the paper's right panel
@@ -26,8 +26,8 @@ def width(records: list[Record], options: FigureOptions) -> Sheet:
         "MLPs on true labels without a confusion set",
     )
     notes = list(networks.notes)
-    fit = [record for record in networks.records if fits(record)]
-    if unfit := sorted({lookup(r, HIDDEN) for r in networks.records if not fits(r)}):
+    fit = [record for record in networks.records if has_fitted(record)]
+    if unfit := sorted({lookup(r, HIDDEN) for r in networks.records if not has_fitted(r)}):
         listed = ", ".join(map(str, unfit))
         notes.append(f"the measures are of networks that fit, without those of {listed} units")
     axis = Axis(style.words(HIDDEN), "log", is_shared=True)

@@ -71,12 +71,6 @@ def _differences(records: list[Record], keys: Iterable[str]) -> str:
     return ", ".join(found)
 
 
-def fits(record: Record) -> bool:
-    """Whether a network has zero error on all that it was trained on."""
-    errors = [lookup(record, f"outcome.{part}_error") for part in ("train", "confusion")]
-    return errors[0] == 0 and errors[1] in (None, 0)
-
-
 def caption(records: list[Record], *more: str) -> str:
     """What was drawn, in one line: data, model, number of networks."""
     recipe = records[0]["recipe"]

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from gentool.figures import panels, paper, series, style
 from gentool.figures.registry import FIGURES, FigureOptions
-from gentool.figures.selection import Networks, caption, choose, count, fits
+from gentool.figures.selection import Networks, caption, choose, count
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet
-from gentool.records.measure_file import Record
+from gentool.records.measure_file import Record, has_fitted
 
 SIZE = "recipe.subset"
 LABELS = ("true", "random")
@@ -98,7 +98,7 @@ def _against_size(
 
 def _caption(networks: Networks, notes: list[str]) -> str:
     """The line under the figure; networks that do not fit are said there and in a note."""
-    unfit = [record for record in networks.records if not fits(record)]
+    unfit = [record for record in networks.records if not has_fitted(record)]
     if not unfit:
         return caption(networks.records)
     words = f"{count(len(unfit), 'network')} with a training error above 0"
