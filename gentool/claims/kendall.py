@@ -3,6 +3,9 @@
 The trap avoided here: two copies of one network in a bootstrap resample are a pair tied in both
 rankings. Tau-b leaves such pairs out of its numerator and its denominator alike, so that a resample
 is scored by its pairs of different networks alone.
+
+By hand, because a loop over SciPy's `kendalltau` takes 57 to 86 times as long for the same interval
+(47 networks, 1,000 resamples; `examples/benchmarks/kendall.py`).
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
-"""The benchmarks run: what they print is in benchmarks/*.md, what is tested is that they can."""
+"""The benchmarks run and print their tables; the times themselves are not tested."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,21 +15,21 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def benchmark_named(monkeypatch):
-    """Import a benchmark, as running it as a script does."""
+    """Yield a function that imports a benchmark by name, as running it as a script does."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples" / "benchmarks"))
-    names = ("rates", "sharpness", "training")
+    names = ("kendall", "rates", "sharpness", "training")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
 
 
 def rows(text):
-    """The rows of a Markdown table, without its head."""
+    """Return the rows of a Markdown table, without its head."""
     table = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in row] for row in table[2:]]
 
 
-def test_operations_are_twice_the_products(benchmark_named):
+def test_operations_are_one_multiplication_and_one_addition_a_product(benchmark_named):
     rates = benchmark_named("rates")
     mlp = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 3))
     assert rates.forward_operations(mlp, (3, 2, 2)) == 2 * (12 * 5 + 5 * 3)
@@ -38,18 +39,18 @@ def test_operations_are_twice_the_products(benchmark_named):
 
 
 @pytest.mark.parametrize("name", ["quality", "doubling", "speed"])
-def test_a_benchmark_of_the_search_has_a_row_a_case(
+def test_a_benchmark_of_the_search_prints_a_row_for_each_case(
     name, benchmark_named, saved, monkeypatch, capsys
 ):
     sharpness = benchmark_named("sharpness")
     monkeypatch.setattr(sharpness, "ALPHAS", (0.0005,))
     options = SimpleNamespace(checkpoints=[saved], data=None, data_dir=None, device="cpu")
     sharpness.COMMANDS[name](options)
-    [found] = rows(capsys.readouterr().out)
-    assert found[0] == saved.stem
+    [row] = rows(capsys.readouterr().out)
+    assert row[0] == saved.stem
 
 
-def test_candidates_are_timed_each_way(benchmark_named, monkeypatch, capsys):
+def test_batching_times_every_way_of_evaluating_candidates(benchmark_named, monkeypatch, capsys):
     sharpness = benchmark_named("sharpness")
     monkeypatch.setattr(sharpness, "SMALL", [(6, 2)])
     monkeypatch.setattr(sharpness, "LARGE", [])
@@ -68,3 +69,12 @@ def test_training_is_timed_beside_a_plain_loop(benchmark_named, monkeypatch, cap
     alone, stacked = capsys.readouterr().out.split("| ten networks")
     assert [row[:2] for row in rows(alone)] == [["MLP, 64 units", "64"]]
     assert len(rows("| ten networks" + stacked)) == 2
+
+
+def test_the_bootstrap_of_kendalls_tau_has_the_interval_of_a_loop_over_scipys(
+    benchmark_named, capsys
+):
+    benchmark_named("kendall").main(12, 20)
+    last = capsys.readouterr().out.splitlines()[-1]
+    difference = re.fullmatch(r"the intervals differ by (\S+) at most", last)[1]
+    assert float(difference) < 1e-12
