@@ -70,13 +70,20 @@ class Checkpoint:
         return model
 
 
+def recipe_and_outcome(recipe: Recipe, outcome: Outcome | None) -> Json:
+    """Return the two keys under which checkpoints and records hold the training of a network."""
+    return {
+        "recipe": recipe.to_json(),
+        "outcome": outcome.to_json() if outcome is not None else None,
+    }
+
+
 def write(path: Path, model: nn.Module, recipe: Recipe, outcome: Outcome | None) -> None:
     """Write a checkpoint, whole or not at all; GentoolError with the reason where that fails."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     said = {
         "format": FORMAT,
-        "recipe": recipe.to_json(),
-        "outcome": outcome.to_json() if outcome is not None else None,
+        **recipe_and_outcome(recipe, outcome),
         "versions": versions(),
     }
     metadata = {KEY: json.dumps(said, ensure_ascii=False, allow_nan=False)}

@@ -4,12 +4,11 @@ import math
 
 from torch import Tensor, nn
 
-from gentool.checkpoints.checkpoint import Checkpoint
+from gentool.checkpoints.checkpoint import Checkpoint, recipe_and_outcome
+from gentool.checkpoints.record import heading
 from gentool.common.json import Json
-from gentool.common.version import __version__
 from gentool.networks.layer_list import TYPES, output_shapes
 
-FORMAT = 1
 _NAMES = {module: name for name, (module, _) in TYPES.items()}
 
 
@@ -21,15 +20,10 @@ def inspection(checkpoint: Checkpoint) -> Json:
     model = checkpoint.check_fit()
     shapes = output_shapes(model, checkpoint.recipe.input_shape)
     layers = [_layer(name, model.get_submodule(name), shape) for name, shape in shapes.items()]
-    outcome = checkpoint.outcome
     return {
-        "format": FORMAT,
-        "gentool": __version__,
-        "command": {"name": "inspect"},
-        "checkpoint": {"file": checkpoint.path.name, "sha256": checkpoint.sha256},
+        **heading(checkpoint, {"name": "inspect"}),
         "kind": checkpoint.kind,
-        "recipe": checkpoint.recipe.to_json(),
-        "outcome": outcome.to_json() if outcome is not None else None,
+        **recipe_and_outcome(checkpoint.recipe, checkpoint.outcome),
         "layers": layers,
         "parameters": sum(layer["parameters"] for layer in layers),
         "dtypes": sorted({_kind(tensor) for tensor in checkpoint.tensors.values()}),

@@ -1,48 +1,68 @@
-"""Assemble the parts that every measure file has."""
+"""Assemble the record that a measure file holds: the parts common to all commands, in one place."""
 
 import time
 
 import torch
 
-from gentool.checkpoints.checkpoint import Checkpoint
+from gentool.checkpoints.checkpoint import Checkpoint, recipe_and_outcome
 from gentool.common.json import Json, log10
 from gentool.common.version import __version__
 from gentool.networks.canonical import canonical
 from gentool.networks.layer_table import layer_table
 from gentool.numerics.device import describe, versions
+from gentool.records.measure_file import FORMAT
 from gentool.records.recipe import Recipe
 
-FORMAT = 1
 Values = dict[str, float | None]
+"""Numbers by the names of their measures; None for a number that does not exist."""
 
 
 def assemble(
     checkpoint: Checkpoint,
+    *,
     recipe: Recipe,
     device: torch.device,
     command: Json,
-    values: Values,
-    notes: list[str],
     began: float,
+    measures: Values,
+    notes: list[str],
+    log10: Values | None = None,
+    layers: list[Json] | None = None,
+    margin: Json | None = None,
 ) -> Json:
-    """The parts that every measure file has."""
-    outcome = checkpoint.outcome
+    """Return the record of one checkpoint and one command, with its keys in the order of the file.
+
+    `recipe` is the checkpoint's, with the facts about the training data where that was read;
+    `began` is the time.perf_counter() of the start. `log10` and `layers` are computed here unless a
+    command has them already.
+    """
+    if log10 is None:
+        log10 = _logarithms(measures)
+    if layers is None:
+        layers = layer_table(canonical(checkpoint.model(), recipe.input_shape))
     return {
-        "format": FORMAT,
-        "gentool": __version__,
-        "command": command,
-        "checkpoint": {
-            "file": checkpoint.path.name,
-            "sha256": checkpoint.sha256,
-        },
-        "recipe": recipe.to_json(),
-        "outcome": outcome.to_json() if outcome is not None else None,
-        "measures": values,
-        "log10": {name: log10(value) for name, value in values.items()},
-        "layers": layer_table(canonical(checkpoint.model(), recipe.input_shape)),
-        "margin": None,
+        **heading(checkpoint, command),
+        **recipe_and_outcome(recipe, checkpoint.outcome),
+        "measures": measures,
+        "log10": log10,
+        "layers": layers,
+        "margin": margin,
         "notes": notes,
         "seconds": round(time.perf_counter() - began, 3),
         "device": describe(device),
         "versions": versions(),
     }
+
+
+def heading(checkpoint: Checkpoint, command: Json) -> Json:
+    """Return the first keys of every record: format, program, command and checkpoint."""
+    return {
+        "format": FORMAT,
+        "gentool": __version__,
+        "command": command,
+        "checkpoint": {"file": checkpoint.path.name, "sha256": checkpoint.sha256},
+    }
+
+
+def _logarithms(measures: Values) -> Values:
+    return {name: log10(value) for name, value in measures.items()}

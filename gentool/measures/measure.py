@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from gentool.checkpoints.checkpoint import Checkpoint, read
 from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
+from gentool.checkpoints.record import assemble
 from gentool.checkpoints.training_data import trained_on
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
-from gentool.common.version import __version__
 from gentool.data.sources import DataSets
 from gentool.measures.margin import Progress, margin_summary, training_margins
 from gentool.measures.measured import Measured, margins
@@ -22,10 +22,8 @@ from gentool.measures.registry import MEASURES, Measure, evaluate_measures
 from gentool.networks.canonical import Network, canonical
 from gentool.networks.layer_table import layer_table
 from gentool.networks.models import initial_digest, initialised
-from gentool.numerics.device import describe, in_double_precision, versions
+from gentool.numerics.device import in_double_precision
 from gentool.records.recipe import Recipe
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -120,18 +118,14 @@ def measure_checkpoint(
     found = None if sets is None else training_margins(network, sets.subset, on_progress)
     initial = cache(lambda: _initial(recipe, options, network))
     net = Measured(network, found, options.epsilon, options.biases, initial)
-    return {
-        "format": FORMAT,
-        "gentool": __version__,
-        "command": options.to_json(),
-        "checkpoint": {"file": checkpoint.path.name, "sha256": checkpoint.sha256},
-        "recipe": recipe.to_json(),
-        "outcome": checkpoint.outcome.to_json() if checkpoint.outcome is not None else None,
+    return assemble(
+        checkpoint,
+        recipe=recipe,
+        device=device,
+        command=options.to_json(),
+        began=began,
         **_evaluated(net, selected, on_progress),
-        "seconds": round(time.perf_counter() - began, 3),
-        "device": describe(device),
-        "versions": versions(),
-    }
+    )
 
 
 def _evaluated(

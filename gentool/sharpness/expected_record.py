@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import torch
 
@@ -51,6 +52,14 @@ def sampled(
 ) -> tuple[Json, NoiseCurve]:
     """The record of the expected sharpness, one point or the whole curve, and the curve."""
     began = time.perf_counter()
+    record_of = partial(
+        assemble,
+        inputs.checkpoint,
+        recipe=inputs.recipe,
+        device=inputs.sets.subset.labels.device,
+        command=options.to_json(),
+        began=began,
+    )
     search = WorstCaseSearch(
         inputs.network, inputs.sets.all, SearchOptions(batching=options.batching)
     )
@@ -70,15 +79,7 @@ def sampled(
     loss, images = search.before.loss, len(inputs.sets.all)
     if not math.isfinite(loss):
         notes = [f"{name}: the training loss is {loss}" for name in names]
-        return assemble(
-            inputs.checkpoint,
-            inputs.recipe,
-            inputs.sets.subset.labels.device,
-            options.to_json(),
-            values,
-            notes,
-            began,
-        ), NoiseCurve([])
+        return record_of(measures=values, notes=notes), NoiseCurve([])
     objective, batching = search.objective(torch.float32)
     curve = expected_curve(objective, options.sampling, show)
     weights, delta = search.network.weights, options.sampling.delta
@@ -110,15 +111,7 @@ def sampled(
         else:
             notes.append(f"expected_sharpness_kl: the curve does not cross {LEVEL}")
         values["pac_bayes_bound"] = least_bound(curve.points, weights, loss, images, delta)
-    record = assemble(
-        inputs.checkpoint,
-        inputs.recipe,
-        inputs.sets.subset.labels.device,
-        options.to_json(),
-        values,
-        notes,
-        began,
-    )
+    record = record_of(measures=values, notes=notes)
     record["expected_sharpness"] = {
         "folded": inputs.network.is_folded,
         "parameters": len(weights),

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
 import torch
 
@@ -63,20 +64,20 @@ def searched(
     An interruption ends the list; what was found until then is in it, marked.
     """
     began = time.perf_counter()
+    record_of = partial(
+        assemble,
+        inputs.checkpoint,
+        recipe=inputs.recipe,
+        device=inputs.sets.subset.labels.device,
+        command=options.to_json(),
+        began=began,
+    )
     search = WorstCaseSearch(inputs.network, inputs.sets.all, options.search, show)
     if not math.isfinite(search.before.loss):
         reason = f"the training loss is {search.before.loss}, which nothing can rise from"
         values = dict.fromkeys(MEASURES)
         notes = [f"{name}: {reason}" for name in values]
-        return assemble(
-            inputs.checkpoint,
-            inputs.recipe,
-            inputs.sets.subset.labels.device,
-            options.to_json(),
-            values,
-            notes,
-            began,
-        ), []
+        return record_of(measures=values, notes=notes), []
     if options.exact:
         check_enumerable(search.network)
     found, others, bounds = [], [], []
@@ -107,15 +108,7 @@ def searched(
             for name, value in _flatness_values(flat).items()
             if value is None
         ]
-    record = assemble(
-        inputs.checkpoint,
-        inputs.recipe,
-        inputs.sets.subset.labels.device,
-        options.to_json(),
-        values,
-        notes,
-        began,
-    )
+    record = record_of(measures=values, notes=notes)
     record["sharpness"] = {
         "folded": inputs.network.is_folded,
         "parameters": len(inputs.network.weights),
