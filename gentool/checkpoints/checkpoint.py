@@ -70,7 +70,7 @@ class Checkpoint:
         return model
 
 
-def recipe_and_outcome(recipe: Recipe, outcome: Outcome | None) -> Json:
+def training_as_json(recipe: Recipe, outcome: Outcome | None) -> Json:
     """Return the two keys under which checkpoints and records hold the training of a network."""
     return {
         "recipe": recipe.to_json(),
@@ -83,7 +83,7 @@ def write(path: Path, model: nn.Module, recipe: Recipe, outcome: Outcome | None)
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     said = {
         "format": FORMAT,
-        **recipe_and_outcome(recipe, outcome),
+        **training_as_json(recipe, outcome),
         "versions": versions(),
     }
     metadata = {KEY: json.dumps(said, ensure_ascii=False, allow_nan=False)}

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from gentool.checkpoints.checkpoint import Checkpoint, recipe_and_outcome
+from gentool.checkpoints.checkpoint import Checkpoint, training_as_json
 from gentool.checkpoints.record import heading
 from gentool.common.json import Json
 from gentool.networks.layer_list import TYPES, output_shapes
@@ -23,7 +23,7 @@ def inspection(checkpoint: Checkpoint) -> Json:
     return {
         **heading(checkpoint, {"name": "inspect"}),
         "kind": checkpoint.kind,
-        **recipe_and_outcome(checkpoint.recipe, checkpoint.outcome),
+        **training_as_json(checkpoint.recipe, checkpoint.outcome),
         "layers": layers,
         "parameters": sum(layer["parameters"] for layer in layers),
         "dtypes": sorted({_kind(tensor) for tensor in checkpoint.tensors.values()}),

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from gentool.checkpoints.checkpoint import Checkpoint, recipe_and_outcome
+from gentool.checkpoints.checkpoint import Checkpoint, training_as_json
 from gentool.common.json import Json, log10
 from gentool.common.version import __version__
 from gentool.networks.canonical import canonical
@@ -42,7 +42,7 @@ def assemble(
         layers = layer_table(canonical(checkpoint.model(), recipe.input_shape))
     return {
         **heading(checkpoint, command),
-        **recipe_and_outcome(recipe, checkpoint.outcome),
+        **training_as_json(recipe, checkpoint.outcome),
         "measures": measures,
         "log10": log10,
         "layers": layers,
