@@ -17,6 +17,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from gentool.common.errors import GentoolError
 from gentool.figures import style
+from gentool.figures.legend import label_order
+from gentool.figures.number_formats import number, power_of_ten
 from gentool.records.measure_file import Record, check_key, log10_of, lookup
 
 DECADES_FOR_LOG = 1.5
@@ -90,7 +92,7 @@ def chart(
     is_number = all(
         isinstance(value, (int, float)) and not isinstance(value, bool) for _, value in placed
     )
-    categories = [] if is_number else sorted({str(value) for _, value in placed}, key=_by_order)
+    categories = [] if is_number else sorted({str(value) for _, value in placed}, key=label_order)
     points = [
         (record, float(value) if is_number else float(categories.index(str(value))))
         for record, value in placed
@@ -137,7 +139,7 @@ def _panel(
         because = f" ({sorted(reasons)[0]})" if reasons else ""
         warnings.append(f"{missing} of {len(points)} files have no {y}{because}")
     lines = []
-    for label in sorted(groups, key=_by_order):
+    for label in sorted(groups, key=label_order):
         places = sorted(groups[label])
         found = [groups[label][place] for place in places]
         centre = [statistics.fmean(values) for values in found]
@@ -151,17 +153,6 @@ def _group(record: Record, by: str | None) -> str:
     return "" if by is None else str(lookup(record, by))
 
 
-def _by_order(label: str) -> tuple[int, float, str]:
-    """True labels before noisy ones before random ones, numbers by size, words by the alphabet."""
-    known = {"true": -math.inf, "random": math.inf}
-    if label in known:
-        return (0, known[label], label)
-    try:
-        return (0, float(label), label)
-    except ValueError:
-        return (1, 0.0, label)
-
-
 def draw(prepared: Chart, title: str | None = None) -> Figure:
     """The figure of a chart: a panel a y, up to three side by side, more in two columns."""
     columns = len(prepared.panels) if len(prepared.panels) <= 3 else 2
@@ -169,7 +160,7 @@ def draw(prepared: Chart, title: str | None = None) -> Figure:
     figure = Figure(figsize=(4.2 * columns + 0.4, 3.2 * rows + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
     labels = sorted(
-        {line.label for panel in prepared.panels for line in panel.lines}, key=_by_order
+        {line.label for panel in prepared.panels for line in panel.lines}, key=label_order
     )
     looks = dict(zip(labels, style.looks(labels), strict=True))
     handles: dict[str, object] = {}
@@ -216,7 +207,7 @@ def _draw_panel(
     style.tidy(axes)
     if panel.is_log:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=2))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
     _x_ticks(axes, panel, prepared)
 
 
@@ -234,8 +225,4 @@ def _x_ticks(axes: Axes, panel: Panel, prepared: Chart) -> None:
         if not shown or math.log10(value / shown[-1]) > 0.09 * math.log10(values[-1] / values[0]):
             shown.append(value)
     axes.xaxis.set_major_locator(FixedLocator([math.log10(value) for value in shown]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.number(10**value)))
-
-
-def _power(exponent: float) -> str:
-    return f"$10^{{{exponent:g}}}$"
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(10**value)))

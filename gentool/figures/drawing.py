@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from matplotlib.transforms import ScaledTranslation
 
 from gentool.figures import style
+from gentool.figures.number_formats import rounded_power_of_ten, tick
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet
 
 HEIGHT = 3.5  # inches of a panel
@@ -193,33 +194,17 @@ def _dress(ticked: object, axis: Axis, span: tuple[float, float]) -> None:
             ticked.set_major_locator(FixedLocator(_parts_of_decades(span)))
         else:
             ticked.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=2))
-        ticked.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+        ticked.set_major_formatter(FuncFormatter(lambda value, _: rounded_power_of_ten(value)))
     else:
         ticked.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
         digits = 2 + math.ceil(math.log10(max(map(abs, span)) / (span[1] - span[0])))
-        ticked.set_major_formatter(FuncFormatter(lambda value, _: _plain(value, digits)))
+        ticked.set_major_formatter(FuncFormatter(lambda value, _: tick(value, digits)))
 
 
 def _parts_of_decades(span: tuple[float, float]) -> list[float]:
     """The exponents of 1, 2 and 5 times powers of ten, in a span of few decades."""
     decades = range(math.floor(span[0]), math.ceil(span[1]) + 1)
     return [decade + math.log10(part) for decade in decades for part in (1, 2, 5)]
-
-
-def _power(exponent: float) -> str:
-    """Ten to an exponent, as 2 10^14 where it is not whole."""
-    whole = math.floor(exponent + 1e-9)
-    part = round(10 ** (exponent - whole))
-    return f"$10^{{{whole}}}$" if part == 1 else f"${part}\\cdot10^{{{whole}}}$"
-
-
-def _plain(value: float, digits: int) -> str:
-    """A number of a linear axis: 0.05, 500, 2K, 3M; more digits where it needs more."""
-    if digits > 3:
-        return f"{value:.{digits}g}"
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:.3g}M"
-    return style.number(value) if value >= 0 else f"{value:.3g}"
 
 
 def _dress_faded(axes: Axes, ticked: object, axis: Axis, curves: list[Curve], name: str) -> None:

@@ -4,20 +4,22 @@ True labels are blue and random ones vermilion; of those with the same labels, t
 Where all have the same labels, the colours are those of sizes in order.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gentool.figures import style
+from gentool.figures import number_formats, style
 from gentool.figures.selection import count
 from gentool.records.measure_file import Record
 from gentool.records.recipe import describe_source
 
 RESULTS = ("digest", "fingerprint", "initial_digest", "mean", "std", "layers", "origin")
+ENDS = {"true": -math.inf, "random": math.inf}  # of the order of labels
 _NAMES: dict[str, Callable[[object], str]] = {
     "labels": lambda value: f"{value:g} random labels" if _is_number(value) else f"{value} labels",
-    "subset": lambda value: f"{style.size(value)} images",
-    "confusion": lambda value: f"{style.size(value)} confusion" if value else "",
+    "subset": lambda value: f"{number_formats.size(value)} images",
+    "confusion": lambda value: f"{number_formats.size(value)} confusion" if value else "",
     "hidden": lambda value: f"{value} units",
     "depth": lambda value: f"{value} hidden layers",
     "model": lambda value: str(value).upper(),
@@ -41,7 +43,11 @@ def legend_entries(records: list[Record]) -> list[LegendEntry]:
     differing = [key for key in keys if len({repr(recipe.get(key)) for recipe in recipes}) > 1]
     differing.sort(key=lambda key: (key != "labels", key == "seed"))
     shown = differing or ["labels"]
-    ordered = sorted(records, key=lambda record: [_rank(_recipe(record).get(k)) for k in shown])
+
+    def order(record: Record) -> list[tuple]:
+        return [label_order(_recipe(record).get(key)) for key in shown]
+
+    ordered = sorted(records, key=order)
     names = [_name(_recipe(record), shown) for record in ordered]
     files = [str(record["checkpoint"].get("file")) for record in ordered]
     names = [
@@ -91,10 +97,17 @@ def _colours(ordered: list[Record]) -> list[str]:
     return found
 
 
-def _rank(value: object) -> tuple[int, float, str]:
-    """True labels before noisy ones before random ones, numbers by size, words by the alphabet."""
-    value = {"true": 0.0, "random": 1.0}.get(value, value) if isinstance(value, str) else value
-    return (0, float(value), "") if _is_number(value) else (1, 0.0, str(value))
+def label_order(label: object) -> tuple[int, float, str]:
+    """Return a sort key: true labels, noisy ones, random ones; numbers by size, words by letter."""
+    if _is_number(label):
+        return (0, float(label), "")
+    text = str(label)
+    if text in ENDS:
+        return (0, ENDS[text], text)
+    try:
+        return (0, float(text), text)
+    except ValueError:
+        return (1, 0.0, text)
 
 
 def _is_number(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gentool.figures import paper, series, style
+from gentool.figures import number_formats, paper, series, style
 from gentool.figures.sheet import Axis, Curve, Panel
 from gentool.records.measure_file import Record, lookup
 
@@ -67,7 +67,7 @@ def on_kl(
     curves = []
     for size, colour in colours.items():
         runs = [r for r in records if lookup(r, key) == size and series.rows(r)]
-        label = style.size(size)
+        label = number_formats.size(size)
         curves += [series.against_kl(r, label, colour, is_thin=len(runs) > 1) for r in runs]
     ordered = [r for size in colours for r in records if lookup(r, key) == size]
     message = series.missing(ordered or records, "expected sharpness")
@@ -90,7 +90,7 @@ def on_kl(
 def _paper_on_kl(prefix: str, colours: dict[float, str]) -> list[Curve]:
     """The paper's curves: in the colour of the same size of ours, else in shades of grey."""
     named = paper.sizes(prefix)
-    ours = {style.size(size): colour for size, colour in colours.items()}
+    ours = {number_formats.size(size): colour for size, colour in colours.items()}
     greys = style.shades(len(named))
     return [
         series.seen(Curve(name, *paper.points(key), ours.get(name, grey)))

@@ -129,15 +129,3 @@ def tidy(axes: Axes) -> None:
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def size(value: float) -> str:
-    """A size to the last unit, thousands as K where they are round: 2048, 2.5K, 50K."""
-    return number(value) if value % 100 == 0 else f"{value:g}"
-
-
-def number(value: float) -> str:
-    """A plain number, thousands as K: 300, 1.4K, 50K."""
-    if value >= 1000:
-        return f"{value / 1000:.3g}K"
-    return f"{value:.3g}"
