@@ -1,4 +1,4 @@
-"""How long exact norms take: path norms, operator norms and all measures without data of a VGG-16.
+"""Time exact norms of a VGG-16: path norms, operator norms and all measures without data.
 
 python examples/benchmarks/norms.py [SIZE] [DEVICE]      32 (the default) or 224 pixels; cpu, cuda
 """
@@ -18,7 +18,7 @@ from gentool.numerics.device import describe
 
 
 def vgg16(size: int) -> Network:
-    """torchvision's VGG-16 with random weights; at 32 pixels with one linear layer."""
+    """Return torchvision's VGG-16 with random weights; at 32 pixels with one linear layer."""
     torch.manual_seed(0)
     model = torchvision.models.vgg16(weights=None)
     if size < 224:
@@ -26,17 +26,17 @@ def vgg16(size: int) -> Network:
     return canonical(model, (3, size, size))
 
 
-def timed(what: str, work: Callable[[], object]) -> None:
-    """Print how long some work takes."""
+def print_time(label: str, work: Callable[[], object]) -> None:
+    """Print how long some work takes, what it started on a GPU included."""
     began = time.perf_counter()
     work()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    print(f"{what:<50} {time.perf_counter() - began:8.2f} s", flush=True)
+    print(f"{label:<50} {time.perf_counter() - began:8.2f} s", flush=True)
 
 
 def main(size: int, device: torch.device) -> None:
-    """Print how long the norms of a VGG-16 take."""
+    """Print how long the norms take, how tight the bounds are, and the peak memory."""
     network = vgg16(size).to(device)
     threads = torch.get_num_threads()
     print(
@@ -46,13 +46,15 @@ def main(size: int, device: torch.device) -> None:
     without_data = [m for m in MEASURES if m.name.endswith("_unnormalized")]
     paths = [m for m in without_data if "_path" in m.name]
     evaluate_measures(Measured(network), paths[:1])  # warm up
-    timed("one path norm", lambda: evaluate_measures(Measured(network), paths[:1]))
-    timed(f"all {len(paths)} path norms", lambda: evaluate_measures(net, paths))
+    print_time("one path norm", lambda: evaluate_measures(Measured(network), paths[:1]))
+    print_time(f"all {len(paths)} path norms", lambda: evaluate_measures(net, paths))
     convolutions = [layer for layer in network.weight_layers if len(layer.out_shape) == 3]
-    timed("operator norms of 13 convolutions", lambda: [c.spectral_operator for c in convolutions])
+    print_time(
+        "operator norms of 13 convolutions", lambda: [c.spectral_operator for c in convolutions]
+    )
     loosest = max(c.spectral_operator.upper / c.spectral_operator.lower for c in convolutions)
-    timed("all other measures without data", lambda: evaluate_measures(net, without_data))
-    print(f"bounds from above are at most {loosest:.4f} times those from below")
+    print_time("all other measures without data", lambda: evaluate_measures(net, without_data))
+    print(f"upper bounds are at most {loosest:.4f} times the lower bounds")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory {peak:.1f} GiB on {platform.machine()}")
 

@@ -1,4 +1,4 @@
-"""What a time is worth: the rate of large matrix products here, and a network's own operations."""
+"""Measure the rate of large matrix products here, and count the operations of a network."""
 
 import time
 
@@ -6,25 +6,25 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-SECONDS = 1.0  # spent on a rate
+SECONDS = 1.0  # how long a rate is measured
 
 
 def product_rate(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
-    """Operations a second of a large product of matrices: the highest of those that were timed."""
+    """Return the operations a second of a large matrix product: the highest rate of many."""
     size = 8192 if device.type == "cuda" else 1024
-    one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best, until = float("inf"), time.perf_counter() + SECONDS
     while time.perf_counter() < until:
         finish(device)
         began = time.perf_counter()
-        one @ other
+        a @ b
         finish(device)
         best = min(best, time.perf_counter() - began)
     return 2 * size**3 / best
 
 
 def forward_operations(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
-    """Multiplications and additions of a network's products for one image, forward only."""
+    """Count the multiplications and additions of one forward pass of one image."""
     image = torch.zeros(1, *input_shape)
     image = image.to(next(model.parameters()))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -33,6 +33,6 @@ def forward_operations(model: nn.Module, input_shape: tuple[int, int, int]) -> i
 
 
 def finish(device: torch.device) -> None:
-    """Wait for all that was started on a GPU."""
+    """Wait for all work started on a GPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,14 +1,16 @@
-"""Benchmarks of the sharpness search: quality at equal cost, and speed. Prints Markdown tables.
+"""Benchmark the sharpness search: quality at equal cost, and speed. Prints Markdown tables.
 
 python examples/benchmarks/sharpness.py quality CKPT... [--data-dir DIR] [--threads N]
+python examples/benchmarks/sharpness.py quality-of-records JSON...
 python examples/benchmarks/sharpness.py doubling CKPT... [--data-dir DIR] [--threads N]
 python examples/benchmarks/sharpness.py speed CKPT... [--data-dir DIR] [--threads N]
 python examples/benchmarks/sharpness.py batching [--threads N]
 
-`quality` runs every search at the cost of the default one. `doubling` gives the default search
-twice the starts and twice the steps. `speed` times the default search at the default alpha.
-`batching` times candidates together and one by one. The checkpoints are those of
-`gentool train`; results measured with this file are in benchmarks/sharpness.md.
+`quality` runs every search at the cost of the default one; `quality-of-records` makes its
+rows from records of `gentool sharpness --compare`. `doubling` gives the default search twice the
+starts and twice the steps. `speed` times the default search at the default alpha. `batching` times
+the ways of evaluating candidates: one by one or together. The checkpoints are those of
+`gentool train`. The results are in sharpness.md, beside this file.
 """
 
 import argparse
@@ -39,8 +41,8 @@ from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 ALPHAS = (0.0005, 0.005, 0.01, 0.02)
 
 
-def finder(path: Path, options: argparse.Namespace, **search: int) -> WorstCaseSearch:
-    """What searches one checkpoint."""
+def search_of(path: Path, options: argparse.Namespace, **settings: int) -> WorstCaseSearch:
+    """Return a search on one checkpoint."""
     inputs = load_inputs(
         checkpoint.read(path),
         fold_batch_norm=True,
@@ -48,30 +50,30 @@ def finder(path: Path, options: argparse.Namespace, **search: int) -> WorstCaseS
         device=torch.device(options.device),
         data_sets=DataSets(options.data_dir),
     )
-    return WorstCaseSearch(inputs.network, inputs.sets.all, SearchOptions(**search))
+    return WorstCaseSearch(inputs.network, inputs.sets.all, SearchOptions(**settings))
 
 
 def quality(options: argparse.Namespace) -> None:
-    """A row a network and alpha: the default's rise, and how far below it the others stay."""
+    """Print the default's rise for each network and alpha, and how far below it the others stay."""
     others = [name for name in METHODS.names if name != "default"]
     print("| network | alpha | passes | default |", " | ".join(others), "|")
     print("|---|---|---|---|", "|".join(["---"] * len(others)), "|", sep="")
     for path in options.checkpoints:
-        task = finder(path, options)
+        search = search_of(path, options)
         for alpha in ALPHAS:
-            ours = task.find(alpha)
-            rises = [other.rise for other in task.compare(alpha, ours.units)]
+            ours = search.find(alpha)
+            rises = [other.rise for other in search.compare(alpha, ours.units)]
             print_row(path.stem, alpha, ours.units, ours.rise, rises)
 
 
 def print_row(name: str, alpha: float, units: float, ours: float, others: list[float]) -> None:
-    """One row of the quality table; the others as a difference in per cent."""
+    """Print one row of the quality table; the other searches as a difference in per cent."""
     cells = [f"{100 * (rise / ours - 1):+.3f} %" for rise in others]
     print(f"| {name} | {alpha:g} | {units:.0f} | {ours:.6g} |", " | ".join(cells), "|", flush=True)
 
 
 def quality_of_records(options: argparse.Namespace) -> None:
-    """The same table from records that `gentool sharpness --compare` wrote."""
+    """Print the rows of `quality` from records that `gentool sharpness --compare` wrote."""
     for path in options.checkpoints:
         record: Json = json.loads(path.read_text("utf-8"))
         for point in record["sharpness"]["points"]:
@@ -80,24 +82,24 @@ def quality_of_records(options: argparse.Namespace) -> None:
 
 
 def doubling(options: argparse.Namespace) -> None:
-    """What twice the starts and steps change."""
+    """Print how much twice the starts and steps change the rise."""
     print("| network | alpha | default | doubled | change |\n|---|---|---|---|---|")
     for path in options.checkpoints:
-        one = finder(path, options)
-        restarts = 2 * default_restarts(one.objective(torch.float32)[0])
-        two = finder(path, options, restarts=restarts, steps=2 * DEFAULT_STEPS)
+        default = search_of(path, options)
+        restarts = 2 * default_restarts(default.objective(torch.float32)[0])
+        doubled = search_of(path, options, restarts=restarts, steps=2 * DEFAULT_STEPS)
         for alpha in ALPHAS:
-            before, after = one.find(alpha).rise, two.find(alpha).rise
+            before, after = default.find(alpha).rise, doubled.find(alpha).rise
             change = 100 * (after / before - 1)
             row = f"| {path.stem} | {alpha:g} | {before:.6g} | {after:.6g} | {change:+.3f} % |"
             print(row, flush=True)
 
 
 def speed(options: argparse.Namespace) -> None:
-    """Seconds of the default search at the default alpha, choosing the batching included.
+    """Print seconds of the default search at the default alpha, choosing the batching included.
 
-    The last column is its operations a second, a gradient counted as three forward passes, over
-    those of a large matrix product in float32 (TF32 on CUDA, as the search).
+    The last column is the search's operations a second, a gradient counted as three forward passes,
+    over those of a large matrix product in float32 (TF32 on CUDA, as in the search).
     """
     device = torch.device(options.device)
     with fast_products():
@@ -110,18 +112,18 @@ def speed(options: argparse.Namespace) -> None:
     print("|---|---|---|---|---|---|---|---|---|---|")
     for path in options.checkpoints:
         began, began_cpu = time.perf_counter(), time.process_time()
-        task = finder(path, options)
-        found = task.find(5e-4)
+        search = search_of(path, options)
+        result = search.find(5e-4)
         seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
-        images = found.spent.forward + found.spent.gradient
-        passes = found.spent.units(1)
-        operations = passes * forward_operations(task.network.module, task.network.input_shape)
-        used = operations / found.spent.seconds
+        images = result.spent.forward + result.spent.gradient
+        passes = result.spent.units(1)
+        operations = passes * forward_operations(search.network.module, search.network.input_shape)
+        rate_used = operations / result.spent.seconds
         print(
-            f"| {path.stem} | {len(task.examples)} | {len(task.network.weights)} "
-            f"| {found.batching.chosen} | {found.units:.0f} "
-            f"| {images / found.spent.seconds:,.0f} | {seconds:.1f} | {cpu:.1f} "
-            f"| {used / 1e12:.3g} | {used / rate:.0%} |",
+            f"| {path.stem} | {len(search.examples)} | {len(search.network.weights)} "
+            f"| {result.batching.chosen} | {result.units:.0f} "
+            f"| {images / result.spent.seconds:,.0f} | {seconds:.1f} | {cpu:.1f} "
+            f"| {rate_used / 1e12:.3g} | {rate_used / rate:.0%} |",
             flush=True,
         )
 
@@ -131,20 +133,20 @@ LARGE = [(64, 512), (784, 64), (784, 256), (784, 512), (3072, 64), (3072, 512)]
 
 
 def batching(options: argparse.Namespace) -> None:
-    """A gradient each way, the fastest of some repetitions.
+    """Print the time of a gradient for each way of evaluating candidates: the fastest of several.
 
-    Of 16 candidates on 128 images for small networks, then of few on many for larger ones.
+    16 candidates on 128 images for small networks; 1 or 8 on 1,024 or 4,096 for larger ones.
     """
     ways = " | ".join(f"{way}, ms" for way in QUICK_WAYS)
     print(f"| network | candidates | images | {ways} | loop / stacked |")
     print("|---|---|---|---|---|---|---|")
     cases = [(*sizes, 16, 128) for sizes in SMALL]
-    cases += [(*sizes, *few) for sizes in LARGE for few in ((8, 1024), (8, 4096), (1, 4096))]
+    cases += [(*sizes, *counts) for sizes in LARGE for counts in ((8, 1024), (8, 4096), (1, 4096))]
     for inputs, hidden, candidates, n in cases:
         objective = random_objective(inputs, hidden, n)
         rounds = [choose(objective, candidates, n) for _ in range(options.rounds)]
         loop, vmap, stacked = (
-            1000 * min(getattr(one, f"{way}_seconds") for one in rounds) for way in QUICK_WAYS
+            1000 * min(getattr(times, f"{way}_seconds") for times in rounds) for way in QUICK_WAYS
         )
         print(
             f"| {inputs}-{hidden}-10 | {candidates} | {n} | {loop:.2f} | {vmap:.2f} "
@@ -154,7 +156,7 @@ def batching(options: argparse.Namespace) -> None:
 
 
 def random_objective(inputs: int, hidden: int, n: int) -> Objective:
-    """The loss of an MLP over random images."""
+    """Return the loss of an MLP over random images."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, 10))
     images = torch.randn(n, 1, 1, inputs)
     data = Examples(images, torch.arange(n) % 10, torch.zeros(1), torch.ones(1))
@@ -176,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("benchmark", choices=COMMANDS)
     parser.add_argument("checkpoints", nargs="*", type=Path)
-    parser.add_argument("--data", help="as gentool's --data; default: the checkpoint's own")
+    parser.add_argument("--data", help="data set, as for gentool; default: the checkpoint's own")
     parser.add_argument("--data-dir", type=Path, default=default_data_dir())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)

@@ -1,4 +1,4 @@
-"""How long people wait for the commands that must not import torch: `--help`, and `plot`.
+"""Time the start of the commands that must not import torch: `gentool --help` and `gentool plot`.
 
 python examples/benchmarks/startup.py JSON...    measure files to plot; prints medians of seven runs
 """
@@ -11,7 +11,7 @@ import time
 
 
 def seconds(*arguments: str, runs: int = 7) -> float:
-    """The median time of a command, started as a process of its own, after one run to warm up."""
+    """Return the median time of a command, a process of its own, after one run to warm up."""
     times = []
     for _ in range(runs + 1):
         began = time.perf_counter()

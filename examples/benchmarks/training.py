@@ -1,14 +1,14 @@
-"""gentool's training step beside a plain PyTorch loop with a DataLoader: images a second.
+"""Time gentool's training step beside a plain PyTorch loop with a DataLoader: images a second.
 
 python examples/benchmarks/training.py [DEVICE] [--threads N] [--precision float32|bfloat16]
     [--compile]
 
-The same network, batches, data and device in the same process, the two in turn, so that other work
-on the machine slows both; the ratio is the median over the turns. The last column is gentool's
+Both train the same network on the same batches and device, in turns in one process, so that other
+work on the machine slows both; the ratio is the median over the turns. The last column is gentool's
 operations a second, a step counted as three forward passes, over those of a large matrix product in
-the same precision. Below, ten MLPs stacked beside the same ten one by one, each trained with
-autograd and each with gentool's own step. On CUDA there is a VGG of full width too, and float32
-products are TF32, as in gentool's steps. With --compile the VGGs' step is compiled.
+the same precision. A second table compares ten MLPs trained as one stack with the same ten trained
+one by one, with autograd or with gentool's own step. CUDA adds a VGG of full width; float32
+products are TF32 there, as in gentool's steps. --compile compiles the step of the VGGs.
 """
 
 import argparse
@@ -41,7 +41,7 @@ NETWORKS = {
     "MLP, 64 units, 1x28x28": ("mlp", {"hidden": 64}, (1, 28, 28), 6400, 64),
     "MLP, 512 units, 1x28x28": ("mlp", {"hidden": 512}, (1, 28, 28), 6400, 64),
 }
-"""The model, its options, its input, how many images, and how many of them a batch."""
+"""For each: model, model options, input shape, number of images, batch size."""
 
 ON_CUDA = {
     "VGG, 3x32x32": ("vgg", {}, (3, 32, 32), 12800, 256),
@@ -49,14 +49,14 @@ ON_CUDA = {
 } | NETWORKS
 
 
-def run(
+def make_run(
     name: str,
     device: torch.device,
     seed: int = 0,
     precision: str = "float32",
     is_compiled: bool = False,
 ) -> Run:
-    """A network with random images and labels."""
+    """Return a network to train on random images and labels."""
     model, shape, input_shape, n, batch_size = ON_CUDA[name]
     is_mlp = model == "mlp"
     recipe = Recipe(
@@ -77,32 +77,32 @@ def run(
     return Run(recipe, sets, device, CheckpointPolicy(), is_compiled=is_compiled and not is_mlp)
 
 
-def plain_epoch(of: Run, device: torch.device) -> Callable[[], None]:
-    """An epoch of the loop that most people write."""
-    model = initialised(of.recipe).to(device)
+def plain_epoch(run: Run, device: torch.device) -> Callable[[], None]:
+    """Return an epoch of the loop that most people write."""
+    model = initialised(run.recipe).to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    images, labels = of.examples.batch(slice(None))
+    images, labels = run.examples.batch(slice(None))
     data = TensorDataset(images.contiguous().cpu(), labels.cpu())
-    loader = DataLoader(data, batch_size=of.recipe.batch_size, shuffle=True)
+    loader = DataLoader(data, batch_size=run.recipe.batch_size, shuffle=True)
 
     def epoch() -> None:
         total, wrong = 0.0, 0
         model.train()
-        for batch, given in loader:
-            batch, given = batch.to(device), given.to(device)
+        for batch, targets in loader:
+            batch, targets = batch.to(device), targets.to(device)
             optimizer.zero_grad()
             logits = model(batch)
-            loss = cross_entropy(logits, given)
+            loss = cross_entropy(logits, targets)
             loss.backward()
             optimizer.step()
-            total += loss.item() * len(given)
-            wrong += (logits.argmax(1) != given).sum().item()
+            total += loss.item() * len(targets)
+            wrong += (logits.argmax(1) != targets).sum().item()
 
     return epoch
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """How long some work takes, all that it started on a GPU included."""
+    """Return how long some work takes, what it started on a GPU included."""
     began = time.perf_counter()
     work()
     finish(device)
@@ -112,7 +112,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 def compare(
     ours: Callable[[], object], theirs: Callable[[], object], device: torch.device
 ) -> tuple[float, float, float]:
-    """The median seconds of both, in turns, and of the ratio."""
+    """Return the median seconds of both, taken in turns, and the median ratio."""
     ours(), theirs()  # warm up
     turns = [(seconds(ours, device), seconds(theirs, device)) for _ in range(TURNS)]
     mine, other = map(statistics.median, zip(*turns, strict=True))
@@ -120,18 +120,18 @@ def compare(
 
 
 def with_autograd(runs: list[Run]) -> Callable[[], object]:
-    """Networks one by one, as PyTorch trains them."""
+    """Return an epoch of networks one by one, with autograd."""
     return lambda: [train_epoch(run) for run in runs]
 
 
 def with_stacks_of_one(runs: list[Run]) -> Callable[[], object]:
-    """Networks one by one, as gentool trains them."""
+    """Return an epoch of networks one by one, with gentool's own step."""
     epochs = [epochs_of([run]) for run in runs]
     return lambda: [epoch() for epoch in epochs]
 
 
 def main(device: torch.device, precision: str, is_compiled: bool) -> None:
-    """Print images a second and ratios."""
+    """Print both tables."""
     with fast_products():
         rates = {
             dtype: product_rate(device, getattr(torch, dtype)) for dtype in ("float32", precision)
@@ -149,23 +149,23 @@ def main(device: torch.device, precision: str, is_compiled: bool) -> None:
     )
     print("|---|---|---|---|---|---|---|")
     for name in ON_CUDA if device.type == "cuda" else NETWORKS:
-        one = run(name, device, precision=precision, is_compiled=is_compiled)
-        n = len(one.examples)
-        mine, other, ratio = compare(epochs_of([one]), plain_epoch(one, device), device)
-        operations = 3 * forward_operations(one.state.model, one.recipe.input_shape) * n / mine
-        used = operations / rates[one.recipe.precision]
+        run = make_run(name, device, precision=precision, is_compiled=is_compiled)
+        n = len(run.examples)
+        mine, other, ratio = compare(epochs_of([run]), plain_epoch(run, device), device)
+        operations = 3 * forward_operations(run.state.model, run.recipe.input_shape) * n / mine
+        share = operations / rates[run.recipe.precision]
         print(
-            f"| {name} | {one.recipe.batch_size} | {n / mine:,.0f} | {n / other:,.0f} "
-            f"| {ratio:.2f} | {operations / 1e12:.3g} | {used:.0%} |",
+            f"| {name} | {run.recipe.batch_size} | {n / mine:,.0f} | {n / other:,.0f} "
+            f"| {ratio:.2f} | {operations / 1e12:.3g} | {share:.0%} |",
             flush=True,
         )
     print("\n| ten networks | stacked, images/s | one by one, images/s | ratio |")
     print("|---|---|---|---|")
     for name in [name for name in NETWORKS if "64 units" in name]:
-        ten = [run(name, device, seed) for seed in range(10)]
+        ten = [make_run(name, device, seed) for seed in range(10)]
         n = 10 * len(ten[0].examples)
         for way, alone in (("autograd", with_autograd), ("gentool", with_stacks_of_one)):
-            one_by_one = alone([run(name, device, seed) for seed in range(10)])
+            one_by_one = alone([make_run(name, device, seed) for seed in range(10)])
             mine, other, ratio = compare(epochs_of(ten), one_by_one, device)
             print(
                 f"| {name}, one by one with {way} | {n / mine:,.0f} | {n / other:,.0f} "
