@@ -1,9 +1,10 @@
-# Sourced by the other scripts: makes .venv with gentool in it, or reuses it. Needs Python 3.11 or later, no more.
+# Sourced by the other scripts: installs gentool into the virtual environment .venv, or reuses it.
+# Needs Python 3.11 or later.
 #
-#   . examples/environment.sh          gentool itself
-#   EXTRAS='[dev]' . examples/environment.sh   and what its tests need
+#   . examples/environment.sh                  gentool alone
+#   EXTRAS='[dev]' . examples/environment.sh   with the packages that its tests need
 #
-# VENV names another folder for the environment, PYTHON another interpreter to make it with.
+# VENV names another folder for the environment, PYTHON the interpreter that makes it.
 
 VENV=${VENV:-.venv}
 PYTHON=${PYTHON:-python3}
@@ -14,7 +15,7 @@ PYTHON=${PYTHON:-python3}
 }
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 
-# Installed is what this pyproject.toml asks for; when it changes, install again.
+# A file in the environment holds the checksum of pyproject.toml; when that changes, install again.
 wanted="${EXTRAS:-} $(cksum <pyproject.toml)"
 if [ "$(cat "$VENV/installed${EXTRAS:-}" 2>/dev/null)" != "$wanted" ]; then
     echo "installing gentool into $VENV (PyTorch is large: some minutes the first time)" >&2

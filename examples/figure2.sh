@@ -3,7 +3,7 @@
 #
 #   sh examples/figure2.sh [FOLDER]
 #
-# Writes into FOLDER (figures-small/ if not named); SCALE and DATA: see figures.sh.
+# Writes into FOLDER (default: figures-small). figures.sh lists the options: SCALE, DATA, TRAIN.
 set -eu
 . "$(dirname "$0")/figures.sh"
 

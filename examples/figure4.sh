@@ -1,16 +1,16 @@
 #!/bin/sh
-# Figure 4 of the paper: errors, measures and expected sharpness of MLPs of ever more hidden units
-# on MNIST. The narrowest cannot fit, so that a network that does not is no failure here. The initial
-# weights are PyTorch's: with He's, which are larger, the norms of the widest are those of the start.
+# Figure 4 of the paper: errors, measures and expected sharpness of MLPs against the number of hidden
+# units, on MNIST. The narrowest MLPs cannot fit, so there is no --must-fit here. The initial weights
+# are PyTorch's: with He's, which are larger, the norms of the widest MLPs stay near the initial ones.
 #
 #   sh examples/figure4.sh [FOLDER]
 #
-# Writes into FOLDER (figures-small/ if not named); SCALE: see figures.sh; MNIST is downloaded where
-# GENTOOL_DATA does not hold it.
+# Writes into FOLDER (default: figures-small). figures.sh lists the options: SCALE, TRAIN. MNIST is
+# downloaded if the folder GENTOOL_DATA does not hold it.
 set -eu
 . "$(dirname "$0")/figures.sh"
 
-mkdir -p "$folder/mlp" # a folder even for a single network
+mkdir -p "$folder/mlp" # so that -o is a folder even if only one network is trained
 networks=$(gentool train --data "$MLP_DATA" --model mlp --hidden "$HIDDEN" --init uniform \
     "$@" -o "$folder/mlp")
 records=$(gentool measure --skip-existing $networks)

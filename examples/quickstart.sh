@@ -1,17 +1,17 @@
 #!/bin/sh
-# The main job on the embedded digits: train on true and on random labels, measure, search the
-# worst perturbation, plot.
+# gentool's main job in a minute, on scikit-learn's digits: train on true and on random labels,
+# measure, search for the worst perturbation, plot.
 #
 #   sh examples/quickstart.sh [FOLDER]
 #
-# Writes checkpoints, measure files and quickstart.png into FOLDER (quickstart/ if not named). Run
-# again, it goes on where it was interrupted and does nothing twice.
+# Writes checkpoints, measure files and quickstart.png into FOLDER (default: quickstart). Files that
+# exist are kept: after an interruption, run the script again to go on.
 set -eu
 folder=$(mkdir -p "${1:-quickstart}" && cd "${1:-quickstart}" && pwd)
 cd "$(dirname "$0")/.."
 . examples/environment.sh
 
-# No pipe between the commands: sh would go on after a network that did not fit.
+# No pipe between the commands: in a pipe, sh would not notice that a training failed.
 for labels in true random; do
     for subset in 300 700 1400; do
         gentool train --model mlp --data digits --labels "$labels" --subset "$subset" --lr 0.03 \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run the tests, with all the set-up they need. Arguments go to pytest: `sh tests/run.sh -m slow`.
+# Install what the tests need, and run them. Arguments go to pytest: `sh tests/run.sh -m slow`.
 set -eu
 cd "$(dirname "$0")/.."
 EXTRAS='[dev]'
