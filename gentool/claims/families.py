@@ -7,13 +7,7 @@ from dataclasses import dataclass
 
 from gentool.common.json import Json
 from gentool.records.measure_file import Record
-from gentool.records.recipe import describe_source
-
-# Recipe fields that follow from the others and the drawn data, or tell where a network came from.
-DERIVED = (
-    *("input_shape", "classes", "digest", "fingerprint", "mean", "std"),
-    *("initial_digest", "origin"),
-)
+from gentool.records.recipe import Role, describe_source, fields_with
 
 
 @dataclass(frozen=True)
@@ -56,7 +50,8 @@ HIDDEN = Study(
 def settings(record: Record, without: Iterable[str] = ()) -> Json:
     """Return the settings of a recipe that determine a network, without its seed and some keys."""
     recipe = record["recipe"]
-    described = {key: value for key, value in recipe.items() if key not in DERIVED}
+    derived = fields_with(Role.DERIVED)
+    described = {key: value for key, value in recipe.items() if key not in derived}
     described["data"] = describe_source(recipe.get("data") or "unknown")
     if recipe.get("fingerprint"):  # two folders of one name may hold different data
         described["data"] += f" {recipe['fingerprint'][:8]}"

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from gentool.figures import number_formats, style
 from gentool.figures.selection import count
 from gentool.records.measure_file import Record
-from gentool.records.recipe import describe_source
+from gentool.records.recipe import Role, describe_source, fields_with
 
-RESULTS = ("digest", "fingerprint", "initial_digest", "mean", "std", "layers", "origin")
 ENDS = {"true": -math.inf, "random": math.inf}  # of the order of labels
 _NAMES: dict[str, Callable[[object], str]] = {
     "labels": lambda value: f"{value:g} random labels" if _is_number(value) else f"{value} labels",
@@ -39,7 +38,8 @@ class LegendEntry:
 def legend_entries(records: list[Record]) -> list[LegendEntry]:
     """The networks in order: by labels, then by whatever else differs."""
     recipes = [_recipe(record) for record in records]
-    keys = dict.fromkeys(key for recipe in recipes for key in recipe if key not in RESULTS)
+    unnamed = fields_with(Role.UNNAMED)
+    keys = dict.fromkeys(key for recipe in recipes for key in recipe if key not in unnamed)
     differing = [key for key in keys if len({repr(recipe.get(key)) for recipe in recipes}) > 1]
     differing.sort(key=lambda key: (key != "labels", key == "seed"))
     shown = differing or ["labels"]

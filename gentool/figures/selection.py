@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 
 from gentool.common.errors import GentoolError
 from gentool.records.measure_file import Record, lookup
-from gentool.records.recipe import describe_source
-
-KIND = ("model", "batch_norm", "dropout", "width", "depth", "hidden", "data", "input_shape")
-TRAINING = ("optimizer", "lr", "momentum", "weight_decay", "batch_size", "schedule", "stop_loss")
+from gentool.records.recipe import Role, describe_source, fields_with
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ def choose(
     chosen = [record for record in records if is_wanted(record["recipe"] or {})]
     if not chosen:
         raise GentoolError(f"figure {figure} draws {wanted}; none of these files is of one")
-    if mixed := _differences(chosen, [key for key in KIND if key not in varied]):
+    if mixed := _differences(chosen, [key for key in fields_with(Role.KIND) if key not in varied]):
         raise GentoolError(
             f"figure {figure} draws networks of one kind, and these differ in {mixed}; "
             "give the files of one kind"
@@ -50,7 +47,7 @@ def choose(
     notes = []
     if left_out := len(records) - len(chosen):
         notes.append(f"figure {figure} draws {wanted}; {count(left_out, 'other network')} left out")
-    if otherwise := _differences(chosen, TRAINING):
+    if otherwise := _differences(chosen, fields_with(Role.NOTED)):
         notes.append(f"these networks were trained with different {otherwise}")
     return Networks(chosen, notes)
 
@@ -82,13 +79,12 @@ def _model(records: list[Record]) -> list[str]:
     """The model in words, with what all of the records share of its size."""
     recipe = records[0]["recipe"]
     words = [recipe["model"].upper()]
-    shared = {key: {record["recipe"].get(key) for record in records} for key in KIND[3:6]}
     for key, form in (
         ("width", "width {:g}"),
         ("depth", "{} hidden layer"),
         ("hidden", "{} units"),
     ):
-        values = shared[key] - {None}
+        values = {record["recipe"].get(key) for record in records} - {None}
         if len(values) == 1:
             words.append(form.format(value := values.pop()) + "s" * (key == "depth" and value > 1))
     return words

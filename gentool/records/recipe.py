@@ -5,16 +5,38 @@ known then (`input_shape`, `classes`, the resolved `subset`, digests, normalisat
 the same recipe drawn again must give the same facts. Checkpoints and measure files hold it whole.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
+from gentool.records import ranges
+from gentool.records.ranges import Range
 
 LAYERS = "layers"
 """The model of a network that is described layer by layer, whoever trained it."""
+
+
+class Role(Enum):
+    """Represent a purpose for which some fields of a recipe matter; a field may have several."""
+
+    KIND = "the networks of one figure must agree in it"
+    NOTED = "a figure notes that its networks differ in it"
+    IDENTITY = "says which network was asked for"
+    CONDITION = "says how training begins, computes and stops"
+    STEP = "says how a step of training changes the weights"
+    LIMIT = "ends a training that does not meet the stop rule"
+    DERIVED = "follows from the rest of the recipe and its data, or says where a network came from"
+    UNNAMED = "is not shown in a legend"
+
+
+def _option(default: object, values: Range, *roles: Role) -> Any:  # noqa: ANN401 - as `field` itself
+    """Return a field of the recipe with its range and its roles as metadata."""
+    return field(default=default, metadata={"range": values, "roles": roles})
 
 
 @dataclass(frozen=True)
@@ -29,53 +51,63 @@ class Recipe:
     not known of its training is None.
     """
 
-    model: str = "vgg"
-    batch_norm: bool = False
-    dropout: float = 0.0
-    width: float | None = None
-    depth: int | None = None
-    hidden: int | None = None
-    init: str | None = None
+    model: str = _option("vgg", ranges.NAME, Role.KIND, Role.IDENTITY)
+    batch_norm: bool = _option(False, ranges.BOOLEAN, Role.KIND)
+    dropout: float = _option(0.0, ranges.BELOW_ONE, Role.KIND)
+    width: float | None = _option(None, ranges.POSITIVE.or_none(), Role.KIND)
+    depth: int | None = _option(None, ranges.whole_number(0, 1000).or_none(), Role.KIND)
+    hidden: int | None = _option(None, ranges.COUNT.or_none(), Role.KIND)
+    init: str | None = _option(None, ranges.one_of("he", "uniform").or_none(), Role.CONDITION)
 
-    data: str = "cifar10"
-    labels: str | float = "true"
-    subset: int | None = None
-    confusion: int = 0
-    seed: int = 0
+    data: str = _option("cifar10", ranges.NAME, Role.KIND)
+    labels: str | float = _option("true", ranges.LABELS, Role.IDENTITY)
+    subset: int | None = _option(None, ranges.COUNT.or_none())
+    confusion: int = _option(0, ranges.whole_number(0), Role.IDENTITY)
+    seed: int = _option(0, ranges.whole_number(0, 2**32 - 1), Role.IDENTITY)
 
-    optimizer: str = "sgd"
-    lr: float = 0.01
-    momentum: float | None = 0.9
-    weight_decay: float = 0.0
-    batch_size: int = 64
-    schedule: str = "constant"
-    warmup: float | None = 0.0
-    epochs: int = 500
-    patience: int | None = None
-    precision: str = "float32"
-    stop_loss: float = 0.01
+    optimizer: str = _option("sgd", ranges.NAME, Role.NOTED, Role.STEP)
+    lr: float = _option(0.01, ranges.POSITIVE, Role.NOTED, Role.STEP)
+    momentum: float | None = _option(0.9, ranges.BELOW_ONE.or_none(), Role.NOTED, Role.STEP)
+    weight_decay: float = _option(0.0, ranges.NOT_NEGATIVE, Role.NOTED, Role.STEP)
+    batch_size: int = _option(64, ranges.COUNT, Role.NOTED, Role.STEP)
+    schedule: str = _option("constant", ranges.NAME, Role.NOTED, Role.STEP)
+    warmup: float | None = _option(0.0, ranges.EPOCHS.or_none(), Role.STEP)
+    epochs: int = _option(500, ranges.COUNT, Role.LIMIT)
+    patience: int | None = _option(None, ranges.COUNT.or_none(), Role.LIMIT)
+    precision: str = _option("float32", ranges.one_of("float32", "bfloat16"), Role.CONDITION)
+    stop_loss: float = _option(0.01, ranges.POSITIVE, Role.NOTED, Role.CONDITION)
 
-    input_shape: tuple[int, int, int] | None = None
-    classes: int | None = None
-    digest: str | None = None
-    fingerprint: str | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    initial_digest: str | None = None
+    input_shape: tuple[int, int, int] | None = _option(
+        None, ranges.SHAPE.or_none(), Role.KIND, Role.DERIVED
+    )
+    classes: int | None = _option(None, ranges.whole_number(2).or_none(), Role.DERIVED)
+    digest: str | None = _option(None, ranges.SHA256.or_none(), Role.DERIVED, Role.UNNAMED)
+    fingerprint: str | None = _option(None, ranges.SHA256.or_none(), Role.DERIVED, Role.UNNAMED)
+    mean: tuple[float, ...] | None = _option(
+        None, ranges.CHANNEL_NUMBERS.or_none(), Role.DERIVED, Role.UNNAMED
+    )
+    std: tuple[float, ...] | None = _option(
+        None, ranges.CHANNEL_NUMBERS.or_none(), Role.DERIVED, Role.UNNAMED
+    )
+    initial_digest: str | None = _option(None, ranges.SHA256.or_none(), Role.DERIVED, Role.UNNAMED)
 
-    layers: tuple[Json, ...] | None = None
-    origin: Json | None = None
+    layers: tuple[Json, ...] | None = _option(None, ranges.LIST_OF_LAYERS.or_none(), Role.UNNAMED)
+    origin: Json | None = _option(  # noqa: RUF009 - a call of dataclasses.field
+        None, ranges.OBJECT.or_none(), Role.DERIVED, Role.UNNAMED
+    )
 
     def __post_init__(self) -> None:
         for name in ("input_shape", "mean", "std", "layers"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))  # as JSON has no tuples
-        for name, (is_right, words) in _RANGES.items():
-            value = getattr(self, name)
+        for option in fields(self):
+            value = getattr(self, option.name)
             if self.model == LAYERS and value is None:
                 continue  # another program trained it, and did not say
-            if not is_right(value):
-                raise UsageError(f"{name.replace('_', '-')} is {value!r}; it has to be {words}")
+            values = option.metadata["range"]
+            if not values.includes(value):
+                name = option.name.replace("_", "-")
+                raise UsageError(f"{name} is {value!r}; it has to be {values.words}")
 
     def to_json(self) -> Json:
         return asdict(self)
@@ -96,6 +128,14 @@ class Recipe:
                 f"the recipe has unknown keys ({', '.join(strange)}); is this gentool too old?"
             )
         return cls(**values)
+
+
+def fields_with(*roles: Role) -> tuple[str, ...]:
+    """Return the names of the fields of a recipe that have a role, role by role in their order."""
+    options = fields(Recipe)
+    return tuple(
+        option.name for role in roles for option in options if role in option.metadata["roles"]
+    )
 
 
 @dataclass(frozen=True)
@@ -161,75 +201,6 @@ def default_stem(asked: Recipe, shape: Mapping[str, object]) -> str:
     if asked.confusion:
         parts.append(f"confusion{asked.confusion}")
     return "-".join([*parts, f"seed{asked.seed}"])
-
-
-def _whole(low: int, high: int = 2**53) -> Callable[[object], bool]:
-    return lambda value: type(value) is int and low <= value <= high
-
-
-def _number(is_right: Callable[[float], bool]) -> Callable[[object], bool]:
-    return lambda value: type(value) in (int, float) and is_right(value)
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _shape(value: object) -> bool:
-    return isinstance(value, tuple) and len(value) == 3 and all(map(_whole(1), value))
-
-
-def _floats(value: object) -> bool:
-    return isinstance(value, tuple) and all(
-        _number(lambda number: abs(number) < 1e30)(item) for item in value
-    )
-
-
-def _or_none(is_right: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: value is None or is_right(value)
-
-
-_positive = _number(lambda value: 0 < value < float("inf"))
-_RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
-    "model": (_text, "a name"),
-    "batch_norm": (lambda value: isinstance(value, bool), "true or false"),
-    "dropout": (_number(lambda value: 0 <= value < 1), "at least 0 and below 1"),
-    "width": (_or_none(_positive), "a positive number"),
-    "depth": (_or_none(_whole(0, 1000)), "a whole number from 0 to 1000"),
-    "hidden": (_or_none(_whole(1)), "a whole number, 1 or more"),
-    "init": (lambda value: value in (None, "he", "uniform"), "he or uniform"),
-    "data": (_text, "a name"),
-    "labels": (
-        lambda value: value in ("true", "random") or _number(lambda part: 0 < part < 1)(value),
-        "true, random or a fraction between 0 and 1",
-    ),
-    "subset": (_or_none(_whole(1)), "a whole number, 1 or more"),
-    "confusion": (_whole(0), "a whole number, 0 or more"),
-    "seed": (_whole(0, 2**32 - 1), "a whole number from 0 to 4294967295"),
-    "optimizer": (_text, "a name"),
-    "lr": (_positive, "a positive number"),
-    "momentum": (_or_none(_number(lambda value: 0 <= value < 1)), "at least 0 and below 1"),
-    "weight_decay": (_number(lambda value: 0 <= value < float("inf")), "a number, 0 or more"),
-    "batch_size": (_whole(1), "a whole number, 1 or more"),
-    "schedule": (_text, "a name"),
-    "warmup": (
-        lambda value: value is None or _number(lambda epochs: 0 <= epochs < 1e9)(value),
-        "a number of epochs, 0 or more",
-    ),
-    "epochs": (_whole(1), "a whole number, 1 or more"),
-    "patience": (_or_none(_whole(1)), "a whole number, 1 or more"),
-    "stop_loss": (_positive, "a positive number"),
-    "precision": (lambda value: value in ("float32", "bfloat16"), "float32 or bfloat16"),
-    "input_shape": (_or_none(_shape), "channels, height and width"),
-    "classes": (_or_none(_whole(2)), "a whole number, 2 or more"),
-    "digest": (_or_none(_text), "a SHA-256"),
-    "fingerprint": (_or_none(_text), "a SHA-256"),
-    "initial_digest": (_or_none(_text), "a SHA-256"),
-    "mean": (_or_none(_floats), "one number a channel"),
-    "std": (_or_none(_floats), "one number a channel"),
-    "layers": (_or_none(lambda value: isinstance(value, tuple)), "a list of layers"),
-    "origin": (_or_none(lambda value: isinstance(value, dict)), "a JSON object"),
-}
 
 
 def describe_source(data: str) -> str:

@@ -10,15 +10,9 @@ from pathlib import Path
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import Existing, check_output
 from gentool.common.json import Json
-from gentool.records.recipe import Recipe, default_stem
+from gentool.records.recipe import Recipe, Role, default_stem, fields_with
 
 LARGEST_STACK = 16
-TELLING = (
-    *("model", "labels", "confusion", "seed", "init", "precision", "stop_loss"),
-    *("optimizer", "lr", "momentum", "weight_decay", "batch_size", "schedule", "warmup"),
-)
-"""Options that a network shows to have been asked for or not, whatever its file is called."""
-LIMITS = ("epochs", "patience")  # of no effect on a network that met the stop rule
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,9 @@ class PlannedRun:
 
         `meets_stop_rule` tells that it met the stop rule.
         """
-        names = TELLING if meets_stop_rule else (*TELLING, *LIMITS)
+        names = fields_with(Role.IDENTITY, Role.CONDITION, Role.STEP)
+        if not meets_stop_rule:  # limits have no effect on a network that met it
+            names += fields_with(Role.LIMIT)
         asked = {name: getattr(self.asked, name) for name in names}
         given = {"subset": self.asked.subset} | self.shape
         asked |= {name: value for name, value in given.items() if value is not None}
