@@ -12,7 +12,7 @@ Points = tuple[tuple[float, ...], tuple[float, ...]]
 @cache
 def values() -> dict[str, list[list[float]]]:
     """Points [x, y] by the keys of the file, which describes them and names its source."""
-    text = resources.files("gentool").joinpath("paper_figures.json").read_text("utf-8")
+    text = (resources.files("gentool.figures") / "paper_figures.json").read_text("utf-8")
     return json.loads(text)["values"]
 
 

@@ -118,7 +118,7 @@ def test_seeds_are_averaged_and_their_kl_curves_are_thin():
 @pytest.mark.parametrize("figure", ["1", "2", "4"])
 def test_the_reference_is_what_the_file_says(figure):
     """Each curve is one of the file's, but for what is below the range of the axis or in log10."""
-    file = json.loads(resources.files("gentool").joinpath("paper_figures.json").read_text())
+    file = json.loads((resources.files("gentool.figures") / "paper_figures.json").read_text())
     assert "NIPS 2017" in file["source"]
     known = [p for key, p in file["values"].items() if key.startswith(f"fig{figure}")]
     prepared = sheet(figure, GIVEN[figure](), reference=True)
