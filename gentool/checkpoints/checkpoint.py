@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from gentool.checkpoints.foreign.inference import inferred
-from gentool.checkpoints.foreign.reading import is_pytorch_file, read_pytorch, read_safetensors
+from gentool.checkpoints.foreign.reading import read_pytorch, read_safetensors
 from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import sha256, write_whole
@@ -26,6 +26,7 @@ from gentool.networks.layer_list import output_shapes
 from gentool.networks.models import build
 from gentool.numerics.device import versions
 from gentool.records.checkpoint_metadata import FORMAT, KEY, parse, recipe_and_outcome
+from gentool.records.file_kind import file_kind
 from gentool.records.recipe import LAYERS, Outcome, Recipe
 
 
@@ -98,7 +99,7 @@ def read(path: Path, hints: Hints = NO_HINTS) -> Checkpoint:
     """
     if path.is_dir():
         raise GentoolError(f"{path} is a folder, not a checkpoint")
-    is_pytorch = is_pytorch_file(path)
+    is_pytorch = file_kind(path) == "pytorch"
     tensors, metadata = (read_pytorch(path), {}) if is_pytorch else read_safetensors(path)
     try:
         if KEY in metadata:

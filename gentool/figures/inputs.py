@@ -7,12 +7,14 @@ from gentool.common.errors import UsageError
 from gentool.common.files import sha256
 from gentool.figures.registry import NamedFigure
 from gentool.records import checkpoint_metadata
+from gentool.records.file_kind import file_kind
 from gentool.records.measure_file import Record, merge, read
 
 if TYPE_CHECKING:
     from gentool.checkpoints.checkpoint import Checkpoint
 
 MEASURES, CHECKPOINT = "a measure file", "a checkpoint"
+KINDS = {"json": MEASURES, "safetensors": CHECKPOINT, "pytorch": CHECKPOINT}
 
 
 def given(entry: NamedFigure, files: list[Path]) -> list[Record] | Path:
@@ -21,7 +23,7 @@ def given(entry: NamedFigure, files: list[Path]) -> list[Record] | Path:
         return merge(_outcome(path) if kind(path) == CHECKPOINT else read(path) for path in files)
     wanted = CHECKPOINT if entry.reads == "checkpoint" else MEASURES
     for path in files:
-        if (found := kind(path)) not in (wanted, ""):
+        if (found := kind(path)) not in (wanted, None):
             remedy = "; gentool measure makes one" if wanted == MEASURES else ""
             raise UsageError(
                 f"{path} is {found}, and --figure {entry.name} is drawn from {wanted}{remedy}"
@@ -33,18 +35,9 @@ def given(entry: NamedFigure, files: list[Path]) -> list[Record] | Path:
     return files[0]
 
 
-def kind(path: Path) -> str:
-    """What a file is by its first bytes; empty for neither, of which its reader says more.
-
-    A safetensors file begins with eight bytes of length, of which the upper ones are 0.
-    """
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        start = file.read(64)
-    if (b"\0" in start[:8] and start[8:9] == b"{") or start[:2] in (b"PK", b"\x80\x02"):
-        return CHECKPOINT
-    return MEASURES if start.lstrip().startswith(b"{") else ""
+def kind(path: Path) -> str | None:
+    """Return whether a file is a measure file or a checkpoint; None for others."""
+    return KINDS.get(file_kind(path))
 
 
 def inferred(checkpoint: "Checkpoint") -> list[str]:

@@ -23,21 +23,6 @@ READABLE = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 COUNTER = "num_batches_tracked"
 
 
-def is_pytorch_file(path: Path) -> bool:
-    """Whether a file was written by torch.save: by its first bytes, then by its name.
-
-    A safetensors file begins with eight bytes of length and a brace, whatever it is called.
-    """
-    try:
-        with path.open("rb") as file:
-            start = file.read(9)
-    except FileNotFoundError:
-        raise GentoolError(f"{path} does not exist") from None
-    if start[8:] == b"{":
-        return False
-    return start[:2] in (b"PK", b"\x80\x02") or path.suffix in (".pt", ".pth")
-
-
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file; GentoolError where it is damaged."""
     try:
