@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from gentool.common.registry import FunctionRegistry
-from gentool.sharpness.search.multi_start import ENOUGH, multi_start
+from gentool.sharpness.search.climb import MIN_GAIN, Climb
+from gentool.sharpness.search.multi_start import multi_start
 from gentool.sharpness.search.protocols import KESKAR_ITERATIONS
-from gentool.sharpness.search.starts import corner_of_gradient
 from gentool.sharpness.search.state import SearchState, Start
 
 METHODS = FunctionRegistry("search")
@@ -96,20 +96,15 @@ def apgd(state: SearchState) -> None:
 @METHODS.register
 def vertex(state: SearchState) -> None:
     """Vertex iteration, ν ← r·sign(∇L(w + ν)), from w; again from a random corner on arrival."""
-    signs, best = None, -torch.inf
-    point = state.middle
+    if not state.affords_gradient:
+        _last(state, state.middle)
+        return
+    climb = Climb.from_point(state, state.box, state.middle, state.random_signs(1))
     while state.affords_gradient:
-        losses, gradients = state.gradients(point[None])
-        gain = float(losses[0]) - best
-        best = max(best, float(losses[0]))
-        if signs is not None and gain <= ENOUGH * state.rise:
-            signs, best = state.random_signs(1)[0], -torch.inf
-        else:
-            signs = corner_of_gradient(
-                gradients[0], state.random_signs(1)[0] if signs is None else signs
-            )
-        point = state.box.corner(signs)
-    _last(state, point)
+        _, gains = climb.step()
+        if gains[0] <= MIN_GAIN * state.rise:
+            climb = Climb(state, state.box, state.random_signs(1))
+    _last(state, state.box.corner(climb.signs[0]))
 
 
 @METHODS.register

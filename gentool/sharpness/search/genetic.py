@@ -8,13 +8,12 @@ two parents agree on is kept, the rest is drawn from either (uniform crossover; 
 import torch
 from torch import Tensor
 
-from gentool.sharpness.search.starts import corner_of_gradient
+from gentool.sharpness.search.climb import climb_until_arrived, has_gained
 from gentool.sharpness.search.state import SearchState
 
 CHILDREN = 6  # a generation; every second one of a single parent
 FLIPPED = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)  # of the signs of a single parent
 CLIMB = 8  # vertex iterations at most of a child
-ENOUGH = 1e-4  # a relative gain below which a candidate has arrived, a generation was in vain
 GENERATIONS = 30
 
 
@@ -32,37 +31,11 @@ def breed(
             break
         highest = losses[0]
         children = torch.stack([_child(state, signs, i) for i in range(CHILDREN)])
-        found, corners = climb(state, children)
+        found, corners = climb_until_arrived(state, children, CLIMB)
         signs, losses = _fittest(torch.cat([signs, corners]), torch.cat([losses, found]), count)
-        has_gained = losses[0] - highest > ENOUGH * (losses[0] - state.loss_before).abs()
-        in_vain = 0 if has_gained else in_vain + 1
+        gained = has_gained(losses[0], losses[0] - highest, state.loss_before)
+        in_vain = 0 if gained else in_vain + 1
     return signs, losses
-
-
-def climb(state: SearchState, signs: Tensor, steps: int = CLIMB) -> tuple[Tensor, Tensor]:
-    """Vertex iteration of corners, bool (k, P), until each has arrived: best losses, and where."""
-    best = torch.full((len(signs),), -torch.inf, dtype=torch.float64, device=signs.device)
-    corners, moving = signs.clone(), torch.arange(len(signs), device=signs.device)
-    for _ in range(steps):
-        losses, following = step(state, signs)
-        gains = losses - best[moving]
-        higher = moving[gains > 0]
-        best[higher], corners[higher] = losses[gains > 0], signs[gains > 0]
-        goes_on = gains > ENOUGH * (losses - state.loss_before).abs()
-        moving, signs = moving[goes_on], following[goes_on]
-        if not len(moving):
-            break
-    return best, corners
-
-
-def step(state: SearchState, signs: Tensor) -> tuple[Tensor, Tensor]:
-    """Losses at corners over the whole set, and the corners that their gradients point to."""
-    losses, following = [], []
-    for chunk in signs.split(state.objective.candidates):
-        loss, gradient = state.gradients(state.box.corner(chunk))
-        losses.append(loss)
-        following.append(corner_of_gradient(gradient, chunk))
-    return torch.cat(losses), torch.cat(following)
 
 
 def _child(state: SearchState, pool: Tensor, i: int) -> Tensor:

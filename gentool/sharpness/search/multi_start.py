@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from gentool.sharpness.objective import Objective
-from gentool.sharpness.search.flips import MOST_PARAMETERS, flip
-from gentool.sharpness.search.genetic import ENOUGH, breed, climb, step
-from gentool.sharpness.search.rprop import polish
-from gentool.sharpness.search.starts import (
+from gentool.sharpness.search.climb import (
+    Climb,
+    climb_until_arrived,
     corner_of_gradient,
-    default_restarts,
-    effort,
-    is_cheap,
-    starts,
+    has_gained,
 )
+from gentool.sharpness.search.flips import MOST_PARAMETERS, flip
+from gentool.sharpness.search.genetic import breed
+from gentool.sharpness.search.rprop import polish
+from gentool.sharpness.search.starts import default_restarts, effort, is_cheap, starts
 from gentool.sharpness.search.state import SearchState, Start
 
 SCREENED = 512  # images that the first screening takes, at least; 1/16 of the set where more
@@ -93,33 +93,20 @@ def _polish_steps(state: SearchState, steps: int) -> int:
 
 def _screen(state: SearchState, part: Objective, candidates: Candidates) -> Candidates:
     """Some vertex iterations of every candidate over a part of the data; each one's best corner."""
-    signs, found = candidates.signs, []
+    signs, losses = candidates.signs, []
     for chunk in signs.split(part.candidates):  # in place: with many parameters signs are large
-        losses, chunk[:] = _climb(state, part, chunk)
-        found.append(losses)
-    losses = torch.cat(found)
+        climb = Climb(part, state.box, chunk, mark_overflow=state.ranked)
+        for _ in range(SCREEN_STEPS):
+            climb.step()
+            state.promising = climb.corners[climb.losses.argmax()].clone()
+        climb.look()
+        chunk[:] = climb.corners
+        losses.append(climb.losses)
+    losses = torch.cat(losses)
     before = float(part.losses(state.middle[None]))
     for name, loss in zip(candidates.names, losses.tolist(), strict=True):
         _enter(state, name, loss - before, len(part))
     return Candidates(candidates.names, signs, losses)
-
-
-def _climb(state: SearchState, part: Objective, signs: Tensor) -> tuple[Tensor, Tensor]:
-    """The best losses of some vertex iterations over a part, and the corners where they were."""
-    best = torch.full((len(signs),), -torch.inf, dtype=torch.float64, device=signs.device)
-    corners = signs
-    for _ in range(SCREEN_STEPS):
-        losses, gradients = part.gradients(state.box.corner(signs))
-        best, corners = _better(best, corners, state.ranked(losses), signs)
-        state.promising = corners[best.argmax()]
-        signs = corner_of_gradient(gradients, signs)
-    losses = state.ranked(part.losses(state.box.corner(signs)))
-    return _better(best, corners, losses, signs)
-
-
-def _better(best: Tensor, corners: Tensor, losses: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
-    improved = losses > best
-    return torch.where(improved, losses, best), torch.where(improved[:, None], signs, corners)
 
 
 def _with_plain(state: SearchState, finalists: Candidates) -> Candidates:
@@ -138,7 +125,7 @@ def _bred(state: SearchState, candidates: Candidates, restarts: int, steps: int)
     more = effort(state.objective)
     random = state.random_signs((more - 1) * restarts * 3 // 5)
     names = candidates.names + [f"random {i}, all images" for i in range(1, len(random) + 1)]
-    losses, signs = climb(state, torch.cat([candidates.signs, random]), steps)
+    losses, signs = climb_until_arrived(state, torch.cat([candidates.signs, random]), steps)
     for name, loss in zip(names, losses.tolist(), strict=True):
         _enter(state, name, loss - state.loss_before, len(state.objective))
     patience = max(1, steps // 3)
@@ -152,38 +139,32 @@ def _finish(state: SearchState, finalists: Candidates, steps: int) -> Candidates
 
     A candidate has arrived when a step gains it nothing to speak of.
     """
-    done: list[Candidates] = []
-    losses = torch.full_like(finalists.losses, -torch.inf)
-    names, signs, corners = list(finalists.names), finalists.signs, finalists.signs
+    climb = Climb(state, state.box, finalists.signs)
+    order = []  # of arrival
     for number in range(steps):
-        found, following = step(state, signs)
-        gains = found - losses
-        moving = gains > ENOUGH * (found - state.loss_before).abs()
-        losses, corners = _better(losses, corners, found, signs)
+        losses, gains = climb.step()
+        goes_on = has_gained(losses, gains, state.loss_before)
         if number == steps // 3:
-            keep = losses.argsort(descending=True, stable=True)[: max(1, len(losses) // 2)]
-            moving &= torch.isin(torch.arange(len(losses), device=keep.device), keep)
-        if number > 0 and not bool(moving.all()):
-            arrived = (~moving).nonzero().flatten()
-            done.append(Candidates([names[i] for i in arrived], corners[arrived], losses[arrived]))
-            stay = moving.nonzero().flatten()
-            names = [names[i] for i in stay]
-            losses, corners, following = losses[stay], corners[stay], following[stay]
-        signs = following
-        if not names:
+            goes_on &= _upper_half(climb.losses[climb.active])
+        if number > 0:
+            order.append(climb.active[~goes_on])
+            climb.keep(goes_on)
+        if not len(climb.active):
             break
-    if names:
-        found = torch.cat([state.losses(state.box.corner(one[None])) for one in signs])
-        losses, corners = _better(losses, corners, found, signs)
-        done.append(Candidates(names, corners, losses))
-    for some in done:
-        for name, loss in zip(some.names, some.losses.tolist(), strict=True):
-            _enter(state, name, loss - state.loss_before, len(state.objective))
-    return Candidates(
-        [name for some in done for name in some.names],
-        torch.cat([some.signs for some in done]),
-        torch.cat([some.losses for some in done]),
+    climb.look(candidates=1)  # a point takes 32 times the memory of its signs
+    order = torch.cat([*order, climb.active])
+    finished = Candidates(
+        [finalists.names[i] for i in order.tolist()], climb.corners[order], climb.losses[order]
     )
+    for name, loss in zip(finished.names, finished.losses.tolist(), strict=True):
+        _enter(state, name, loss - state.loss_before, len(state.objective))
+    return finished
+
+
+def _upper_half(losses: Tensor) -> Tensor:
+    """Whether each loss is in the upper half, the middle one of an odd number left out."""
+    upper = losses.argsort(descending=True, stable=True)[: max(1, len(losses) // 2)]
+    return torch.isin(torch.arange(len(losses), device=losses.device), upper)
 
 
 def _enter(state: SearchState, name: str, rise: float, images: int) -> None:

@@ -6,7 +6,7 @@ from gentool.common.registry import Registry
 from gentool.sharpness.box import Box
 from gentool.sharpness.definitions import defines
 from gentool.sharpness.objective import Objective
-from gentool.sharpness.search.starts import corner_of_gradient
+from gentool.sharpness.search.climb import Climb
 
 PROTOCOLS = Registry(
     "protocol",
@@ -48,17 +48,10 @@ def m_sharpness(objective: Objective, within: Box, seed: int) -> float:
     total = 0.0
     for indices in order.split(M):
         batch = objective.part(indices)
-        losses, gradients = batch.gradients(w[None])
-        before = best = float(losses[0])
-        signs = torch.zeros_like(gradients, dtype=torch.bool)
-        for step in range(M_STEPS):
-            signs = corner_of_gradient(gradients, signs)
-            point = within.corner(signs)
-            if step < M_STEPS - 1:
-                losses, gradients = batch.gradients(point)
-            else:
-                losses = batch.losses(point)
-            if float(losses[0]) > best:
-                best = float(losses[0])
-        total += (best - before) * len(indices)
+        climb = Climb.from_point(batch, within, w, torch.zeros_like(w, dtype=torch.bool))
+        before = float(climb.losses)
+        for _ in range(M_STEPS - 1):
+            climb.step()
+        climb.look()
+        total += (float(climb.losses) - before) * len(indices)
     return total / len(objective)

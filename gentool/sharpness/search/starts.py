@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gentool.sharpness.box import box
 from gentool.sharpness.objective import Objective, towards_class, training_loss
+from gentool.sharpness.search.climb import corner_of_gradient, vertex_step
 from gentool.sharpness.search.state import SearchState
 
 SOFT = 10.0  # temperature of the softened loss
@@ -59,11 +60,6 @@ def starts(state: SearchState, part: Objective, restarts: int) -> tuple[list[str
         signs[len(names)] = corner
         names.append(name)
     return names, signs
-
-
-def corner_of_gradient(gradient: Tensor, otherwise: Tensor) -> Tensor:
-    """The corner that a gradient points to; a coordinate without a gradient stays as it was."""
-    return torch.where(gradient == 0, otherwise, gradient > 0)
 
 
 def _all(state: SearchState, part: Objective) -> Iterator[tuple[str, Tensor]]:
@@ -132,8 +128,8 @@ def _continued(state: SearchState, part: Objective, signs: Tensor, factor: float
     within = state.box
     wide = box(within.center, factor * within.alpha, part.dtype, within.offset)
     for _ in range(WIDER_STEPS):
-        loss, gradient = part.gradients(wide.corner(signs)[None])
-        if not bool(loss.isfinite().all()):
+        losses, following = vertex_step(part, wide, signs[None])
+        if not bool(losses.isfinite().all()):
             break
-        signs = corner_of_gradient(gradient[0], signs)
+        signs = following[0]
     return signs

@@ -59,6 +59,11 @@ class SearchState:
         self.objective = replace(self.objective, watch=self.watch)  # the cost is one count
 
     @property
+    def candidates(self) -> int:
+        """Points that are evaluated together."""
+        return self.objective.candidates
+
+    @property
     def rise(self) -> float:
         """The best rise seen over the whole set, 0 where none was better than staying."""
         return max(0.0, self.best_loss - self.loss_before)

@@ -1,0 +1,109 @@
+"""Move from corner to corner of the box by vertex iteration, ν ← r·sign(∇L(w + ν)).
+
+The maximum of a smooth rise over a box lies near a corner that follows the gradient's signs.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gentool.sharpness.box import Box
+from gentool.sharpness.objective import Objective
+from gentool.sharpness.search.state import SearchState
+
+MIN_GAIN = 1e-4  # of the rise; a candidate that gains less has arrived, a generation was in vain
+
+
+def corner_of_gradient(gradient: Tensor, otherwise: Tensor) -> Tensor:
+    """Return the corner that a gradient points to; where it is zero, the signs of `otherwise`."""
+    return torch.where(gradient == 0, otherwise, gradient > 0)
+
+
+def vertex_step(
+    objective: Objective | SearchState, box: Box, signs: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the losses at corners, bool (k, P), and the corners that the gradients point to."""
+    losses, following = [], []
+    for chunk in signs.split(objective.candidates):
+        loss, gradient = objective.gradients(box.corner(chunk))
+        losses.append(loss)
+        following.append(corner_of_gradient(gradient, chunk))
+    return torch.cat(losses), torch.cat(following)
+
+
+def has_gained(losses: Tensor, gains: Tensor, loss_before: float) -> Tensor:
+    """Return whether each gain is more than MIN_GAIN of the rise of the loss, elementwise."""
+    return gains > MIN_GAIN * (losses - loss_before).abs()
+
+
+class Climb:
+    """Move k corners of a box by vertex iteration, and keep the best loss and corner of each.
+
+    The loss is that over the whole set (a `SearchState`, which counts and remembers) or over a part
+    of it (an `Objective`). `losses` and `corners` are the best of each candidate; `active` are the
+    indices of those that still move, and `signs` the corners that they move to next.
+    """
+
+    def __init__(
+        self,
+        objective: Objective | SearchState,
+        box: Box,
+        signs: Tensor,  # (k, P), bool
+        losses: Tensor | None = None,  # (k,), that have to be exceeded
+        mark_overflow: Callable[[Tensor], Tensor] = lambda losses: losses,
+    ) -> None:
+        self.objective, self.box, self.mark_overflow = objective, box, mark_overflow
+        none = torch.full((len(signs),), -torch.inf, dtype=torch.float64, device=signs.device)
+        self.losses = none if losses is None else losses.clone()
+        self.corners, self.signs = signs.clone(), signs
+        self.active = torch.arange(len(signs), device=signs.device)
+
+    @classmethod
+    def from_point(
+        cls, objective: Objective | SearchState, box: Box, point: Tensor, otherwise: Tensor
+    ) -> "Climb":
+        """Begin at the corner that the gradient at `point`, (P,), points to; its loss counts."""
+        losses, gradients = objective.gradients(point[None])
+        return cls(objective, box, corner_of_gradient(gradients, otherwise), losses)
+
+    def step(self) -> tuple[Tensor, Tensor]:
+        """Move the active candidates once; return their losses before, and what those gained."""
+        losses, following = vertex_step(self.objective, self.box, self.signs)
+        losses, gains = self._keep_best(losses)
+        self.signs = following
+        return losses, gains
+
+    def keep(self, goes_on: Tensor) -> None:
+        """Let only some of the active candidates move on."""
+        self.active, self.signs = self.active[goes_on], self.signs[goes_on]
+
+    def look(self, candidates: int | None = None) -> None:
+        """Compare the loss at the last corners too, some candidates at a time, without a step."""
+        size = candidates or self.objective.candidates
+        chunks = self.signs.split(size) if len(self.signs) else ()
+        losses = [self.objective.losses(self.box.corner(chunk)) for chunk in chunks]
+        if losses:
+            self._keep_best(torch.cat(losses))
+
+    def _keep_best(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+        losses = self.mark_overflow(losses)
+        gains = losses - self.losses[self.active]
+        higher = gains > 0
+        self.losses[self.active[higher]] = losses[higher]
+        self.corners[self.active[higher]] = self.signs[higher]
+        return losses, gains
+
+
+def climb_until_arrived(state: SearchState, signs: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Return the best losses, (k,), and corners of candidates that move until they gain too little.
+
+    Each moves at most `steps` times.
+    """
+    climb = Climb(state, state.box, signs)
+    for _ in range(steps):
+        losses, gains = climb.step()
+        climb.keep(has_gained(losses, gains, state.loss_before))
+        if not len(climb.active):
+            break
+    return climb.losses, climb.corners
