@@ -86,7 +86,7 @@ def doubling(options: argparse.Namespace) -> None:
     print("| network | alpha | default | doubled | change |\n|---|---|---|---|---|")
     for path in options.checkpoints:
         default = search_of(path, options)
-        restarts = 2 * default_restarts(default.objective(torch.float32)[0])
+        restarts = 2 * default_restarts(default.prepared.objective(torch.float32)[0])
         doubled = search_of(path, options, restarts=restarts, steps=2 * DEFAULT_STEPS)
         for alpha in ALPHAS:
             before, after = default.find(alpha).rise, doubled.find(alpha).rise
@@ -120,7 +120,7 @@ def speed(options: argparse.Namespace) -> None:
         operations = passes * forward_operations(search.network.module, search.network.input_shape)
         rate_used = operations / result.spent.seconds
         print(
-            f"| {path.stem} | {len(search.examples)} | {len(search.network.weights)} "
+            f"| {path.stem} | {len(search.prepared.examples)} | {len(search.network.weights)} "
             f"| {result.batching.chosen} | {result.units:.0f} "
             f"| {images / result.spent.seconds:,.0f} | {seconds:.1f} | {cpu:.1f} "
             f"| {rate_used / 1e12:.3g} | {rate_used / rate:.0%} |",

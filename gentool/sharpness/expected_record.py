@@ -22,7 +22,7 @@ from gentool.sharpness.expected import (
     pac_bayes_bound,
 )
 from gentool.sharpness.inputs import SharpnessInputs
-from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
+from gentool.sharpness.prepared import PreparedNetwork
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,7 @@ def sampled(
         command=options.to_json(),
         began=began,
     )
-    search = WorstCaseSearch(
-        inputs.network, inputs.sets.all, SearchOptions(batching=options.batching)
-    )
+    prepared = PreparedNetwork(inputs.network, inputs.sets.all, options.batching)
     single = options.sampling.alpha is not None
     names = (
         ("expected_sharpness", "expected_sharpness_stderr", "expected_sharpness_kl")
@@ -76,13 +74,13 @@ def sampled(
         )
     )
     values: Values = dict.fromkeys(names)
-    loss, images = search.before.loss, len(inputs.sets.all)
+    loss, images = prepared.before.loss, len(inputs.sets.all)
     if not math.isfinite(loss):
         notes = [f"{name}: the training loss is {loss}" for name in names]
         return record_of(measures=values, notes=notes), NoiseCurve([])
-    objective, batching = search.objective(torch.float32)
+    objective, batching = prepared.objective(torch.float32)
     curve = expected_curve(objective, options.sampling, show)
-    weights, delta = search.network.weights, options.sampling.delta
+    weights, delta = prepared.network.weights, options.sampling.delta
     rows = [_expected_row(point, weights, loss, images, delta) for point in curve.points]
     notes = [*curve.notes]
     if curve.stopped is not None:

@@ -13,25 +13,22 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from gentool.common.errors import GentoolError
 from gentool.data.examples import Examples
 from gentool.numerics.device import fast_products
-from gentool.numerics.memory import memory_budget
-from gentool.sharpness.autotune import Batching, choose
+from gentool.sharpness.autotune import Batching
 from gentool.sharpness.bounds import first_order, interval_bound
 from gentool.sharpness.box import Box, box
 from gentool.sharpness.definitions import defines
 from gentool.sharpness.evaluate import Evaluation, evaluate_point
-from gentool.sharpness.forward import ways_of
 from gentool.sharpness.functional import FunctionalNetwork
-from gentool.sharpness.objective import Objective, Spent
+from gentool.sharpness.objective import Spent
+from gentool.sharpness.prepared import PreparedNetwork
 from gentool.sharpness.search.baselines import METHODS, lbfgsb_run, run
 from gentool.sharpness.search.enumeration import check_enumerable, enumerate_corners
 from gentool.sharpness.search.multi_start import DEFAULT_STEPS, multi_start
 from gentool.sharpness.search.protocols import m_sharpness
 from gentool.sharpness.search.state import OutOfTimeError, SearchState, Start
 
-FEW_PARAMETERS = 1024  # with which float64 costs nothing
 EXACT = "exact"
 KESKAR2017 = "keskar2017"
 LINE_SEARCHES = ("lbfgsb", "lbfgsb-subspace", KESKAR2017)  # to which TF32's rounding is a slope
@@ -100,7 +97,7 @@ class SearchResult:
 
 
 class WorstCaseSearch:
-    """Sharpness of one network over one set, at any α. `network` and examples on one device.
+    """Search the sharpness of one network over one set, at any α.
 
     Raises GentoolError on a device without float64.
     """
@@ -112,15 +109,16 @@ class WorstCaseSearch:
         options: SearchOptions,
         show: Callable[[SearchState], None] = lambda state: None,
     ) -> None:
-        device = examples.labels.device
-        if device.type == "mps":
-            raise GentoolError("sharpness is judged in float64, which mps lacks; use --device cpu")
-        self.network = network.to(device)
-        self.examples, self.options, self.show = examples, options, show
-        self.before = evaluate_point(self.network, examples, self.network.weights)
-        self._is_small = len(self.network.weights) <= FEW_PARAMETERS
-        self._gradient: Tensor | None = None
-        self._prepared: dict[torch.dtype, tuple[Objective, Batching]] = {}
+        self.prepared = PreparedNetwork(network, examples, options.batching)
+        self.options, self.show = options, show
+
+    @property
+    def network(self) -> FunctionalNetwork:
+        return self.prepared.network
+
+    @property
+    def before(self) -> Evaluation:
+        return self.prepared.before
 
     def compare(self, alpha: float, units: float) -> Iterator[SearchResult]:
         """What each of the other searches finds at one α, at a cost of so many units at most."""
@@ -136,21 +134,17 @@ class WorstCaseSearch:
 
     def first_order(self, alpha: float) -> float:
         """Σ rᵢ |gᵢ|, the rise of the linearised loss."""
-        if self._gradient is None:
-            dtype = torch.float64 if self._is_small else torch.float32
-            objective, _ = self.objective(dtype)
-            self._gradient = objective.gradients(objective.network.weights[None])[1][0]
-        return first_order(self._gradient, self.network.weights, alpha)
+        return first_order(self.prepared.gradient, self.network.weights, alpha)
 
     def m_sharpness(self, alpha: float) -> float:
         """The maximum of each mini-batch, averaged."""
-        dtype = torch.float64 if self._is_small else torch.float32
+        dtype = self.prepared.dtype
         within = box(self.network.weights, alpha, dtype, self.options.offset)
-        return m_sharpness(self.objective(dtype)[0], within, self.options.seed)
+        return m_sharpness(self.prepared.objective(dtype)[0], within, self.options.seed)
 
     def interval_bound(self, alpha: float) -> float | None:
         """A bound of the rise from above, for MLPs."""
-        return interval_bound(self.network, self.examples, alpha, self.before.loss)
+        return interval_bound(self.network, self.prepared.examples, alpha, self.before.loss)
 
     def with_options(self, options: SearchOptions) -> "WorstCaseSearch":
         """The same network and examples, searched otherwise."""
@@ -160,36 +154,15 @@ class WorstCaseSearch:
 
     def find(self, alpha: float) -> SearchResult:
         """The worst point at one α."""
-        dtype = torch.float64 if self._is_small or alpha < FINEST_FLOAT32 else torch.float32
-        found = self._find(alpha, dtype)
-        if found.overflowed and dtype is torch.float32 and found.stopped is None:
+        dtype = torch.float64 if alpha < FINEST_FLOAT32 else self.prepared.dtype
+        result = self._find(alpha, dtype)
+        if result.overflowed and dtype is torch.float32 and result.stopped is None:
             return self._find(alpha, torch.float64)
-        return found
-
-    def objective(self, dtype: torch.dtype) -> tuple[Objective, Batching]:
-        """The loss in a precision, and how candidates are batched."""
-        if dtype not in self._prepared:
-            device = self.examples.labels.device
-            examples = self.examples.normalised() if dtype is torch.float32 else self.examples
-            if not self.network.mlp:
-                examples = examples.channels_last()
-            objective = Objective(
-                self.network.to(device, dtype), examples, memory=memory_budget(device)
-            )
-            asked = self.options.batching
-            if asked not in ("auto", *ways_of(self.network)):
-                raise GentoolError(
-                    f"--batching {asked} is for MLPs; take auto, loop, vmap or compiled"
-                )
-            with fast_products():
-                batching = choose(objective) if asked == "auto" else Batching(asked)
-            self._prepared[dtype] = replace(objective, batching=batching.chosen), batching
-        objective, batching = self._prepared[dtype]
-        return replace(objective, spent=Spent()), batching
+        return result
 
     def state(self, alpha: float, dtype: torch.dtype) -> tuple[SearchState, Batching]:
         """A search that has not begun."""
-        objective, batching = self.objective(dtype)
+        objective, batching = self.prepared.objective(dtype)
         options = self.options
         deadline = float("inf")
         if options.seconds is not None:
@@ -253,7 +226,7 @@ class WorstCaseSearch:
         if point is None:
             return w, self.before
         check_inside(state.box, point)
-        after = evaluate_point(self.network, self.examples, point)
+        after = evaluate_point(self.network, self.prepared.examples, point)
         if not after.loss > self.before.loss or after.loss == float("inf"):
             return w, self.before
         return point, after

@@ -100,7 +100,7 @@ def searched(
     if options.protocol == "m-sharpness" and found[-1].stopped != "interrupted":
         values["sharpness_m"] = search.m_sharpness(options.alphas[0])
     if options.flatness and found[-1].stopped != "interrupted":
-        flat = flatness(search.objective(torch.float32)[0], options.search.seed)
+        flat = flatness(search.prepared.objective(torch.float32)[0], options.search.seed)
         values |= _flatness_values(flat)
         values["sharpness_magnitude"] = sharpness_magnitude(search, options.alphas[0])
         notes += [

@@ -21,7 +21,7 @@ from gentool.data.examples import training_set
 from gentool.data.sources import load_dataset
 from gentool.records import measure_file
 from gentool.records.recipe import Outcome, Recipe
-from gentool.sharpness import flatness, worst_case
+from gentool.sharpness import flatness, prepared
 from gentool.sharpness.definitions import definitions
 from gentool.training.evaluation import evaluate
 
@@ -63,7 +63,7 @@ def loss_in_float64(path):
 
 def test_the_record_says_what_was_found_and_what_it_cost(saved, monkeypatch):
     """A network of more parameters is searched in float32, whose rises are off by its rounding."""
-    monkeypatch.setattr(worst_case, "FEW_PARAMETERS", 2000)
+    monkeypatch.setattr(prepared, "FEW_PARAMETERS", 2000)
     record = sharpness(saved, "--alpha", 0.005, "--alpha", 5e-4)
     found = record["sharpness"]
     first, second = found["points"]

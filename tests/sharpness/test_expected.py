@@ -25,13 +25,13 @@ from gentool.sharpness.expected import (
     pac_bayes_bound,
 )
 from gentool.sharpness.functional import functional_network
-from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
+from gentool.sharpness.prepared import PreparedNetwork
 
 
 def objective(case, dtype=torch.float64):
     model, data = case
     perturbed = functional_network(model, tuple(data.images.shape[1:]))
-    return WorstCaseSearch(perturbed, data, SearchOptions(batching="vmap")).objective(dtype)[0]
+    return PreparedNetwork(perturbed, data, "vmap").objective(dtype)[0]
 
 
 def point(case, alpha, **options):

@@ -14,16 +14,14 @@ from gentool.sharpness.definitions import definitions
 from gentool.sharpness.flatness import hessian_product, hessian_top, hessian_trace, pac_bayes_sigma
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.noise import Noise
-from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
+from gentool.sharpness.prepared import PreparedNetwork
 
 
 @pytest.fixture(scope="module")
 def objective():
     model, data = mlp_case()
-    search = WorstCaseSearch(
-        functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap")
-    )
-    return search.objective(torch.float64)[0]
+    prepared = PreparedNetwork(functional_network(model, (1, 1, 6)), data, "vmap")
+    return prepared.objective(torch.float64)[0]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from gentool.sharpness.autotune import choose
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.noise import Noise
 from gentool.sharpness.objective import Objective, towards_class, training_loss
-from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
+from gentool.sharpness.prepared import PreparedNetwork
 
 LAYERS = {
     "linear": [nn.Linear(6, 3)],
@@ -116,11 +116,9 @@ def test_what_is_no_mlp_is_not_stacked(layers):
     measured = choose(objective)
     assert measured.stacked_seconds is None
     assert measured.chosen in ("loop", "vmap")
-    search = WorstCaseSearch(
-        objective.network, objective.examples, SearchOptions(batching="stacked")
-    )
+    prepared = PreparedNetwork(objective.network, objective.examples, "stacked")
     with pytest.raises(GentoolError, match="is for MLPs"):
-        search.objective(torch.float32)
+        prepared.objective(torch.float32)
 
 
 def test_layers_that_share_weights_are_not_stacked():

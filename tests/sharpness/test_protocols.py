@@ -5,7 +5,7 @@ from helpers.small_sets import ROUNDING
 
 from gentool.cli.main import run
 from gentool.records import measure_file
-from gentool.sharpness import worst_case
+from gentool.sharpness import prepared
 
 FAST = ["--quiet", "--batching", "vmap", "--force", "--alpha", "0.01"]
 
@@ -30,7 +30,7 @@ def test_each_batch_has_a_worst_point_of_its_own(saved, monkeypatch):
 
     It is of the search's arithmetic: as for fewer parameters in float64.
     """
-    monkeypatch.setattr(worst_case, "FEW_PARAMETERS", 2000)
+    monkeypatch.setattr(prepared, "FEW_PARAMETERS", 2000)
     found = measures(saved, "--protocol", "m-sharpness")["measures"]
     assert 0 < found["sharpness_m"] <= found["sharpness"] * (1 + ROUNDING)
 

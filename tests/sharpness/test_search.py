@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from gentool.sharpness.box import box
 from gentool.sharpness.functional import functional_network
+from gentool.sharpness.prepared import PreparedNetwork
 from gentool.sharpness.search import baselines, starts
 from gentool.sharpness.search.state import SearchState
 from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
@@ -145,10 +146,8 @@ def test_chunks_and_batching_do_not_change_the_losses():
     from dataclasses import replace
 
     model, data = mlp_case()
-    search = WorstCaseSearch(
-        functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap")
-    )
-    objective, _ = search.objective(torch.float64)
+    network = functional_network(model, (1, 1, 6))
+    objective, _ = PreparedNetwork(network, data, "vmap").objective(torch.float64)
     w, generator = objective.network.weights, torch.Generator().manual_seed(0)
     points = w + 0.1 * torch.randn(7, len(w), generator=generator, dtype=torch.float64)
     losses, gradients = objective.gradients(points)
@@ -281,7 +280,7 @@ def test_a_search_leaves_the_objective_that_it_is_given_as_it_was():
     """Only its cost is counted together with the search's."""
     model, data = mlp_case()
     perturbed = functional_network(model, data.images.shape[1:])
-    objective, _ = WorstCaseSearch(perturbed, data, SearchOptions()).objective(torch.float64)
+    objective, _ = PreparedNetwork(perturbed, data).objective(torch.float64)
     watch, w = objective.watch, objective.network.weights
     state = SearchState(objective, box(w, 0.01, torch.float64), 0.0, torch.Generator())
     state.losses(w[None])

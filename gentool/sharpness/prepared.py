@@ -1,0 +1,77 @@
+"""Prepare a network for sharpness: on the device, with the loss before, and its fast objective."""
+
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gentool.common.errors import GentoolError
+from gentool.data.examples import Examples
+from gentool.networks.models import has_convolutions
+from gentool.numerics.device import fast_products
+from gentool.numerics.memory import memory_budget
+from gentool.sharpness.autotune import Batching, choose
+from gentool.sharpness.evaluate import evaluate_point
+from gentool.sharpness.forward import ways_of
+from gentool.sharpness.functional import FunctionalNetwork
+from gentool.sharpness.objective import Objective, Spent
+
+FEW_PARAMETERS = 1024  # with which float64 costs nothing
+
+
+class PreparedNetwork:
+    """Hold a network and its examples on one device, and the evaluation before any perturbation.
+
+    Raises GentoolError on a device without float64.
+    """
+
+    def __init__(
+        self, network: FunctionalNetwork, examples: Examples, batching: str = "auto"
+    ) -> None:
+        device = examples.labels.device
+        if device.type == "mps":
+            raise GentoolError("sharpness is judged in float64, which mps lacks; use --device cpu")
+        self.network = network.to(device)
+        self.examples, self.batching = examples, batching
+        self.before = evaluate_point(self.network, examples, self.network.weights)
+        self._objectives: dict[torch.dtype, tuple[Objective, Batching]] = {}
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision to search in, unless the box asks for more."""
+        is_small = len(self.network.weights) <= FEW_PARAMETERS
+        return torch.float64 if is_small else torch.float32
+
+    @cached_property
+    def gradient(self) -> Tensor:
+        """∇L(w), shape (P,)."""
+        objective, _ = self.objective(self.dtype)
+        return objective.gradients(objective.network.weights[None])[1][0]
+
+    def objective(self, dtype: torch.dtype) -> tuple[Objective, Batching]:
+        """Return the loss in a precision, its cost counted from 0, and how it batches candidates.
+
+        Raises GentoolError where the network cannot be batched as it was asked for.
+        """
+        if dtype not in self._objectives:
+            self._objectives[dtype] = self._prepare(dtype)
+        objective, batching = self._objectives[dtype]
+        return replace(objective, spent=Spent()), batching
+
+    def _prepare(self, dtype: torch.dtype) -> tuple[Objective, Batching]:
+        device = self.examples.labels.device
+        examples = self.examples.normalised() if dtype is torch.float32 else self.examples
+        if has_convolutions(self.network.module):
+            examples = examples.channels_last()
+        objective = Objective(
+            self.network.to(device, dtype), examples, memory=memory_budget(device)
+        )
+        if self.batching not in ("auto", *ways_of(self.network)):
+            raise GentoolError(
+                f"--batching {self.batching} is for MLPs; take auto, loop, vmap or compiled"
+            )
+        with fast_products():
+            is_auto = self.batching == "auto"
+            batching = choose(objective) if is_auto else Batching(self.batching)
+        return replace(objective, batching=batching.chosen), batching
