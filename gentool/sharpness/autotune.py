@@ -39,7 +39,7 @@ def choose(
     objective: Objective, candidates: int = CANDIDATES, images: int | None = None
 ) -> Batching:
     """Time a gradient of some candidates on some images each way; the fastest, or else a loop."""
-    is_quick = objective.network.mlp or objective.network.weights.device.type == "cuda"
+    is_quick = objective.network.mlp_layers or objective.network.weights.device.type == "cuda"
     images = min(images or (SCREENED_IMAGES if is_quick else IMAGES), len(objective))
     trial = replace(objective, spent=Spent()).part(torch.arange(images))
     points = objective.network.weights.expand(candidates, -1)

@@ -13,7 +13,7 @@ from gentool.data.examples import Examples
 from gentool.numerics.memory import CPU_MEMORY
 from gentool.sharpness.box import radius
 from gentool.sharpness.definitions import defines
-from gentool.sharpness.functional import FunctionalNetwork, is_mlp
+from gentool.sharpness.functional import FunctionalNetwork
 
 ROUNDING = 1e-9  # relative; what is added to the interval bound for float64's own errors
 
@@ -45,7 +45,7 @@ def interval_bound(
 
     Gowal et al., On the Effectiveness of Interval Bound Propagation, 2018.
     """
-    if not is_mlp(network):
+    if not network.is_mlp:
         return None
     *hidden, last = [m for m in network.module.modules() if isinstance(m, (nn.Linear, nn.ReLU))]
     size = max(1, CPU_MEMORY // (64 * network.activations))

@@ -22,7 +22,7 @@ WAYS = (*QUICK_WAYS, "compiled")  # which takes a minute to begin, and so only w
 
 def ways_of(network: FunctionalNetwork) -> tuple[str, ...]:
     """The ways that a network can be evaluated; stacked is for MLPs."""
-    return tuple(way for way in WAYS if network.mlp or way != "stacked")
+    return tuple(way for way in WAYS if network.mlp_layers or way != "stacked")
 
 
 def logits_at(network: FunctionalNetwork, points: Tensor, images: Tensor, way: str) -> Tensor:
@@ -63,7 +63,7 @@ class _Stacked(torch.autograd.Function):
     @staticmethod
     def forward(ctx, points: Tensor, x: Tensor, network: FunctionalNetwork) -> Tensor:  # noqa: ANN001 torch's
         named, kept = network.named(points), [x]
-        for name, has_relu in network.mlp:
+        for name, has_relu in network.mlp_layers:
             W, b = named[f"{name}.weight"], named.get(f"{name}.bias")
             x = torch.bmm(x, W.mT) if b is None else torch.baddbmm(b[:, None], x, W.mT)
             kept.append(x.relu_() if has_relu else x)
@@ -76,7 +76,7 @@ class _Stacked(torch.autograd.Function):
         points, *kept = ctx.saved_tensors
         gradients = torch.empty_like(points, memory_format=torch.contiguous_format)
         named, into = ctx.network.named(points), ctx.network.named(gradients)
-        layers = list(zip(ctx.network.mlp, kept[:-1], kept[1:], strict=True))
+        layers = list(zip(ctx.network.mlp_layers, kept[:-1], kept[1:], strict=True))
         for i, ((name, has_relu), x, output) in reversed(list(enumerate(layers))):
             if has_relu:
                 g = torch.ops.aten.threshold_backward(g, output, 0)  # as autograd does

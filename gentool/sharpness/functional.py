@@ -77,8 +77,11 @@ class FunctionalNetwork:
         return self.logits(torch.zeros(1, *self.input_shape)).shape[1]
 
     @cached_property
-    def mlp(self) -> list[tuple[str, bool]] | None:
-        """The names of an MLP's linear layers, and whether a ReLU follows; None for any other."""
+    def mlp_layers(self) -> list[tuple[str, bool]] | None:
+        """The names of an MLP's linear layers, and whether a ReLU follows; None for other networks.
+
+        A raw network may have dropout between them, which does nothing in evaluation mode.
+        """
         try:
             (_, first), *steps = steps_of(self.module)
         except GentoolError:
@@ -94,10 +97,21 @@ class FunctionalNetwork:
         is_plain = type(first) is nn.Flatten and (first.start_dim, first.end_dim) == (1, -1)
         return layers if is_plain and layers else None
 
+    @property
+    def is_mlp(self) -> bool:
+        """Whether flattening, linear layers and ReLU are all that there is, not even dropout.
+
+        Bounds and enumeration ask this: a raw network with dropout has neither in its record.
+        """
+        leaves = [m for m in self.module.modules() if not list(m.children())]
+        is_plain = all(isinstance(leaf, (nn.Flatten, nn.Linear, nn.ReLU)) for leaf in leaves)
+        return is_plain and self.mlp_layers is not None
+
     @cached_property
     def units(self) -> int:
         """Outputs of an MLP's linear layers, all that a stack computes for one image."""
-        return sum(self.module.get_parameter(f"{name}.weight").shape[0] for name, _ in self.mlp)
+        weights = (self.module.get_parameter(f"{name}.weight") for name, _ in self.mlp_layers)
+        return sum(W.shape[0] for W in weights)
 
     def logits(self, images: Tensor) -> Tensor:
         """The unperturbed network's logits."""
@@ -153,9 +167,3 @@ def _in_less_time(layers: Sequence[Layer]) -> list[tuple[str, nn.Module]]:
         if type(module) is nn.ReLU:
             module.inplace = isinstance(before, OWN_OUTPUT)
     return modules
-
-
-def is_mlp(network: FunctionalNetwork) -> bool:
-    """Whether the network is a chain of flattening, linear layers and ReLU."""
-    layers = [m for m in network.module.modules() if not list(m.children())]
-    return all(isinstance(layer, (nn.Flatten, nn.Linear, nn.ReLU)) for layer in layers)

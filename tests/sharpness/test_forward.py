@@ -125,7 +125,7 @@ def test_layers_that_share_weights_are_not_stacked():
     """Their gradient is a sum over two layers."""
     shared = nn.Linear(6, 6)
     assert (
-        objective_of([shared, nn.ReLU(), shared, nn.Linear(6, 3)], torch.float32).network.mlp
+        objective_of([shared, nn.ReLU(), shared, nn.Linear(6, 3)], torch.float32).network.mlp_layers
         is None
     )
 
@@ -133,7 +133,7 @@ def test_layers_that_share_weights_are_not_stacked():
 def test_folded_batch_norm_leaves_an_mlp():
     layers = [nn.Linear(6, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)]
     objective = objective_of([*layers], torch.float32, fold=True)
-    assert [has_relu for _, has_relu in objective.network.mlp] == [True, False]
+    assert [has_relu for _, has_relu in objective.network.mlp_layers] == [True, False]
 
 
 def test_the_fastest_way_is_taken():

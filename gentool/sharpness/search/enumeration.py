@@ -1,11 +1,10 @@
 """Find the maximum over the box by trying every corner."""
 
 import torch
-from torch import nn
 
 from gentool.common.errors import GentoolError
 from gentool.sharpness.definitions import defines
-from gentool.sharpness.functional import FunctionalNetwork, is_mlp
+from gentool.sharpness.functional import FunctionalNetwork
 from gentool.sharpness.search.state import SearchState
 
 MOST_EXACT = 24  # of which all corners are tried
@@ -14,7 +13,7 @@ MOST_EXACT = 24  # of which all corners are tried
 def check_enumerable(network: FunctionalNetwork) -> None:
     """Raise GentoolError for a network whose corners cannot, or need not, be enumerated."""
     count = len(network.weights)
-    if not is_mlp(network) or sum(isinstance(m, nn.Linear) for m in network.module.modules()) != 1:
+    if not network.is_mlp or len(network.mlp_layers) != 1:
         raise GentoolError("--exact is for linear models: a network's maximum need not be a corner")
     if count > MOST_EXACT:
         raise GentoolError(
