@@ -28,7 +28,7 @@ from gentool.networks.models import initialised, with_defaults
 from gentool.numerics.device import describe, fast_products
 from gentool.records.recipe import Recipe
 from gentool.training.epoch import train_epoch
-from gentool.training.loop import epochs_of
+from gentool.training.loop import epoch_function
 from gentool.training.run import CheckpointPolicy, Run
 
 TURNS = 7
@@ -126,7 +126,7 @@ def with_autograd(runs: list[Run]) -> Callable[[], object]:
 
 def with_stacks_of_one(runs: list[Run]) -> Callable[[], object]:
     """Return an epoch of networks one by one, with gentool's own step."""
-    epochs = [epochs_of([run]) for run in runs]
+    epochs = [epoch_function([run]) for run in runs]
     return lambda: [epoch() for epoch in epochs]
 
 
@@ -151,7 +151,7 @@ def main(device: torch.device, precision: str, is_compiled: bool) -> None:
     for name in ON_CUDA if device.type == "cuda" else NETWORKS:
         run = make_run(name, device, precision=precision, is_compiled=is_compiled)
         n = len(run.examples)
-        mine, other, ratio = compare(epochs_of([run]), plain_epoch(run, device), device)
+        mine, other, ratio = compare(epoch_function([run]), plain_epoch(run, device), device)
         operations = 3 * forward_operations(run.state.model, run.recipe.input_shape) * n / mine
         share = operations / rates[run.recipe.precision]
         print(
@@ -166,7 +166,7 @@ def main(device: torch.device, precision: str, is_compiled: bool) -> None:
         n = 10 * len(ten[0].examples)
         for way, alone in (("autograd", with_autograd), ("gentool", with_stacks_of_one)):
             one_by_one = alone([make_run(name, device, seed) for seed in range(10)])
-            mine, other, ratio = compare(epochs_of(ten), one_by_one, device)
+            mine, other, ratio = compare(epoch_function(ten), one_by_one, device)
             print(
                 f"| {name}, one by one with {way} | {n / mine:,.0f} | {n / other:,.0f} "
                 f"| {ratio:.2f} |",

@@ -53,16 +53,16 @@ def train_in_team(
     planned: PlannedRun, training: TrainOptions, existing: Existing, resume: bool
 ) -> None:
     """Train a network as one of the processes that torchrun started; the first alone talks."""
-    from gentool.training.distributed import begin, end
+    from gentool.training.distributed import join_process_group, leave_process_group
 
-    group, device = begin(training.device)
+    group, device = join_process_group(training.device)
     is_done = False
     try:
         training = replace(training, device=device, quiet=training.quiet or not group.is_main)
         train_one(planned, training, existing, resume, group)
         is_done = True
     finally:
-        end(wait=is_done)
+        leave_process_group(wait=is_done)
 
 
 def train_one(
@@ -81,9 +81,9 @@ def train_one(
         if is_main and not keep(planned) and training.must_fit:
             raise _unfit([planned.path])
         return
-    from gentool.training.jobs import Callbacks, check, train_unit
+    from gentool.training.jobs import Callbacks, check_plan, train_planned_runs
 
-    check([planned])
+    check_plan([planned])
     use_device(training.device, training.threads)
     if is_main:
         _look_after_state(planned, resume, existing is Existing.FORCE, training.quiet)
@@ -91,7 +91,7 @@ def train_one(
         results: list[JobResult] = []
         callbacks = Callbacks(on_epoch=show, on_file=print_path, on_end=results.append)
         try:
-            train_unit([planned], training.settings(resume, group), callbacks)
+            train_planned_runs([planned], training.settings(resume, group), callbacks)
         except KeyboardInterrupt:
             raise Interrupted(_how_to_resume(planned.state_path, training.arguments)) from None
     if results[0].error is not None:
@@ -117,9 +117,9 @@ def train_grid(planned: Sequence[PlannedRun], training: TrainOptions, force: boo
     if force:
         for one in missing:
             one.state_path.unlink(missing_ok=True)
-    from gentool.training.jobs import check
+    from gentool.training.jobs import check_plan
 
-    check(missing)
+    check_plan(missing)
     use_device(training.device, training.threads)
     results: list[JobResult] = []
     try:
@@ -134,14 +134,16 @@ def _train_all(
     missing: Sequence[PlannedRun], training: TrainOptions, callbacks: "Callbacks"
 ) -> None:
     """Train networks in this process, or in several."""
-    from gentool.training.jobs import in_processes, train_unit
+    from gentool.training.jobs import train_in_workers, train_planned_runs
 
     settings = training.settings(resume=True)
     if training.jobs == 1:
         for unit in worker_batches(missing, 1):
-            train_unit(unit, settings, callbacks)
+            train_planned_runs(unit, settings, callbacks)
         return
-    in_processes(list(worker_batches(missing, training.jobs)), settings, callbacks, training.jobs)
+    train_in_workers(
+        list(worker_batches(missing, training.jobs)), settings, callbacks, training.jobs
+    )
 
 
 def _judge(results: "Sequence[JobResult]", unfit: Sequence[Path], must_fit: bool) -> None:
@@ -170,7 +172,7 @@ def _epochs_shown(
     """A bar of one network's epochs, and what moves it."""
     with progress(quiet, "loss", "error", "images_per_second") as bar:
         fields = {"loss": "-", "error": "-", "images_per_second": "-"}
-        task = bar.add_task(planned.path.stem, total=planned.asked.epochs, **fields)
+        task = bar.add_task(planned.path.stem, total=planned.recipe.epochs, **fields)
 
         def show(_: PlannedRun, report: "EpochReport") -> None:
             bar.update(
@@ -254,7 +256,7 @@ def keep(planned: PlannedRun) -> bool:
         reason = str(error)
     if reason:
         say(f"{reason}; it is kept as it is (--force replaces it)")
-    for path in [*planned.along_the_way(), planned.path]:
+    for path in [*planned.intermediate_checkpoints(), planned.path]:
         print_path(path)
     return fits
 

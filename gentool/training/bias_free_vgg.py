@@ -1,8 +1,8 @@
-"""A convolution and the batch norm after it in training, without the bias that comes to nothing.
+"""Train convolutions before batch norm without their biases, which have no effect there.
 
-Batch norm takes away the mean of what it is given, and with it whatever a bias added. On a GPU
-adding it and summing its gradient, which is zero but for rounding, takes a sixth of a step. Only
-the running mean knows of the bias: it is kept as if it had been added.
+Batch norm subtracts the mean of its input, and with it the bias of the convolution. On a GPU,
+adding the bias and summing its gradient, which is zero up to rounding, takes a sixth of a step. The
+bias appears in the running mean alone, which is kept as if the bias had been added.
 """
 
 from itertools import pairwise
@@ -15,7 +15,7 @@ from gentool.networks.models import VGG
 
 
 class BiasFreeConvBatchNorm(nn.Module):
-    """The two modules, whose parameters and statistics it shares, as one; for training alone."""
+    """Stand in for a convolution and its batch norm in training; share their parameters."""
 
     def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
         super().__init__()
@@ -36,21 +36,21 @@ class BiasFreeConvBatchNorm(nn.Module):
 
 
 def bias_free(model: nn.Module) -> nn.Module:
-    """What to call in training instead of a VGG, to the same effect but for rounding.
+    """Return a VGG that trains as `model` does, up to rounding, without biases before batch norm.
 
-    It has the same parameters; those biases that come to nothing get no gradient. Any other network
-    is returned as it is.
+    It shares the parameters of `model`; the biases without effect get no gradient. Return any other
+    network as it is.
     """
     if not isinstance(model, VGG):
         return model
     modules = list(model.features)
     features = [
-        BiasFreeConvBatchNorm(one, after) if _is_pair(one, after) else one
-        for one, after in pairwise([*modules, None])
-        if not isinstance(one, nn.BatchNorm2d)
+        BiasFreeConvBatchNorm(module, after) if _is_pair(module, after) else module
+        for module, after in pairwise([*modules, None])
+        if not isinstance(module, nn.BatchNorm2d)
     ]
     return VGG(nn.Sequential(*features), model.classifier)
 
 
-def _is_pair(one: nn.Module, after: nn.Module | None) -> bool:
-    return isinstance(one, nn.Conv2d) and isinstance(after, nn.BatchNorm2d)
+def _is_pair(module: nn.Module, after: nn.Module | None) -> bool:
+    return isinstance(module, nn.Conv2d) and isinstance(after, nn.BatchNorm2d)

@@ -1,8 +1,8 @@
-"""Data-parallel training: processes that torchrun started share each batch, as DDP has it.
+"""Train one network data-parallel, in the processes that torchrun started (PyTorch's DDP).
 
-The global batch, its order and the stop rule are those of one process. What would depend on the
-number of processes is shared: the mean of a loss is over the global batch, and so are the mean and
-the variance that batch norm takes off (PyTorch's SyncBatchNorm does that on GPUs alone).
+The result is that of a single process, up to rounding: the global batch, its order and the stop
+rule are the same, the loss is the mean over the global batch, and batch norm takes mean and
+variance of the global batch.
 """
 
 import os
@@ -19,18 +19,18 @@ from gentool.data.examples import Examples
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that train a network, and which of them this one is."""
+    """The group of processes that train a network, and this process's rank in it."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes files and talks."""
+        """Return whether this process is the one that writes files and prints."""
         return self.rank == 0
 
     def shard(self, indices: Tensor) -> Tensor:
-        """This process's part of a batch. Raises GentoolError where some would get nothing."""
+        """Return this process's part of a batch. Raise GentoolError if a part would be empty."""
         if len(indices) < self.size:
             raise GentoolError(
                 f"a batch of {len(indices)} images is too small for {self.size} processes; raise "
@@ -38,53 +38,53 @@ class ProcessGroup:
             )
         return indices.tensor_split(self.size)[self.rank]
 
-    def part(self, examples: Examples) -> Examples:
-        """This process's part of the examples to evaluate."""
+    def shard_examples(self, examples: Examples) -> Examples:
+        """Return this process's part of the examples to evaluate."""
         if self.size == 1:
             return examples
-        mine = slice(self.rank, None, self.size)
-        return replace(examples, images=examples.images[mine], labels=examples.labels[mine])
+        part = slice(self.rank, None, self.size)
+        return replace(examples, images=examples.images[part], labels=examples.labels[part])
 
     def all_reduce_sum(self, *values: Tensor) -> list[float]:
-        """Sums of numbers over all processes."""
+        """Return the sum of each value over all processes."""
         numbers = torch.stack([value.double() for value in values])
         if self.size > 1:
             distributed.all_reduce(numbers)
         return numbers.tolist()
 
-    def broadcast(self, thing: object) -> object:
-        """What the first process has, in all of them."""
+    def broadcast(self, value: object) -> object:
+        """Return the value of the main process, in every process."""
         if self.size == 1:
-            return thing
-        box = [thing]
+            return value
+        box = [value]
         distributed.broadcast_object_list(box, src=0)
         return box[0]
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        """The module to call in training, whose gradients are those of the whole batch."""
+        """Return the module to call in training; its gradients are those of the global batch."""
         if self.size == 1:
             return model
         for name, module in list(model.named_modules()):
             if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
                 parent = model.get_submodule(name.rpartition(".")[0])
-                setattr(parent, name.rpartition(".")[2], _shared(module))
+                setattr(parent, name.rpartition(".")[2], _synchronized(module))
         return nn.parallel.DistributedDataParallel(model)
 
 
 SINGLE_PROCESS = ProcessGroup()
 
 
-def begin(device: str) -> tuple[ProcessGroup, str]:
-    """Join the processes that torchrun started; the team, and the device of this process.
+def join_process_group(device: str) -> tuple[ProcessGroup, str]:
+    """Join the process group that torchrun started; return it and the device of this process.
 
-    On GPUs each process has one of its own. Raises UsageError for a device that they cannot share,
-    GentoolError where there are fewer GPUs than processes on this machine.
+    On GPUs each process has one of its own. Raise UsageError for a device that processes cannot
+    share, GentoolError if this machine has fewer GPUs than processes.
     """
     if not is_launched():
         return SINGLE_PROCESS, device
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(
-            f"--device {device} is not for several processes; take cuda, a GPU for each, or cpu"
+            f"--device {device} is not for several processes; take cuda (a GPU for each) or cpu"
         )
     gpus = torch.cuda.device_count()
     on_gpu = device == "cuda" or (device == "auto" and gpus > 0)
@@ -100,10 +100,11 @@ def begin(device: str) -> tuple[ProcessGroup, str]:
     return ProcessGroup(distributed.get_rank(), distributed.get_world_size()), device
 
 
-def end(wait: bool = True) -> None:
-    """Leave the team, if there is one; unless an error ends this process, when all are done.
+def leave_process_group(wait: bool = True) -> None:
+    """Leave the process group, if there is one; `wait` until all its processes are done.
 
-    A process that left early would break the connections that another still listens to.
+    A process that leaves early breaks connections that others still use; do not wait after an
+    error, which the others may not have had.
     """
     if distributed.is_initialized():
         if wait:
@@ -111,8 +112,8 @@ def end(wait: bool = True) -> None:
         distributed.destroy_process_group()
 
 
-class _Total(torch.autograd.Function):
-    """The sum over all processes, of values forward and of gradients backward."""
+class _AllReduceSum(torch.autograd.Function):
+    """Sum over all processes: values in the forward pass, gradients in the backward pass."""
 
     @staticmethod
     def forward(context: object, value: Tensor) -> Tensor:
@@ -128,7 +129,10 @@ class _Total(torch.autograd.Function):
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over the batches of all processes together, on any device."""
+    """Normalise over the global batch of all processes, on any device.
+
+    By hand because PyTorch's nn.SyncBatchNorm refuses CPU tensors.
+    """
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
@@ -141,9 +145,9 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         shape = [1, -1, *[1] * (input.dim() - 2)]
         count = torch.tensor(float(input.numel() // input.shape[1]), device=input.device)
         distributed.all_reduce(count)
-        mean = _Total.apply(input.sum(dims)) / count
+        mean = _AllReduceSum.apply(input.sum(dims)) / count
         centred = input - mean.view(shape)
-        variance = _Total.apply(centred.square().sum(dims)) / count
+        variance = _AllReduceSum.apply(centred.square().sum(dims)) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
@@ -152,11 +156,11 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         return centred * scale.view(shape) + self.bias.view(shape)
 
 
-def _shared(norm: nn.Module) -> SyncBatchNorm:
-    """The same batch norm, its parameters and statistics included, over all processes."""
-    shared = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum)
+def _synchronized(norm: nn.Module) -> SyncBatchNorm:
+    """Return a batch norm over all processes with the parameters and statistics of `norm`."""
+    synchronized = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum)
     for name, parameter in norm.named_parameters():
-        setattr(shared, name, parameter)
+        setattr(synchronized, name, parameter)
     for name, buffer in norm.named_buffers():
-        setattr(shared, name, buffer)
-    return shared
+        setattr(synchronized, name, buffer)
+    return synchronized

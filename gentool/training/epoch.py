@@ -1,10 +1,9 @@
-"""An epoch of one network: its examples in a new order, and a step of the optimizer on each batch.
+"""Train one network for one epoch: its examples in a new order, one optimizer step per batch.
 
-Nothing waits for the device in between: losses and errors are read once, at the end.
+Losses and errors are read once, at the end of the epoch, so that no step waits for the device.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,22 +11,19 @@ from torch.nn.functional import cross_entropy
 
 from gentool.numerics.cuda_graphs import CudaGraphed, can_capture
 from gentool.numerics.device import fast_products
-from gentool.training.evaluation import wrong
-from gentool.training.run import in_batches
-
-if TYPE_CHECKING:
-    from gentool.training.run import Run
+from gentool.training.evaluation import count_wrong
+from gentool.training.run import Run, in_batches
 
 Step = Callable[[Tensor, int], tuple[Tensor | None, ...]]
-"""From the indices of images, and how many of them all processes take, to logits and gradients.
+"""A function of image indices and the global batch size that returns logits and gradients.
 
-A parameter that has no effect has the gradient None."""
+The gradient of a parameter without effect is None."""
 
 
-def step_of(run: "Run") -> Step:
-    """A forward and a backward pass of a run; on a GPU of its own it is captured.
+def step_function(run: Run) -> Step:
+    """Return the forward and backward pass of a run, as a CUDA graph in a single process on a GPU.
 
-    Not with dropout, whose generator is seeded for every epoch: a graph would draw on.
+    Not captured with dropout: a replayed graph would ignore the seed of the new epoch.
     """
     examples, module, group = run.examples, run.module, run.group
     parameters = list(run.state.model.parameters())
@@ -45,33 +41,33 @@ def step_of(run: "Run") -> Step:
         (loss * group.size).backward()  # DDP takes the mean over the processes
         return logits.detach(), *(parameter.grad for parameter in parameters)
 
-    is_alone = group.size == 1 and not run.recipe.dropout
-    return CudaGraphed(step) if is_alone and can_capture(examples.labels.device) else step
+    may_capture = group.size == 1 and not run.recipe.dropout
+    return CudaGraphed(step) if may_capture and can_capture(examples.labels.device) else step
 
 
 @fast_products()
-def train_epoch(run: "Run", step: Step | None = None) -> tuple[float, float]:
-    """One pass over the examples in a new order; the running loss and error in training mode.
+def train_epoch(run: Run, step: Step | None = None) -> tuple[float, float]:
+    """Train one epoch and return the running loss and error, in training mode.
 
-    `step` is that of `step_of`, where it is worth keeping from epoch to epoch.
+    `step` is the run's `step_function`, if it is kept from epoch to epoch.
     """
-    step = step or step_of(run)
+    step = step or step_function(run)
     examples, optimizer, batch_size = run.examples, run.state.optimizer, run.recipe.batch_size
     parameters = list(run.state.model.parameters())
     order = run.order().to(examples.labels.device)
     batches = in_batches(order, batch_size)
-    shares = [run.group.shard(batch) for batch in batches]
-    found = []  # the logits of each batch: one reading of losses an epoch, no waiting in between
+    shards = [run.group.shard(batch) for batch in batches]
+    logits_of_batches = []  # losses are read once an epoch, not once a step
     run.state.model.train()
-    for batch, mine, rate in zip(batches, shares, run.learning_rates(len(batches)), strict=True):
-        for settings in optimizer.param_groups:
-            settings["lr"] = rate
-        logits, *gradients = step(mine, len(batch))
+    for batch, shard, rate in zip(batches, shards, run.learning_rates(len(batches)), strict=True):
+        for parameter_group in optimizer.param_groups:
+            parameter_group["lr"] = rate
+        logits, *gradients = step(shard, len(batch))
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         optimizer.step()
-        found.append(logits.clone())  # a CUDA graph writes the next over them
-    logits, labels = torch.cat(found), examples.labels[torch.cat(shares)]
+        logits_of_batches.append(logits.clone())  # a CUDA graph overwrites its output
+    logits, labels = torch.cat(logits_of_batches), examples.labels[torch.cat(shards)]
     losses = cross_entropy(logits.double(), labels, reduction="sum")
-    loss, error = run.group.all_reduce_sum(losses, wrong(logits, labels))
+    loss, error = run.group.all_reduce_sum(losses, count_wrong(logits, labels))
     return loss / len(order), error / len(order)

@@ -1,7 +1,7 @@
-"""From networks that are wanted to their files: data, recipe, training, checkpoints.
+"""Train planned runs, in this process or in worker processes, and write their checkpoints.
 
-What processes of a pool are given and give back is here too: a unit of networks, the settings of
-the command, and what became of each network.
+A worker process gets a batch of planned runs and the settings of the command, and returns the paths
+of the files that it wrote and the result of each run.
 """
 
 import multiprocessing
@@ -26,14 +26,15 @@ from gentool.networks.models import initial_digest, with_defaults
 from gentool.numerics.device import resolve
 from gentool.records.recipe import Outcome, Recipe
 from gentool.training.distributed import SINGLE_PROCESS, ProcessGroup
-from gentool.training.loop import is_small, train_together
+from gentool.training.loop import is_small, train_runs
 from gentool.training.optimizers import OPTIMIZERS
 from gentool.training.plan import LARGEST_STACK, PlannedRun
 from gentool.training.run import CheckpointPolicy, EpochReport, Run
 from gentool.training.schedules import SCHEDULES
 from gentool.training.stacked_mlps import stack_key
 
-# Measured: ten MLPs of 64 units take half of the time on 64 inputs, two thirds on 784 (2 threads).
+# Measured with 2 threads: a stack of ten MLPs of 64 units takes half of the time on 64 inputs, two
+# thirds on 784.
 STACKED_STEP = 2**22  # multiplications of a forward pass of one network
 STACKED_IMAGES = 2**30  # bytes
 THREADED_STACK = 4
@@ -41,7 +42,7 @@ THREADED_STACK = 4
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How to train, whatever the network: nothing of it changes a result beyond rounding."""
+    """Settings that affect speed but not results (up to rounding), and whether to resume."""
 
     device: str
     threads: int | None
@@ -53,7 +54,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What became of a network: its recipe and outcome, or the error that ended it."""
+    """The result of a planned run: recipe and outcome, or the error that ended it."""
 
     planned: PlannedRun
     recipe: Recipe | None = None
@@ -63,142 +64,154 @@ class JobResult:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Whom to tell of epochs, of files written, and of networks that have ended."""
+    """Functions to call after each epoch, for each file written, and when a run has ended."""
 
     on_epoch: Callable[[PlannedRun, EpochReport], None] = lambda planned, report: None
     on_file: Callable[[Path], None] = lambda path: None
-    on_end: Callable[[JobResult], None] = lambda results: None
+    on_end: Callable[[JobResult], None] = lambda result: None
 
 
-def check(planned: Sequence[PlannedRun]) -> None:
-    """Raise UsageError, before any data is loaded, for what is wrongly asked."""
-    for one in planned:
-        recipe = replace(one.asked, **with_defaults(one.asked.model, one.shape))
-        check_names(recipe)
+def check_plan(plan: Sequence[PlannedRun]) -> None:
+    """Raise UsageError, before data is loaded, if a recipe names an unknown model or option."""
+    for planned in plan:
+        check_names(_recipe_with_defaults(planned))
 
 
-def train_unit(unit: Sequence[PlannedRun], settings: RunSettings, callbacks: Callbacks) -> None:
-    """Train networks that are alike and write their checkpoints, stacked where that is faster.
+def train_planned_runs(
+    plan: Sequence[PlannedRun], settings: RunSettings, callbacks: Callbacks
+) -> None:
+    """Train networks and write their checkpoints; stack them where that is faster.
 
-    A network that cannot be trained is told to the listener, and the others go on.
+    The networks differ in labels and seed alone. Report a failing run to `on_end` and go on with
+    the others.
     """
-    waiting = list(unit)
+    waiting = list(plan)
     while waiting:
-        runs = _drawn(waiting[:1], settings, callbacks)
-        beside = _room_beside(next(iter(runs))) if runs else 0
-        runs |= _drawn(waiting[1 : 1 + beside], settings, callbacks)
-        del waiting[: 1 + beside]
+        runs = _start_runs(waiting[:1], settings, callbacks)
+        size = _stack_size(next(iter(runs))) if runs else 1
+        runs |= _start_runs(waiting[1:size], settings, callbacks)
+        del waiting[:size]
         if runs:
             if settings.threads is None:
-                _use_threads(runs)
-            _train(runs, callbacks)
+                _set_threads(runs)
+            _train_and_write(runs, callbacks)
 
 
-def _drawn(
-    unit: Sequence[PlannedRun], settings: RunSettings, callbacks: Callbacks
+def _start_runs(
+    plan: Sequence[PlannedRun], settings: RunSettings, callbacks: Callbacks
 ) -> dict[Run, PlannedRun]:
-    """The runs of networks, their data drawn; what cannot be drawn is told to the listener."""
+    """Draw the data of planned runs and start them; report those that fail to `on_end`."""
     runs = {}
-    for one in unit:
+    for planned in plan:
         try:
-            runs[_run(one, settings, resolve(settings.device), callbacks)] = one
+            runs[_start_run(planned, settings, resolve(settings.device), callbacks)] = planned
         except GentoolError as error:
-            callbacks.on_end(JobResult(one, error=error))
+            callbacks.on_end(JobResult(planned, error=error))
     return runs
 
 
-def _room_beside(run: Run) -> int:
-    """How many networks alike may be trained beside one, in a stack with it."""
+def _stack_size(run: Run) -> int:
+    """Return how many networks like that of a run to train in one stack; 1 for none beside it."""
     images = run.examples.images
     parameters = sum(parameter.numel() for parameter in run.state.model.parameters())
     is_faster = run.recipe.batch_size * parameters < STACKED_STEP
     if not is_faster or stack_key(run.recipe, len(run.examples)) is None:
-        return 0
-    room = STACKED_IMAGES // (images.numel() * images.element_size())
-    return max(1, min(LARGEST_STACK, room)) - 1
+        return 1
+    most = STACKED_IMAGES // (images.numel() * images.element_size())
+    return max(1, min(LARGEST_STACK, most))
 
 
-def _use_threads(runs: Collection[Run]) -> None:
-    """One thread where a step is too small to share, all for a larger one or a larger stack."""
+def _set_threads(runs: Collection[Run]) -> None:
+    """Use one thread where a step is too small to share, all for a larger step or stack."""
     threads = _all_threads()
-    are_few = len(runs) < THREADED_STACK and is_small(next(iter(runs)).recipe)
-    torch.set_num_threads(1 if are_few else threads)
+    has_small_steps = len(runs) < THREADED_STACK and is_small(next(iter(runs)).recipe)
+    torch.set_num_threads(1 if has_small_steps else threads)
 
 
 @cache
 def _all_threads() -> int:
-    """The threads that this process began with."""
+    """Return the number of threads that this process began with."""
     return torch.get_num_threads()
 
 
-def _train(runs: dict[Run, PlannedRun], callbacks: Callbacks) -> None:
-    train_together(
+def _train_and_write(runs: dict[Run, PlannedRun], callbacks: Callbacks) -> None:
+    train_runs(
         list(runs),
-        on_end=lambda run: callbacks.on_end(_written(runs[run], run, callbacks)),
+        on_end=lambda run: callbacks.on_end(_write_result(runs[run], run, callbacks)),
         on_error=lambda run, error: callbacks.on_end(JobResult(runs[run], error=error)),
     )
 
 
-def _run(one: PlannedRun, settings: RunSettings, device: torch.device, callbacks: Callbacks) -> Run:
-    """The run of a network, its data drawn, resumed or with its initial checkpoint written."""
-    recipe = replace(one.asked, **with_defaults(one.asked.model, one.shape))
+def _recipe_with_defaults(planned: PlannedRun) -> Recipe:
+    """Return the recipe of a planned run with the defaults of its model filled in."""
+    options = with_defaults(planned.recipe.model, planned.model_options)
+    return replace(planned.recipe, **options)
+
+
+def _start_run(
+    planned: PlannedRun, settings: RunSettings, device: torch.device, callbacks: Callbacks
+) -> Run:
+    """Draw the data of a planned run; resume the run or write its initial checkpoint."""
+    recipe = _recipe_with_defaults(planned)
     data = settings.data_sets.load(recipe.data)
     recipe, sets = training_set(recipe, data, device)
     recipe = replace(recipe, initial_digest=initial_digest(recipe))
 
     def save(model: nn.Module, outcome: Outcome) -> None:
-        path = one.path_at(outcome.epochs)
+        path = planned.intermediate_path(outcome.epochs)
         if path is not None and settings.group.is_main:
             checkpoint.write(path, model, recipe, outcome)
             callbacks.on_file(path)
 
     policy = CheckpointPolicy(
-        state_path=one.state_path,
+        state_path=planned.state_path,
         resume=settings.resume,
-        save_every=one.save_every,
-        on_epoch=lambda report: callbacks.on_epoch(one, report),
-        on_checkpoint=save if one.has_several_files else None,
+        save_every=planned.save_every,
+        on_epoch=lambda report: callbacks.on_epoch(planned, report),
+        on_checkpoint=save if planned.has_intermediate_checkpoints else None,
     )
     run = Run(recipe, sets, device, policy, settings.group, settings.is_compiled)
     run.start()
     return run
 
 
-def _written(one: PlannedRun, run: Run, callbacks: Callbacks) -> JobResult:
-    """What became of a network that was trained to its end, its checkpoint written."""
+def _write_result(planned: PlannedRun, run: Run, callbacks: Callbacks) -> JobResult:
+    """Write the checkpoint of a finished run, remove its state file, and return the result."""
     outcome = run.outcome()
     if not run.group.is_main:
-        return JobResult(one, run.recipe, outcome)
+        return JobResult(planned, run.recipe, outcome)
     try:
-        checkpoint.write(one.path, run.state.model, run.recipe, outcome)
+        checkpoint.write(planned.path, run.state.model, run.recipe, outcome)
     except GentoolError as error:
-        return JobResult(one, error=error)
-    one.state_path.unlink(missing_ok=True)
-    callbacks.on_file(one.path)
-    return JobResult(one, run.recipe, outcome)
+        return JobResult(planned, error=error)
+    planned.state_path.unlink(missing_ok=True)
+    callbacks.on_file(planned.path)
+    return JobResult(planned, run.recipe, outcome)
 
 
-def in_processes(
-    worker_batches: Sequence[Sequence[PlannedRun]],
+def train_in_workers(
+    batches: Sequence[Sequence[PlannedRun]],
     settings: RunSettings,
     callbacks: Callbacks,
     jobs: int,
 ) -> None:
-    """Train units in several processes; files and ends are told when a unit is done.
+    """Train batches of planned runs in worker processes.
 
-    Raises KeyboardInterrupt after the processes have been told to stop where they are.
+    `on_file` and `on_end` are called when a batch is done, `on_epoch` never. On Ctrl-C stop the
+    workers, which keep the states of their runs, and raise KeyboardInterrupt. Raise GentoolError if
+    a worker was killed.
     """
     threads = settings.threads or max(1, (os.cpu_count() or 1) // jobs)
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    with ProcessPoolExecutor(jobs, context, _begin_process, (threads,)) as pool:
-        futures = [pool.submit(_train_apart, unit, settings) for unit in worker_batches]
+    with ProcessPoolExecutor(jobs, context, _init_worker, (threads,)) as pool:
+        futures = [pool.submit(_train_in_worker, batch, settings) for batch in batches]
         try:
             for future in as_completed(futures):
-                files, ends = future.result()
-                for path in files:
+                paths, results = future.result()
+                for path in paths:
                     callbacks.on_file(path)
-                for results in ends:
-                    callbacks.on_end(results)
+                for result in results:
+                    callbacks.on_end(result)
         except BaseException as error:
             for process in multiprocessing.active_children():
                 process.terminate()
@@ -210,41 +223,41 @@ def in_processes(
             raise
 
 
-def _train_apart(
-    unit: Sequence[PlannedRun], settings: RunSettings
+def _train_in_worker(
+    batch: Sequence[PlannedRun], settings: RunSettings
 ) -> tuple[list[Path], list[JobResult]]:
-    """Train a unit in a process of a pool."""
-    settings = replace(settings, data_sets=_of_this_process(settings.data_sets.folder))
-    files: list[Path] = []
-    ends: list[JobResult] = []
-    train_unit(unit, settings, Callbacks(on_file=files.append, on_end=ends.append))
-    return files, ends
+    """Train a batch in a worker process; return the paths of the files written, and the results."""
+    settings = replace(settings, data_sets=_worker_data_sets(settings.data_sets.folder))
+    paths: list[Path] = []
+    results: list[JobResult] = []
+    train_planned_runs(batch, settings, Callbacks(on_file=paths.append, on_end=results.append))
+    return paths, results
 
 
 @cache
-def _of_this_process(folder: Path) -> DataSets:
-    """The data sets of a process of a pool, kept from unit to unit; it ends with its command."""
+def _worker_data_sets(folder: Path) -> DataSets:
+    """Return the data sets of a worker process, which it keeps from batch to batch."""
     return DataSets(folder)
 
 
-def _begin_process(threads: int) -> None:
-    """Leave Ctrl-C to the parent; stop cleanly when it says so, at once when it has gone."""
+def _init_worker(threads: int) -> None:
+    """Set up a worker: it ignores Ctrl-C, stops at SIGTERM, and exits when its parent has ended."""
     torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     multiprocessing.parent_process().join()
     os._exit(1)
 
 
 def check_names(recipe: Recipe) -> None:
-    """Raise UsageError, before any data is loaded, for an optimizer or schedule that is unknown."""
+    """Raise UsageError if the optimizer or the schedule is unknown."""
     OPTIMIZERS.check(recipe.optimizer)
     SCHEDULES.check(recipe.schedule)

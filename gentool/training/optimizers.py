@@ -1,4 +1,4 @@
-"""The optimizers."""
+"""Make the optimizer of a recipe."""
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ OPTIMIZERS = FunctionRegistry("optimizer")
 
 @OPTIMIZERS.register
 def sgd(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with momentum."""
+    """Make stochastic gradient descent with momentum."""
     return torch.optim.SGD(
         parameters,
         lr=recipe.lr,
@@ -23,7 +23,7 @@ def sgd(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer
 
 @OPTIMIZERS.register
 def adam(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam with PyTorch's betas; weight decay is decoupled (AdamW)."""
+    """Make Adam with PyTorch's betas and decoupled weight decay (AdamW)."""
     return torch.optim.AdamW(
         parameters,
         lr=recipe.lr,
@@ -33,5 +33,5 @@ def adam(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimize
 
 
 def _can_fuse(parameters: list[nn.Parameter]) -> bool:
-    """Whether PyTorch can update all parameters in one operation there."""
+    """Return whether PyTorch can update all parameters in one operation on their device."""
     return {parameter.device.type for parameter in parameters} <= {"cpu", "cuda"}

@@ -1,4 +1,4 @@
-"""The networks that a command asks for: one, or a grid of them, and the files of each. No torch."""
+"""Plan the runs of a command: one network or a grid of them, and the files of each. No torch."""
 
 import glob
 from collections.abc import Iterator, Sequence
@@ -17,79 +17,84 @@ LARGEST_STACK = 16
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A network to train: what is asked of it, the options of its model that were given, its file.
+    """A network to train: its recipe, the model options that were set, and its checkpoint's path.
 
-    `keep_initial` and `save_every` ask for further checkpoints along the way.
+    `model_options` are None where the model's own default is to be taken. `keep_initial` and
+    `save_every` ask for intermediate checkpoints.
     """
 
-    asked: Recipe
-    shape: Json
+    recipe: Recipe
+    model_options: Json
     path: Path
     keep_initial: bool = False
     save_every: int | None = None
 
     @property
     def state_path(self) -> Path:
-        """Where the state of its run is kept while it is trained."""
+        """Return the path of the file that holds the state of the run while it trains."""
         return self.path.with_name(f"{self.path.name}.state")
 
     @property
-    def has_several_files(self) -> bool:
-        """Whether checkpoints along the way are asked for."""
+    def has_intermediate_checkpoints(self) -> bool:
+        """Return whether checkpoints before the last one are to be written."""
         return self.keep_initial or self.save_every is not None
 
-    def path_at(self, epoch: int) -> Path | None:
-        """The checkpoint along the way after an epoch, 0 being the initial one; None for none."""
+    def intermediate_path(self, epoch: int) -> Path | None:
+        """Return the path of the checkpoint after an epoch (0: initial); None if there is none."""
         if epoch == 0:
-            return self._named("initial") if self.keep_initial else None
-        is_wanted = self.save_every is not None and epoch % self.save_every == 0
-        return self._named(f"epoch{epoch:04}") if is_wanted else None
+            return self._path_with("initial") if self.keep_initial else None
+        is_due = self.save_every is not None and epoch % self.save_every == 0
+        return self._path_with(f"epoch{epoch:04}") if is_due else None
 
-    def along_the_way(self) -> list[Path]:
-        """The checkpoints along the way that exist."""
-        initial = [self._named("initial")] if self.keep_initial else []
+    def intermediate_checkpoints(self) -> list[Path]:
+        """Return the paths of the intermediate checkpoints that exist."""
+        initial = [self._path_with("initial")] if self.keep_initial else []
         stem = glob.escape(self.path.name.removesuffix(".safetensors"))
         later = self.path.parent.glob(f"{stem}.epoch*.safetensors") if self.save_every else []
         return [path for path in [*initial, *sorted(later)] if path.exists()]
 
-    def differences(self, found: Recipe, meets_stop_rule: bool) -> list[str]:
-        """Where the recipe of a network that is there is not what is asked, as `lr 0.03, not 0.04`.
+    def differences(self, existing: Recipe, meets_stop_rule: bool) -> list[str]:
+        """List where the recipe of an existing checkpoint differs, as `lr 0.03, not 0.04`.
 
-        `meets_stop_rule` tells that it met the stop rule.
+        `meets_stop_rule` says whether the existing network met the stop rule.
         """
         names = fields_with(Role.IDENTITY, Role.CONDITION, Role.STEP)
         if not meets_stop_rule:  # limits have no effect on a network that met it
             names += fields_with(Role.LIMIT)
-        asked = {name: getattr(self.asked, name) for name in names}
-        given = {"subset": self.asked.subset} | self.shape
-        asked |= {name: value for name, value in given.items() if value is not None}
+        planned = {name: getattr(self.recipe, name) for name in names}
+        optional = {"subset": self.recipe.subset} | self.model_options
+        planned |= {name: value for name, value in optional.items() if value is not None}
         return [
             f"{name.replace('_', '-')} {there}, not {value}"
-            for name, value in asked.items()
-            if (there := getattr(found, name)) != value
+            for name, value in planned.items()
+            if (there := getattr(existing, name)) != value
         ]
 
     def is_missing(self, existing: Existing, resume: bool) -> bool:
-        """Whether there is anything to do; GentoolError where a file must not be written."""
+        """Return whether the network has yet to be trained.
+
+        Raise GentoolError if a file of the run exists and may not be replaced.
+        """
         is_missing = check_output(self.path, existing)
         if is_missing and existing is not Existing.FORCE and not resume:
-            for path in self.along_the_way():
+            for path in self.intermediate_checkpoints():
                 raise GentoolError(
                     f"{path} exists; replace it with --force, or go on with --resume"
                 )
         return is_missing
 
-    def _named(self, moment: str) -> Path:
+    def _path_with(self, moment: str) -> Path:
         stem = self.path.name.removesuffix(".safetensors")
         return self.path.with_name(f"{stem}.{moment}.safetensors")
 
 
 def grid(
-    asked: Recipe, shape: Json, axes: dict[str, Sequence[object]]
+    recipe: Recipe, model_options: Json, axes: dict[str, Sequence[object]]
 ) -> list[tuple[Recipe, Json]]:
-    """All combinations of the values of some axes, each an option of the recipe or of its model.
+    """Return all combinations of the axes' values, each as a recipe and its model options.
 
-    Raises UsageError where a value is there twice.
+    An axis is an option of the recipe, or of its model where `model_options` has its name. Raise
+    UsageError if an axis has the same value twice.
     """
     for name, values in axes.items():
         if len(set(values)) < len(values):
@@ -97,35 +102,41 @@ def grid(
     networks = []
     for values in product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
-        of_model = {name: value for name, value in chosen.items() if name in shape}
-        of_recipe = {name: value for name, value in chosen.items() if name not in shape}
-        networks.append((replace(asked, **of_recipe), shape | of_model))
+        of_model = {name: value for name, value in chosen.items() if name in model_options}
+        of_recipe = {name: value for name, value in chosen.items() if name not in model_options}
+        networks.append((replace(recipe, **of_recipe), model_options | of_model))
     return networks
 
 
 def in_folder(
-    networks: Sequence[tuple[Recipe, Json]], folder: Path, **along_the_way: object
+    networks: Sequence[tuple[Recipe, Json]], folder: Path, **checkpoint_options: object
 ) -> list[PlannedRun]:
-    """Networks with the files that their recipes name, in one folder."""
+    """Plan a run for each network, its checkpoint in a folder, named after the recipe.
+
+    `checkpoint_options` are `keep_initial` and `save_every`.
+    """
     return [
         PlannedRun(
-            asked, shape, folder / f"{default_stem(asked, shape)}.safetensors", **along_the_way
+            recipe,
+            model_options,
+            folder / f"{default_stem(recipe, model_options)}.safetensors",
+            **checkpoint_options,
         )
-        for asked, shape in networks
+        for recipe, model_options in networks
     ]
 
 
-def worker_batches(planned: Sequence[PlannedRun], jobs: int) -> Iterator[list[PlannedRun]]:
-    """What is trained at a time by one of several processes: alike networks go together.
+def worker_batches(plan: Sequence[PlannedRun], jobs: int) -> Iterator[list[PlannedRun]]:
+    """Split the planned runs into batches for worker processes; stackable networks share a batch.
 
-    They may be stacked, then: those that differ in labels and seed alone. No more than a process's
-    share of them all.
+    Stackable networks differ in labels and seed alone. A batch holds at most a worker's equal share
+    of all runs.
     """
     alike: dict[str, list[PlannedRun]] = {}
-    for one in planned:
-        key = repr((replace(one.asked, seed=0, labels="true"), one.shape))
-        alike.setdefault(key, []).append(one)
-    most = min(LARGEST_STACK, ceil(len(planned) / jobs))
+    for planned in plan:
+        key = repr((replace(planned.recipe, seed=0, labels="true"), planned.model_options))
+        alike.setdefault(key, []).append(planned)
+    size = min(LARGEST_STACK, ceil(len(plan) / jobs))
     for group in alike.values():
-        for start in range(0, len(group), most):
-            yield group[start : start + most]
+        for start in range(0, len(group), size):
+            yield group[start : start + size]

@@ -1,4 +1,4 @@
-"""One network in training: its state, what it learns from, and when it is over."""
+"""One network in training: its state, its examples, its stop rule and its checkpoints."""
 
 import math
 import time
@@ -23,7 +23,10 @@ from gentool.training.state import State
 
 
 def in_batches(order: Tensor, size: int) -> tuple[Tensor, ...]:
-    """Batches of nearly one size: a last one of a single image would have no variance."""
+    """Split indices into batches of nearly equal size, along the last dimension.
+
+    A last batch of a single image would have no variance for batch norm.
+    """
     return order.tensor_split(math.ceil(order.shape[-1] / size), dim=-1)
 
 
@@ -32,7 +35,7 @@ SECONDS_BETWEEN_STATES = 10.0
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What is known after an epoch: running loss and error in training mode, and the speed."""
+    """The running loss and error of an epoch, in training mode, and its speed."""
 
     epoch: int
     loss: float
@@ -42,12 +45,11 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """What a run keeps on its way, and whom it tells.
+    """When a run saves its state and its checkpoints, and the functions that it calls.
 
-    `state_path` is where the state is kept while training (at the end of an epoch, not more often
-    than every ten seconds); with `resume`, training goes on from there where it exists.
-    `on_checkpoint` is given the network and its outcome so far before the first epoch, and after
-    every `save_every` epochs.
+    The state is written to `state_path` at the end of an epoch, at most every ten seconds; with
+    `resume` training goes on from that file if it exists. `on_checkpoint` gets the network and its
+    outcome so far before the first epoch and after every `save_every` epochs.
     """
 
     state_path: Path | None = None
@@ -58,7 +60,11 @@ class CheckpointPolicy:
 
 
 class Run:
-    """A network in training: its state, what it learns from, and when it is over."""
+    """A network in training: its state, its examples, its stop rule and its checkpoints.
+
+    Making a run reads and writes no file; `start` does. Raise GentoolError for dropout in several
+    processes.
+    """
 
     def __init__(
         self,
@@ -75,8 +81,8 @@ class Run:
             )
         self.recipe, self.sets, self.policy, self.group = recipe, sets, policy, group
         self.state = State.initial(recipe, device)
-        self.examples = _held(sets.all, has_convolutions(self.state.model))
-        self.module = group.parallel(self.state.model)  # what is called in training
+        self.examples = _as_gathered(sets.all, has_convolutions(self.state.model))
+        self.module = group.parallel(self.state.model)  # called in training steps
         if device.type == "cuda" and group.size == 1:
             self.module = bias_free(self.state.model)
         if is_compiled:
@@ -108,19 +114,19 @@ class Run:
 
     @property
     def is_over(self) -> bool:
-        """Whether the stop rule is met, the run has given up, or the epochs are over."""
+        """Return whether the stop rule is met, the run has given up, or the epochs are over."""
         return self.state.stopped or self.has_given_up or self.state.epoch >= self.recipe.epochs
 
     @property
     def has_given_up(self) -> bool:
-        """Whether the loss no longer falls."""
+        """Return whether the loss has not fallen for `patience` epochs."""
         return has_given_up(self.state.history["loss"], self.recipe.patience)
 
     def order(self) -> Tensor:
-        """The order of the examples in the epoch to come; seeds dropout, too, if there is any.
+        """Return the order of the examples in the next epoch; seed dropout for it, if there is any.
 
-        Dropout knows no other generator than the global one, which the caller keeps. Seeding that
-        one takes as long as a step of a small network.
+        Dropout draws from PyTorch's global generator, which the caller restores. Without dropout it
+        is not seeded: that takes as long as a step of a small network.
         """
         order, dropout = numpy.random.SeedSequence(
             [self.recipe.seed, self.state.epoch]
@@ -131,13 +137,13 @@ class Run:
         return torch.randperm(len(self.examples), generator=generator)
 
     def learning_rates(self, steps: int) -> list[float]:
-        """The learning rate of each step of the epoch to come."""
+        """Return the learning rate of each step of the next epoch."""
         return learning_rates(self.recipe, self.state.history["loss"], steps)
 
     def after_epoch(self, loss: float, error: float, seconds: float) -> None:
-        """Book an epoch: history, stop rule, checkpoint and state where they are due.
+        """Record an epoch, check the stop rule, and write checkpoint and state if they are due.
 
-        Raises GentoolError where the loss is no longer finite.
+        Raise GentoolError if the loss is not finite.
         """
         state = self.state
         state.epoch += 1
@@ -158,7 +164,7 @@ class Run:
         self._write_state()
 
     def outcome(self) -> Outcome:
-        """What the network has reached so far, in evaluation mode."""
+        """Evaluate the network, in evaluation mode, and return its outcome so far."""
         state, sets = self.state, self.sets
         train_loss, train_error = evaluate(state.model, sets.subset, self.group)
         confusion_loss, confusion_error = (
@@ -181,11 +187,11 @@ class Run:
         )
 
     def _is_worth_checking(self) -> bool:
-        """Whether to judge the stop rule after this epoch, up to a third of an epoch's work.
+        """Return whether to check the stop rule now; a check costs up to a third of an epoch.
 
-        At a training-mode loss near the rule's, where it may be met; at every fifth epoch where the
-        training-mode loss may be far above that in evaluation mode (with dropout it never comes
-        near, and it is the mean of an epoch in which it fell); and at the last.
+        It is checked at a training-mode loss near that of the rule; at every fifth epoch where the
+        loss in evaluation mode may be far lower (dropout raises the training-mode loss, which is
+        also the mean over an epoch in which it fell); and at the last epoch.
         """
         epoch, loss = self.state.epoch, self.state.history["loss"][-1]
         near, far = 3 * self.recipe.stop_loss, 30 * self.recipe.stop_loss
@@ -200,11 +206,13 @@ class Run:
             self.saved_at = time.monotonic()
 
 
-def _held(examples: Examples, has_channels: bool) -> Examples:
-    """Examples as steps gather them: normalised at once; on a GPU, for convolutions, as stored.
+def _as_gathered(examples: Examples, is_convolutional: bool) -> Examples:
+    """Return examples in the form that training steps gather batches from.
 
-    So uint8 images take a quarter of the memory there, and each step normalises its batch.
+    They are normalised at once, except for convolutions on a GPU: there uint8 images take a quarter
+    of the memory, and each step normalises its batch.
     """
+    if not is_convolutional:
+        return examples.normalised()
     on_gpu = examples.labels.device.type == "cuda"
-    held = examples if has_channels and on_gpu else examples.normalised()
-    return held.channels_last() if has_channels else held
+    return (examples if on_gpu else examples.normalised()).channels_last()

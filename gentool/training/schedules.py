@@ -1,7 +1,7 @@
-"""Schedules of the learning rate, and when a run has stalled.
+"""Compute learning rates by schedule, and detect when a run stalls or gives up.
 
-A schedule is a function of how far a run is and of how often its loss has stalled, both of which
-the history tells: a resumed run needs no state of a scheduler.
+A schedule is a function of the epoch and of how often the loss has stalled. Both follow from the
+history of losses, so that a resumed run needs no state of a scheduler.
 """
 
 import math
@@ -13,30 +13,33 @@ from gentool.records.recipe import Recipe
 SCHEDULES = FunctionRegistry("schedule")
 BETTER = 0.99  # a loss below this times the best before has improved
 STALL = 10  # epochs without improvement that make a stall
-UNDER_WAY = 0.9  # random labels wait long at their first loss, which is no stall
+UNDER_WAY = 0.9  # with random labels the loss stays near its first value for long: no stall
 
 
 @SCHEDULES.register
 def constant(epoch: float, epochs: int, stalls: int = 0) -> float:
-    """The learning rate stays as it is."""
+    """Keep the learning rate as it is."""
     return 1.0
 
 
 @SCHEDULES.register
 def on_stall(epoch: float, epochs: int, stalls: int = 0) -> float:
-    """Halved whenever the loss has stalled."""
+    """Halve the learning rate whenever the loss has stalled."""
     return 0.5**stalls
 
 
 @SCHEDULES.register
 def cosine(epoch: float, epochs: int, stalls: int = 0) -> float:
-    """Half a cosine from the learning rate to 0 at the last epoch."""
+    """Lower the learning rate along half a cosine, to 0 at the last epoch."""
     return (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
 @SCHEDULES.register
 def one_cycle(epoch: float, epochs: int, stalls: int = 0) -> float:
-    """Up from 1/25 for a quarter of the epochs, then half a cosine down (Smith, 2018)."""
+    """Raise it from 1/25 for a quarter of the epochs, then lower it to 0 along half a cosine.
+
+    Smith, 2018.
+    """
     rise = 0.25 * epochs
     if epoch < rise:
         return 1 / 25 + (1 - 1 / 25) * epoch / rise
@@ -45,12 +48,12 @@ def one_cycle(epoch: float, epochs: int, stalls: int = 0) -> float:
 
 @SCHEDULES.register
 def exponential(epoch: float, epochs: int, stalls: int = 0) -> float:
-    """Times 0.95 an epoch, as Zhang et al. (ICLR 2017) fit random labels."""
+    """Multiply it by 0.95 every epoch, as Zhang et al. (ICLR 2017) fit random labels."""
     return 0.95 ** math.floor(epoch)
 
 
 def learning_rates(recipe: Recipe, losses: Sequence[float], steps: int) -> list[float]:
-    """The learning rate of each of the steps of the epoch that follows those of `losses`."""
+    """Return the learning rate of each step of the epoch that follows those of `losses`."""
     schedule, epoch, stalls = SCHEDULES[recipe.schedule], len(losses), count_stalls(losses)
     rates = []
     for step in range(steps):
@@ -61,9 +64,9 @@ def learning_rates(recipe: Recipe, losses: Sequence[float], steps: int) -> list[
 
 
 def count_stalls(losses: Sequence[float]) -> int:
-    """How often a loss has gone ten epochs without improving by 1 %.
+    """Count how often the loss went ten epochs without improving by 1 %.
 
-    Counted from where it is a tenth below that of the first epoch.
+    Counting begins once a loss is a tenth below that of the first epoch.
     """
     stalls, since, best = 0, 0, math.inf
     for loss in losses:
@@ -77,7 +80,7 @@ def count_stalls(losses: Sequence[float]) -> int:
 
 
 def has_given_up(losses: Sequence[float], patience: int | None) -> bool:
-    """Whether the last `patience` epochs brought no loss 1 % better than the best before them."""
+    """Return whether no loss of the last `patience` epochs was 1 % below the best before them."""
     if patience is None or len(losses) <= patience:
         return False
     return min(losses[-patience:]) >= BETTER * min(losses[:-patience])

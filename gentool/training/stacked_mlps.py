@@ -1,17 +1,19 @@
-"""Plain MLPs trained side by side, forward and backward pass written out as batched products.
+"""Train plain MLPs in a stack: forward and backward pass written out as batched matrix products.
 
-A step of a small network is mostly the cost of calling many small operations. Here K networks of
-one shape share each call, one alone saves autograd's part of it. Products that are gradients are
-added to the momenta as they are made, and parameters and momenta each lie in one buffer, so that an
-update is one operation whatever the depth. The arithmetic is that of autograd and torch.optim.SGD
-to rounding, the draws and orders are each network's own.
+A step of a small network mostly pays for calling many small operations. Here K networks of one
+shape share each call, and a single network saves the cost of autograd. Gradients are added to the
+momenta as they are computed, and parameters and momenta each lie in one buffer, so that an update
+is one operation whatever the depth. Results are those of autograd and torch.optim.SGD up to
+rounding; each network keeps its own draw and order of examples.
+
+By hand because ten MLPs of 64 units train 3.5 to 11 times as fast as with autograd, one by one, on
+CPU cores (examples/benchmarks/training.md, "On two CPU cores").
 """
 
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,19 +22,18 @@ from torch.nn.functional import cross_entropy
 from gentool.data.examples import Examples
 from gentool.numerics.cuda_graphs import CudaGraphed, can_capture
 from gentool.records.recipe import Recipe
-from gentool.training.run import in_batches
+from gentool.training.run import Run, in_batches
 
-if TYPE_CHECKING:
-    from gentool.training.run import Run
+WIDE = 32  # units from which the weights of a layer are stored transposed, as measured
 
-
-WIDE = 32  # units of a layer from which its weights are held transposed, as measured
-
-_through_relu = torch.ops.aten.threshold_backward.grad_input
+_relu_backward = torch.ops.aten.threshold_backward.grad_input
 
 
 def stack_key(recipe: Recipe, examples: int) -> tuple | None:
-    """What networks need in common to be trained in one stack; None for one that never is."""
+    """Return a key that is equal for networks that can be stacked; None for a network that cannot.
+
+    Only plain MLPs are stacked: no dropout or batch norm, trained by sgd in float32.
+    """
     if recipe.model != "mlp" or recipe.batch_norm or recipe.dropout or recipe.optimizer != "sgd":
         return None
     if recipe.precision != "float32":
@@ -42,11 +43,12 @@ def stack_key(recipe: Recipe, examples: int) -> tuple | None:
 
 
 class Workspace:
-    """Memory that the steps on batches of one size use in turn, and every view of it they need.
+    """Memory that is reused by the steps on batches of one size, with all views of it.
 
-    Fresh memory costs as much as a gather, and a view half as much as a small product. `inputs` of
-    each layer and `gradients` of what it puts out lie as rows, (K, b, units); the last gradient, of
-    the logits, as columns, (K, C, b): a softmax over few numbers that lie together is slow.
+    Allocating costs as much as a gather, and making a view half as much as a small product. The
+    `inputs` of each layer and the `gradients` of its outputs are rows, shape (K, b, units); the
+    gradient of the logits is columns, shape (K, C, b): a softmax over few contiguous numbers is
+    slow.
     """
 
     def __init__(self, weights: Sequence[Tensor], size: int, input_shape: Sequence[int]) -> None:
@@ -62,13 +64,13 @@ class Workspace:
 
 
 class StackedMLPs:
-    """The networks of some runs, whose parameters and momenta from now on lie here.
+    """Hold the parameters and momenta of several runs, with equal `stack_key`s, in two buffers.
 
-    All runs have one `stack_key`. They stay whole: their models' parameters and their optimizers'
-    momenta are views of these buffers, to be evaluated and saved as always.
+    The models' parameters and the optimizers' momenta become views of the buffers, so that each run
+    is evaluated and saved as usual.
     """
 
-    def __init__(self, runs: Sequence["Run"]) -> None:
+    def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = runs
         parameters = list(runs[0].state.model.parameters())
         shapes = [parameter.shape for parameter in parameters]
@@ -77,20 +79,20 @@ class StackedMLPs:
         self.momenta = torch.zeros_like(self.weights)
         views, momenta = _views(self.weights, shapes), _views(self.momenta, shapes)
         for k, run in enumerate(runs):
-            _take_over(run, [view[k] for view in views], [view[k] for view in momenta])
+            _move_into(run, [view[k] for view in views], [view[k] for view in momenta])
         self.layers = _layers(views)
         self.momenta_of_layers = _layers(momenta)
         self.transposed = [W.mT for W, _ in self.layers]
         self.last_bias = self.layers[-1][1].mT
         self.workspace: dict[int, Workspace] = {}
-        self.examples = _joined([run.examples for run in runs])
+        self.examples = _concatenated([run.examples for run in runs])
         self.step = self._step
         if can_capture(self.weights.device):
-            # of a proxy, so that the memory of a stack goes with it
+            # a weak proxy, so that the graph does not keep the memory of the stack alive
             self.step = CudaGraphed(partial(StackedMLPs._step, weakref.proxy(self)))
 
     def train_epoch(self) -> list[tuple[float, float]]:
-        """One pass of each network over its examples; running losses and errors in training."""
+        """Train each network for one epoch; return the running losses and errors of training."""
         recipe, device = self.runs[0].recipe, self.weights.device
         order = torch.stack([run.order() for run in self.runs]).to(device)  # (K, n)
         labels = torch.stack([run.examples.labels for run in self.runs]).gather(1, order)
@@ -101,25 +103,26 @@ class StackedMLPs:
         parts = in_batches(targets, recipe.batch_size)
         rates = torch.tensor([run.learning_rates(len(batches)) for run in self.runs])
         rates = rates.T.unsqueeze(2).to(device).unbind()  # (K, 1) for each step
-        found = []
+        logits_of_batches = []
         with torch.no_grad():
             for indices, part, rate in zip(batches, parts, rates, strict=True):
                 [logits] = self.step(indices, part, rate)
-                found.append(logits.clone() if isinstance(self.step, CudaGraphed) else logits)
-        logits = torch.cat(found, dim=2)
+                is_overwritten = isinstance(self.step, CudaGraphed)
+                logits_of_batches.append(logits.clone() if is_overwritten else logits)
+        logits = torch.cat(logits_of_batches, dim=2)
         losses = cross_entropy(logits.double(), labels, reduction="none").mean(dim=1)
         errors = (logits.max(dim=1).indices != labels).double().mean(dim=1)
         return list(zip(losses.tolist(), errors.tolist(), strict=True))
 
     def _workspace(self, size: int) -> Workspace:
-        """What batches of that many images share; there are two sizes at most."""
+        """Return the workspace for batches of `size` images; an epoch has at most two sizes."""
         if size not in self.workspace:
             weights = [W for W, _ in self.layers]
             self.workspace[size] = Workspace(weights, size, self.examples.images.shape[1:])
         return self.workspace[size]
 
     def _step(self, indices: Tensor, targets: Tensor, rate: Tensor) -> tuple[Tensor]:
-        """One step of gradient descent of each network; the logits before it, shape (K, C, b)."""
+        """Take one step of SGD with each network; return the logits before it, shape (K, C, b)."""
         workspace = self._workspace(indices.shape[1])
         self.examples.images_into(workspace.images, indices.flatten())
         inputs, gradients = workspace.inputs, workspace.gradients
@@ -134,12 +137,15 @@ class StackedMLPs:
             of_bias.baddbmm_(workspace.ones, gradients[i], **scale)
             if i:
                 below = torch.bmm(gradients[i], self.layers[i][0], out=gradients[i - 1])
-                _through_relu(below, inputs[i], 0, grad_input=below)
+                _relu_backward(below, inputs[i], 0, grad_input=below)
         self.weights.addcmul_(self.momenta, rate, value=-1)
         return (logits,)
 
     def _decay(self) -> float:
-        """What momenta are multiplied by as a gradient is added; adds that of weight decay."""
+        """Return the factor of the momenta when a gradient is added; 1 if it is applied here.
+
+        Weight decay is added to the momenta here, after the factor.
+        """
         recipe = self.runs[0].recipe
         momentum = recipe.momentum or 0.0
         if not recipe.weight_decay:
@@ -148,8 +154,8 @@ class StackedMLPs:
         return 1.0
 
 
-def _take_over(run: "Run", parameters: Sequence[Tensor], momenta: Sequence[Tensor]) -> None:
-    """Move a run's parameters and momenta into given memory, shaped as they are."""
+def _move_into(run: Run, parameters: Sequence[Tensor], momenta: Sequence[Tensor]) -> None:
+    """Move the parameters and momenta of a run into views of the buffers, of the same shapes."""
     with torch.no_grad():
         for parameter, place, momentum in zip(
             run.state.model.parameters(), parameters, momenta, strict=True
@@ -161,8 +167,8 @@ def _take_over(run: "Run", parameters: Sequence[Tensor], momenta: Sequence[Tenso
             parameter.data = place.copy_(parameter)
 
 
-def release(run: "Run") -> None:
-    """Give a run's parameters and momenta memory of their own again."""
+def release(run: Run) -> None:
+    """Copy the parameters and momenta of a run out of the buffers of a stack."""
     for parameter in run.state.model.parameters():
         parameter.data = _copy(parameter.data)
         state = run.state.optimizer.state[parameter]
@@ -174,8 +180,8 @@ def _copy(tensor: Tensor) -> Tensor:
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
-def _joined(examples: Sequence[Examples]) -> Examples:
-    """The examples of all networks one after the other; those of one network are not copied."""
+def _concatenated(examples: Sequence[Examples]) -> Examples:
+    """Concatenate the examples of all networks; those of a single network are not copied."""
     if len(examples) == 1:
         return examples[0]
     images = torch.cat([part.images for part in examples])
@@ -183,9 +189,9 @@ def _joined(examples: Sequence[Examples]) -> Examples:
 
 
 def _views(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
-    """Views (K, *shape) of a buffer (K, P). The weights of a wide layer lie in it transposed.
+    """Return views (K, *shape) of a buffer (K, P), with the weights of wide layers transposed.
 
-    Its product with rows of images then takes a sixth less time, on a CPU.
+    Their products with rows of images then take a sixth less time, on a CPU.
     """
     views, start = [], 0
     for shape in shapes:
@@ -196,5 +202,5 @@ def _views(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
 
 
 def _layers(views: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Weights (K, out, in) and biases (K, 1, out) of each layer."""
+    """Return the weights (K, out, in) and biases (K, 1, out) of each layer."""
     return [(W, b.unsqueeze(1)) for W, b in zip(views[::2], views[1::2], strict=True)]

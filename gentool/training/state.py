@@ -1,4 +1,4 @@
-"""The state of a run between two epochs, and the file that a resumed run goes on from."""
+"""Hold the state of a run between two epochs; write it to a file and read it to resume."""
 
 import io
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from gentool.training.optimizers import OPTIMIZERS
 
 @dataclass
 class State:
-    """A run between two epochs, whole: what a resumed run goes on from."""
+    """Hold the complete state of a run between two epochs, from which it can be resumed."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -29,24 +29,24 @@ class State:
 
     @classmethod
     def initial(cls, recipe: Recipe, device: torch.device) -> "State":
-        """The state before the first epoch."""
+        """Return the state before the first epoch."""
         model = initialised(recipe).to(device)
         if has_convolutions(model):
             model = model.to(memory_format=torch.channels_last)  # their fastest format
         for module in model.modules():
             if isinstance(module, nn.ReLU):
-                module.inplace = True  # nothing else reads what a weight layer or norm puts out
+                module.inplace = True  # nothing else reads the output of the layer before it
         return cls(model, OPTIMIZERS[recipe.optimizer](list(model.parameters()), recipe))
 
     def write(self, path: Path, recipe: Recipe) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state to a file, atomically."""
         content = io.BytesIO()
         optimizer = self.optimizer.state_dict()
-        optimizer["state"] = {i: _alone(found) for i, found in optimizer["state"].items()}
+        optimizer["state"] = {i: _copied(tensors) for i, tensors in optimizer["state"].items()}
         torch.save(
             {
                 "recipe": recipe.to_json(),
-                "model": _alone(self.model.state_dict()),
+                "model": _copied(self.model.state_dict()),
                 "optimizer": optimizer,
                 "epoch": self.epoch,
                 "history": self.history,
@@ -57,9 +57,9 @@ class State:
         write_whole(path, content.getvalue())
 
     def load(self, path: Path, recipe: Recipe, content: bytes | None = None) -> None:
-        """Go on from a written state; GentoolError where it is damaged or of another recipe.
+        """Load a state file; raise GentoolError if it is damaged or belongs to another recipe.
 
-        `content` is that of the file where another process has read it.
+        `content` is the content of the file, if another process has read it.
         """
         try:
             file = path if content is None else io.BytesIO(content)
@@ -78,8 +78,8 @@ class State:
         self.epoch, self.history, self.stopped = saved["epoch"], saved["history"], saved["stopped"]
 
 
-def _alone(tensors: Mapping[str, object]) -> dict[str, object]:
-    """Tensors in memory of their own: torch.save writes all that a view is of, a whole stack."""
+def _copied(tensors: Mapping[str, object]) -> dict[str, object]:
+    """Copy tensors out of shared buffers: torch.save would write the whole buffer of a view."""
     return {
         name: value.clone() if isinstance(value, Tensor) else value
         for name, value in tensors.items()

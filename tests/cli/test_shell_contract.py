@@ -339,7 +339,7 @@ def test_how_to_resume_is_told_to_a_caller_from_python_too(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("gentool.training.jobs.train_unit", interrupted)
+    monkeypatch.setattr("gentool.training.jobs.train_planned_runs", interrupted)
     monkeypatch.setattr("sys.argv", ["another", "--resume"])
     assert run([*DIGITS, "--force", "--seed", seeds, "--quiet"]) == 130
     again = f"go on with: gentool {' '.join(DIGITS)} --seed {seeds} --quiet{ending}\n"

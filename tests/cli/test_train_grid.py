@@ -282,4 +282,4 @@ def test_a_grid_is_shared_out_in_units_of_networks_that_are_alike():
     assert [len(unit) for unit in worker_batches(wanted, 1)] == [LARGEST_STACK, 4] * 2
     assert [len(unit) for unit in worker_batches(wanted, 4)] == [10] * 4
     for unit in worker_batches(wanted, 1):
-        assert len({one.asked.subset for one in unit}) == 1
+        assert len({one.recipe.subset for one in unit}) == 1

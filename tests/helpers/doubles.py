@@ -11,7 +11,7 @@ import torch
 from gentool.data.examples import Examples, TrainingSet
 from gentool.training import distributed
 from gentool.training.evaluation import evaluate
-from gentool.training.loop import train_together
+from gentool.training.loop import train_runs
 from gentool.training.run import CheckpointPolicy, Run
 from helpers.small_sets import CPU, in_float64, recipe
 
@@ -26,16 +26,16 @@ def examples(n: int) -> Examples:
 
 def main(path: str) -> None:
     """Train for three epochs of batches of 15, and save weights and the error."""
-    ours, _ = distributed.begin("cpu")
+    ours, _ = distributed.join_process_group("cpu")
     sets = TrainingSet(examples(60), examples(0), examples(10))
     asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=15, epochs=3)
     run = Run(asked, sets, CPU, CheckpointPolicy(), ours)
-    train_together([run])
+    train_runs([run])
     loss, _ = evaluate(run.state.model, run.examples, ours)
     if ours.is_main:
         weights = dict(run.state.model.named_parameters())
         torch.save({"loss": torch.tensor(loss), **weights}, path)
-    distributed.end()
+    distributed.leave_process_group()
 
 
 if __name__ == "__main__":

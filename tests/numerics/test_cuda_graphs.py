@@ -21,7 +21,7 @@ from gentool.numerics.device import fast_products, resolve
 from gentool.sharpness.expected import ExpectedOptions, expected_curve
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.objective import Objective
-from gentool.training.epoch import step_of, train_epoch
+from gentool.training.epoch import step_function, train_epoch
 from gentool.training.run import CheckpointPolicy, Run
 from gentool.training.stacked_mlps import StackedMLPs
 
@@ -80,7 +80,7 @@ def test_a_captured_step_is_the_step():
     with torch.random.fork_rng():
         wanted = [train_epoch(plain) for _ in range(3)]
         with playing():
-            step = step_of(fast)
+            step = step_function(fast)
             assert [train_epoch(fast, step) for _ in range(3)] == wanted
             assert PlayedGraph.played == 9 - 2
     assert same(plain.state.model, fast.state.model)
@@ -102,7 +102,7 @@ def test_a_captured_step_normalises_images_as_they_are_stored():
         torch.uint8,
     )
     with torch.random.fork_rng(), playing():
-        steps = step_of(held), step_of(stored)
+        steps = step_function(held), step_function(stored)
         for _ in range(3):
             assert train_epoch(held, steps[0]) == train_epoch(stored, steps[1])
     assert same(held.state.model, stored.state.model)

@@ -1,4 +1,4 @@
-"""torchrun: two processes train the network that one does, to rounding, and one of them writes."""
+"""Under torchrun two processes train the network of one process, and rank 0 alone writes."""
 
 import os
 import socket
@@ -37,7 +37,7 @@ def torchrun(arguments, cwd, processes=2):
 
 
 def test_two_processes_train_the_network_that_one_trains(tmp_path, monkeypatch):
-    """A VGG with batch norm, shares of 8 and 7 images, in double precision: 12 steps, to 1e-10."""
+    """A VGG with batch norm, shards of 8 and 7 images, in float64: 12 steps, to 1e-10."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
     script = ["-m", "helpers.doubles"]
     subprocess.run([sys.executable, *script, tmp_path / "one.pt"], check=True)
@@ -49,8 +49,8 @@ def test_two_processes_train_the_network_that_one_trains(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("_float64")
-def test_the_command_gives_the_same_network_and_only_the_first_process_talks(tmp_path, monkeypatch):
-    """An MLP with a confusion set: one process trains it in its own step, two with DDP; in float64.
+def test_the_command_gives_the_same_network_and_only_rank_0_prints(tmp_path, monkeypatch):
+    """An MLP with a confusion set in float64: a stack in one process, DDP in two.
 
     The stop rule is met in the same epoch; one path on stdout, one line on stderr, one file.
     """
@@ -68,7 +68,7 @@ def test_the_command_gives_the_same_network_and_only_the_first_process_talks(tmp
 
 
 def assert_same_to_rounding(one, other):
-    """Recipe and epochs are equal; losses, and weights by the largest of a tensor, to rounding."""
+    """Compare recipe and epochs exactly, losses and weights to rounding."""
     first, second = checkpoint.read(one), checkpoint.read(other)
     assert first.recipe == second.recipe
     assert first.outcome.stop_rule_met
@@ -79,18 +79,19 @@ def assert_same_to_rounding(one, other):
     assert difference(first.tensors, second.tensors) < ROUNDING
 
 
-def test_dropout_is_refused_where_its_draws_would_depend_on_the_processes():
+def test_dropout_is_refused_in_several_processes():
+    """Its draws would depend on the number of processes."""
     with pytest.raises(GentoolError, match="dropout would differ with the number of processes"):
         Run(recipe(dropout=0.5), sets(), CPU, CheckpointPolicy(), ProcessGroup(0, 2))
 
 
-def test_a_batch_too_small_to_share_is_refused():
+def test_a_batch_with_fewer_images_than_processes_is_refused():
     with pytest.raises(GentoolError, match="a batch of 3 images is too small for 4 processes"):
         ProcessGroup(0, 4).shard(torch.arange(3))
 
 
-def test_a_grid_is_not_shared_by_torchruns_processes(monkeypatch, capsys):
-    """It has its own --jobs; the first process says so, the others exit alike and silently."""
+def test_a_grid_is_refused_under_torchrun(monkeypatch, capsys):
+    """Rank 0 prints the error; the others exit with the same code and print nothing."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     lines = []
     for rank in "01":
@@ -102,15 +103,15 @@ def test_a_grid_is_not_shared_by_torchruns_processes(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("device", "code", "said"),
+    ("device", "code", "message"),
     [
         ("cuda", 1, "2 processes need a GPU each, and torch"),
         ("auto", 1, "2 processes need a GPU each, and torch"),
         ("cuda:1", 2, "--device cuda:1 is not for several processes; take cuda"),
     ],
 )
-def test_processes_that_cannot_have_a_gpu_each_are_told(device, code, said, monkeypatch, capsys):
-    """Two on a machine with one, before they connect; the first says so, the other is silent."""
+def test_processes_need_a_gpu_each(device, code, message, monkeypatch, capsys):
+    """Two processes, one GPU: an error before they connect, printed by rank 0 alone."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
         monkeypatch.setenv(name, "2")
@@ -120,6 +121,6 @@ def test_processes_that_cannot_have_a_gpu_each_are_told(device, code, said, monk
         monkeypatch.setenv("LOCAL_RANK", rank)
         assert run(["train", "--data", "digits", "--device", device]) == code
         lines.append(capsys.readouterr().err)
-    assert said in lines[0]
+    assert message in lines[0]
     assert lines[0].count("\n") == 1
     assert lines[1] == ""

@@ -1,4 +1,4 @@
-"""Training: the stop rule in evaluation mode, one seed for all, resuming as if uninterrupted."""
+"""Training: the stop rule, seeds, resuming, schedules, and what GPUs and bfloat16 change."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from gentool.training.schedules import SCHEDULES
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_random_labels_are_fitted_in_evaluation_mode(dropout):
-    """With dropout the training-mode loss stays high, and the rule is met all the same."""
+    """With dropout the training-mode loss stays high, but the stop rule is still met."""
     data = sets(confusion=20)
     model, outcome = train(recipe(dropout=dropout, epochs=400), data, CPU)
     assert outcome.stop_rule_met
@@ -29,8 +29,8 @@ def test_random_labels_are_fitted_in_evaluation_mode(dropout):
     assert not model.training
 
 
-def test_a_run_that_does_not_fit_says_so():
-    """Two epochs are not enough: the outcome is what was reached, and the rule is not met."""
+def test_the_outcome_of_a_run_that_does_not_fit_says_so():
+    """After two epochs the stop rule is not met; without a confusion set its values are None."""
     _, outcome = train(recipe(epochs=2), sets(), CPU)
     assert (outcome.epochs, outcome.stop_rule_met) == (2, False)
     assert outcome.train_error > 0
@@ -49,8 +49,8 @@ def test_losses_and_errors_are_means_over_each_set():
     assert loss == pytest.approx((3 * 0.6931471805599453 + 2 * 0.6931471805599453) / 4)
 
 
-class Given(torch.nn.Module):
-    """Its inputs are its logits; counts the batches that it was given."""
+class Identity(torch.nn.Module):
+    """Return the inputs as logits, and count the batches."""
 
     batches = 0
 
@@ -68,20 +68,20 @@ class Given(torch.nn.Module):
         ([3, -1, 3, 3], 9.0, 2),  # not met: the second is wrong
     ],
 )
-def test_the_stop_rule_is_judged_as_soon_as_it_is_broken(monkeypatch, gaps, stop_loss, batches):
-    """Images one by one, logits (gap, 0) for label 0: what a complete evaluation says, sooner."""
+def test_checking_the_stop_rule_ends_as_soon_as_it_is_broken(monkeypatch, gaps, stop_loss, batches):
+    """Images one by one, logits (gap, 0), label 0: the result of a complete evaluation, sooner."""
     monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 1)
     images = torch.tensor([[float(gap), 0.0] for gap in gaps]).reshape(4, 1, 1, 2)
     data = Examples(images, torch.zeros(4, dtype=torch.int64), torch.zeros(1), torch.ones(1))
-    loss, error = evaluate(Given(), data)
-    network = Given()
+    loss, error = evaluate(Identity(), data)
+    network = Identity()
     assert meets_stop_rule(network, data, stop_loss) == (error == 0 and loss < stop_loss)
     assert network.batches == batches
 
 
 @pytest.mark.parametrize("options", [{}, {"dropout": 0.5}, {"epochs": 20}])
-def test_a_network_is_the_same_where_each_check_is_complete(monkeypatch, options):
-    """The early end of a check changes neither weights nor outcome, met or not."""
+def test_ending_a_check_early_changes_neither_weights_nor_outcome(monkeypatch, options):
+    """Compared with checks on the whole training set; the rule is met or not."""
     monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 7)
     asked = recipe(**{"epochs": 400} | options)
     early, outcome = train(asked, sets(), CPU)
@@ -104,8 +104,8 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another():
     assert not same(first, other)
 
 
-def test_the_callers_random_generator_is_left_as_it_was():
-    """Dropout draws from torch's global generator; whoever calls does not notice."""
+def test_training_leaves_the_callers_random_generator_as_it_was():
+    """Dropout draws from PyTorch's global generator, whose state is restored."""
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
@@ -143,7 +143,7 @@ def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(tmp_path, monkeypatch
 
 
 def test_a_state_of_another_recipe_is_refused(tmp_path):
-    """The option that differs is named, with both values."""
+    """The error names the option that differs, with both values."""
     state = tmp_path / "run.state"
     train(recipe(epochs=1), sets(), CPU, state_path=state)
     with pytest.raises(GentoolError, match=r"a run with seed 0, not 1; .*--force"):
@@ -152,7 +152,7 @@ def test_a_state_of_another_recipe_is_refused(tmp_path):
 
 @pytest.mark.parametrize("damage", [b"", b"not a state", None])
 def test_a_damaged_state_is_refused(tmp_path, damage):
-    """Empty, of another kind, or cut short: one line that names the file and the way out."""
+    """Empty, another kind of file, or cut short: the error names the file and --force."""
     state = tmp_path / "run.state"
     train(recipe(epochs=1), sets(), CPU, state_path=state)
     state.write_bytes(state.read_bytes()[:-500] if damage is None else damage)
@@ -160,7 +160,7 @@ def test_a_damaged_state_is_refused(tmp_path, damage):
         train(recipe(epochs=1), sets(), CPU, state_path=state, resume=True)
 
 
-def test_a_run_that_diverges_says_when_and_what_to_do():
+def test_the_error_of_a_diverging_run_names_epoch_loss_and_remedy():
     asked = replace(recipe(epochs=20), lr=1e30)
     with pytest.raises(GentoolError, match=r"diverged in epoch \d+ \(loss .*\); lower --lr"):
         train(asked, sets(), CPU)
@@ -182,12 +182,12 @@ def test_no_batch_has_a_single_image():
     ],
 )
 def test_schedules_pass_through_their_values(name, values):
-    """Factor of the learning rate after so many of ten epochs."""
+    """The factor of the learning rate after a number of ten epochs."""
     for epoch, factor in values.items():
         assert SCHEDULES[name](epoch, 10) == pytest.approx(factor, abs=1e-12)
 
 
-def test_unknown_names_are_answered_with_the_nearest():
+def test_an_unknown_schedule_or_optimizer_is_an_error_that_names_the_nearest():
     with pytest.raises(UsageError, match=r"unknown schedule 'cosin' \(did you mean 'cosine'\?\)"):
         check_names(recipe(schedule="cosin"))
     with pytest.raises(UsageError, match=r"unknown optimizer 'sdg' \(did you mean 'sgd'\?\)"):
@@ -195,7 +195,7 @@ def test_unknown_names_are_answered_with_the_nearest():
 
 
 def test_stored_images_are_normalised_alike_at_once_and_by_batch(monkeypatch):
-    """(v / 255 - mean) / std of uint8 images, the same to the bit whichever way."""
+    """(v / 255 - mean) / std of uint8 images, the same to the bit both ways."""
     images = torch.arange(256, dtype=torch.uint8).reshape(16, 1, 4, 4)
     mean, std = torch.full((1, 1, 1), 0.5 * 255), torch.full((1, 1, 1), 0.25 * 255)
     data = Examples(images, torch.zeros(16, dtype=torch.int64), mean, std)
@@ -205,8 +205,8 @@ def test_stored_images_are_normalised_alike_at_once_and_by_batch(monkeypatch):
     assert by_batch[15, 0, 3, 3].item() == pytest.approx((1 - 0.5) / 0.25)
 
 
-def test_bfloat16_is_of_the_products_of_a_step_alone():
-    """Weights, momenta and evaluation stay float32; the network is another, and fits as well."""
+def test_bfloat16_changes_only_the_products_of_a_training_step():
+    """Weights and evaluation stay float32; the network differs, and fits too."""
     plain, _ = train(recipe(epochs=400), sets(), CPU)
     model, outcome = train(recipe(epochs=400, precision="bfloat16"), sets(), CPU)
     assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
@@ -218,7 +218,7 @@ def test_bfloat16_is_of_the_products_of_a_step_alone():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_gpu_fits_random_labels_as_the_cpu_does(precision):
-    """A thin VGG with batch norm, its data on the device, images as they are stored."""
+    """A thin VGG with batch norm; uint8 images on the device."""
     cuda = torch.device("cuda")
     parts = {
         name: replace(
@@ -237,7 +237,7 @@ def test_a_gpu_fits_random_labels_as_the_cpu_does(precision):
 
 
 def test_making_a_run_reads_and_writes_nothing_until_it_is_started(tmp_path):
-    """A damaged state is refused by `start`, and only `start` writes the initial checkpoint."""
+    """Only `start` writes the initial checkpoint and refuses a damaged state file."""
     state = tmp_path / "run.state"
     epochs = []
     policy = CheckpointPolicy(

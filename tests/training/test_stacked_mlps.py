@@ -1,6 +1,6 @@
-"""Stacked training: the written-out step is autograd's, and a stack is its networks one by one.
+"""Stacked MLPs train as with autograd and as one by one.
 
-Two ways that differ in the order of their sums are compared in float64.
+Both ways sum in different orders, and are compared in float64.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from helpers.small_sets import CPU, ROUNDING, difference, examples, recipe, sets
 
 from gentool.training.epoch import train_epoch
 from gentool.training.evaluation import evaluate
-from gentool.training.loop import train, train_together
+from gentool.training.loop import train, train_runs
 from gentool.training.optimizers import OPTIMIZERS
 from gentool.training.run import CheckpointPolicy, Run
 from gentool.training.stacked_mlps import StackedMLPs, stack_key
@@ -48,16 +48,16 @@ def momenta(run):
     ],
 )
 @pytest.mark.usefixtures("_float64")
-def test_the_written_out_step_is_that_of_autograd_and_sgd(options):
+def test_a_stacked_step_is_that_of_autograd_and_sgd(options):
     """Three epochs each way: the same losses, errors, weights and momenta, to rounding."""
     ours, autograds = run(**options), run(**options)
     stack = StackedMLPs([ours])
     with torch.random.fork_rng():
         for _ in range(3):
-            [found], planned = stack.train_epoch(), train_epoch(autograds)
-            assert found == pytest.approx(planned, rel=ROUNDING)
-            for one, result in ((ours, found), (autograds, planned)):
-                one.after_epoch(*result, seconds=1)
+            [stacked], expected = stack.train_epoch(), train_epoch(autograds)
+            assert stacked == pytest.approx(expected, rel=ROUNDING)
+            for each, result in ((ours, stacked), (autograds, expected)):
+                each.after_epoch(*result, seconds=1)
     assert apart(ours.state.model, autograds.state.model) < ROUNDING
     if ours.recipe.momentum:
         assert difference(momenta(ours), momenta(autograds)) < ROUNDING
@@ -75,8 +75,8 @@ def test_a_deeper_mlp_has_the_same_step():
     assert apart(ours.state.model, autograds.state.model) < ROUNDING
 
 
-def test_images_that_are_normalised_batch_by_batch_are_the_same_to_a_step(monkeypatch):
-    """uint8 images too many to be held as floats: the same losses and weights, to the bit."""
+def test_a_step_is_the_same_with_images_normalised_batch_by_batch(monkeypatch):
+    """uint8 images too large to be held as floats: the same losses and weights, to the bit."""
 
     def trained():
         stored = replace(examples(60), images=torch.arange(60 * 16, dtype=torch.int64) * 7 % 256)
@@ -90,25 +90,23 @@ def test_images_that_are_normalised_batch_by_batch_are_the_same_to_a_step(monkey
         with torch.random.fork_rng():
             return one, StackedMLPs([one]).train_epoch()
 
-    (at_once, found), _ = (
-        trained(),
-        monkeypatch.setattr("gentool.data.examples.NORMALISE_AT_ONCE", 0),
-    )
-    by_batch, planned = trained()
+    at_once, expected = trained()
+    monkeypatch.setattr("gentool.data.examples.NORMALISE_AT_ONCE", 0)
+    by_batch, losses = trained()
     assert (at_once.examples.images.dtype, by_batch.examples.images.dtype) == (
         torch.float32,
         torch.uint8,
     )
-    assert found == planned
+    assert losses == expected
     assert apart(at_once.state.model, by_batch.state.model) == 0
 
 
 @pytest.mark.usefixtures("_float64")
-def test_a_stack_gives_the_networks_that_would_be_trained_one_by_one():
-    """Each with its own seed, draws and order, each stopped in the epoch in which it fits."""
+def test_a_stack_gives_the_networks_that_are_trained_one_by_one():
+    """Each has its own seed, draw and order, and stops in the epoch in which it fits."""
     runs = [run(seed=seed, hidden=64) for seed in SEEDS]
     ended = []
-    train_together(runs, ended.append)
+    train_runs(runs, ended.append)
     assert {one.recipe.seed for one in ended} == set(SEEDS)
     for one in runs:
         model, outcome = train(one.recipe, one.sets, CPU)
@@ -118,25 +116,25 @@ def test_a_stack_gives_the_networks_that_would_be_trained_one_by_one():
     assert len({one.state.epoch for one in runs}) > 1
 
 
-def test_a_network_that_has_left_a_stack_is_changed_no_more():
-    """What is saved when it ends is what it still is when the others have ended."""
+def test_a_finished_network_no_longer_changes_while_its_stack_goes_on():
+    """Its outcome when it ends equals its outcome when all others have ended."""
     kept = {}
     runs = [run(seed=seed, hidden=64) for seed in SEEDS]
-    train_together(runs, lambda one: kept.update({one.recipe.seed: one.outcome()}))
+    train_runs(runs, lambda one: kept.update({one.recipe.seed: one.outcome()}))
     for one in runs:
         assert one.outcome() == kept[one.recipe.seed]
         assert evaluate(one.state.model, one.examples)[1] == 0
         assert all(parameter.is_contiguous() for parameter in one.state.model.parameters())
 
 
-def test_a_network_goes_on_alone_from_the_state_that_it_had_in_a_stack(tmp_path, monkeypatch):
-    """States of a stack are each network's own, no larger than if it had been trained alone."""
+def test_a_state_written_in_a_stack_resumes_a_single_network(tmp_path, monkeypatch):
+    """Each network's state holds its own weights alone, not the buffers of the stack."""
     monkeypatch.setattr("gentool.training.run.SECONDS_BETWEEN_STATES", 0)
     paths = [tmp_path / f"{seed}.state" for seed in SEEDS]
     runs = [
         run(path, seed=seed, hidden=64, epochs=3) for seed, path in zip(SEEDS, paths, strict=True)
     ]
-    train_together(runs)
+    train_runs(runs)
     for one, path in zip(runs, paths, strict=True):
         again = State.initial(one.recipe, CPU)
         again.load(path, one.recipe)
@@ -146,7 +144,7 @@ def test_a_network_goes_on_alone_from_the_state_that_it_had_in_a_stack(tmp_path,
 
 
 def test_only_plain_mlps_trained_by_sgd_are_stacked():
-    """What has dropout, batch norm, convolutions or another optimizer goes autograd's way."""
+    """`stack_key` is None with dropout, batch norm, convolutions or another optimizer."""
     assert stack_key(recipe(), 60) == stack_key(recipe(seed=5), 60) != stack_key(recipe(), 61)
     assert stack_key(recipe(hidden=5), 60) != stack_key(recipe(), 60)
     others = [{"dropout": 0.5}, {"batch_norm": True}, {"optimizer": "adam"}]

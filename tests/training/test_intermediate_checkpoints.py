@@ -1,4 +1,4 @@
-"""Checkpoints along the way, presets of options, and giving up where a network cannot fit."""
+"""Intermediate checkpoints, the presets of `--recipe`, schedules, and giving up."""
 
 import json
 
@@ -20,8 +20,8 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_initial_network_and_those_along_the_way_are_kept_and_named(tmp_path, capsys):
-    """Each path on stdout when it is written; each file tells the epoch that it is of."""
+def test_intermediate_checkpoints_are_written_and_printed_in_order(tmp_path, capsys):
+    """Initial, every second epoch, last: paths on stdout, and the epoch in each outcome."""
     options = ["--epochs", "5", "--keep-initial", "--save-every", "2", "-o", "a.safetensors"]
     assert run([*DIGITS, *options]) == 0
     names = [f"a{when}.safetensors" for when in (".initial", ".epoch0002", ".epoch0004", "")]
@@ -31,20 +31,20 @@ def test_the_initial_network_and_those_along_the_way_are_kept_and_named(tmp_path
     assert epochs == [0, 2, 4, 5]
 
 
-def test_the_initial_checkpoint_is_the_draw_of_the_seed(tmp_path):
-    """Nothing has been trained in it: what `measure` would draw again from the seed."""
+def test_the_initial_checkpoint_holds_the_initial_weights_of_the_seed(tmp_path):
+    """The weights are those that `measure` draws again from the seed."""
     assert run([*DIGITS, "--epochs", "1", "--keep-initial", "-o", "a.safetensors"]) == 0
     kept = checkpoint.read(tmp_path / "a.initial.safetensors")
     drawn = initialised(kept.recipe).state_dict()
     assert all((kept.tensors[name] == drawn[name]).all() for name in drawn)
 
 
-def test_measure_follows_training_from_the_initial_weights(tmp_path, capsys):
-    """The distance from the initial checkpoint is 0 in itself and grows."""
+def test_the_distance_from_the_initial_checkpoint_grows_in_training(tmp_path, capsys):
+    """It is 0 for the initial checkpoint itself."""
     options = ["--epochs", "4", "--keep-initial", "--save-every", "2", "-o", "a.safetensors"]
     assert run([*DIGITS, *options]) == 0
     paths = capsys.readouterr().out.split()
-    asked = [
+    options = [
         "--initial",
         "a.initial.safetensors",
         "--only",
@@ -54,7 +54,7 @@ def test_measure_follows_training_from_the_initial_weights(tmp_path, capsys):
         "-o",
         "-",
     ]
-    assert run(["measure", *paths, *asked]) == 0
+    assert run(["measure", *paths, *options]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     distances = [record["measures"]["distance_frobenius"] for record in records]
     assert distances[0] == 0
@@ -62,8 +62,8 @@ def test_measure_follows_training_from_the_initial_weights(tmp_path, capsys):
     assert distances[1] > 0
 
 
-def test_a_checkpoint_along_the_way_is_that_of_a_shorter_run(tmp_path):
-    """Keeping it changes nothing: the same tensors as two epochs alone."""
+def test_an_intermediate_checkpoint_is_that_of_a_shorter_run(tmp_path):
+    """After two of four epochs: the tensors and outcome of a run of two epochs."""
     assert run([*DIGITS, "--epochs", "4", "--save-every", "2", "-o", "a.safetensors"]) == 0
     assert run([*DIGITS, "--epochs", "2", "-o", "b.safetensors"]) == 0
     on_the_way, alone = (
@@ -73,7 +73,8 @@ def test_a_checkpoint_along_the_way_is_that_of_a_shorter_run(tmp_path):
     assert on_the_way.outcome == alone.outcome
 
 
-def test_checkpoints_along_the_way_are_not_overwritten_unasked(tmp_path, capsys):
+def test_intermediate_checkpoints_are_overwritten_only_with_force(tmp_path, capsys):
+    """Without --force it is an error that names the file; --skip-existing prints them all."""
     options = ["--epochs", "2", "--save-every", "1", "-o", "a.safetensors"]
     assert run([*DIGITS, *options]) == 0
     (tmp_path / "a.safetensors").unlink()
@@ -86,7 +87,7 @@ def test_checkpoints_along_the_way_are_not_overwritten_unasked(tmp_path, capsys)
 
 
 def test_a_network_too_small_to_fit_gives_up_and_says_so(tmp_path, capsys):
-    """One hidden unit cannot tell 300 digits apart: long before 500 epochs it stops trying."""
+    """One hidden unit cannot fit 300 random labels: it gives up before the 500 epochs are over."""
     command = [
         "train",
         "--model",
@@ -108,6 +109,7 @@ def test_a_network_too_small_to_fit_gives_up_and_says_so(tmp_path, capsys):
 
 
 def test_patience_counts_epochs_without_a_loss_one_percent_better():
+    """A fall of 1 % or more starts the count again; without patience a run never gives up."""
     falling = [0.9**epoch for epoch in range(50)]
     assert not has_given_up(falling, 3)
     assert has_given_up([*falling, falling[-1], falling[-1] * 0.995, 1.0], 3)
@@ -116,7 +118,7 @@ def test_patience_counts_epochs_without_a_loss_one_percent_better():
 
 
 def test_a_stall_is_ten_epochs_without_improvement_once_training_is_under_way():
-    """The long first plateau of random labels is none."""
+    """The long first plateau of random labels is no stall."""
     assert count_stalls([2.3] * 40) == 0
     assert count_stalls([2.3, 2.0, *[2.0] * 9]) == 0
     assert count_stalls([2.3, 2.0, *[2.0] * 10]) == 1
@@ -125,14 +127,14 @@ def test_a_stall_is_ten_epochs_without_improvement_once_training_is_under_way():
 
 def test_the_learning_rate_warms_up_and_is_halved_when_the_loss_stalls():
     """Four steps an epoch, warm-up over two epochs: eighths of the rate; after a stall half."""
-    asked = Recipe(lr=0.8, warmup=2.0, schedule="on-stall")
-    assert learning_rates(asked, [], 4) == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert learning_rates(asked, [2.3], 4) == pytest.approx([0.5, 0.6, 0.7, 0.8])
-    assert learning_rates(asked, [2.3, 1.0, *[1.0] * 10], 2) == pytest.approx([0.4, 0.4])
+    decaying = Recipe(lr=0.8, warmup=2.0, schedule="on-stall")
+    assert learning_rates(decaying, [], 4) == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert learning_rates(decaying, [2.3], 4) == pytest.approx([0.5, 0.6, 0.7, 0.8])
+    assert learning_rates(decaying, [2.3, 1.0, *[1.0] * 10], 2) == pytest.approx([0.4, 0.4])
 
 
-def test_the_papers_recipe_is_plain_sgd_and_fast_is_the_default(tmp_path):
-    """What was chosen is in the checkpoint; an option that was given overrides the preset."""
+def test_the_paper_preset_is_plain_sgd_and_fast_is_the_default(tmp_path):
+    """The checkpoint holds the options of the preset; --lr overrides that of the preset."""
     assert run([*DIGITS, "--epochs", "1", "--recipe", "paper", "-o", "paper.safetensors"]) == 0
     recipe = checkpoint.read(tmp_path / "paper.safetensors").recipe
     assert (recipe.optimizer, recipe.lr, recipe.momentum, recipe.batch_size) == (
@@ -148,30 +150,30 @@ def test_the_papers_recipe_is_plain_sgd_and_fast_is_the_default(tmp_path):
     assert (recipe.schedule, recipe.warmup, recipe.patience) == ("on-stall", 1, 30)
 
 
-ASKED = {"optimizer": "sgd", "momentum": None, "lr": None}
+OPTIONS = {"optimizer": "sgd", "momentum": None, "lr": None}
 
 
-def test_mlps_are_trained_at_a_lower_rate_by_default():
-    """At 0.03 a narrow one can be left with one wrong image for good."""
-    assert training_options("fast", "mlp", None, ASKED)["lr"] == 0.01
-    assert training_options("fast", "mlp", None, ASKED | {"lr": 0.1})["lr"] == 0.1
+def test_the_default_rate_of_an_mlp_is_0_01():
+    """At 0.03 a narrow MLP can keep one wrong image for good; --lr overrides the default."""
+    assert training_options("fast", "mlp", None, OPTIONS)["lr"] == 0.01
+    assert training_options("fast", "mlp", None, OPTIONS | {"lr": 0.1})["lr"] == 0.1
 
 
 @pytest.mark.parametrize(("width", "rate"), [(None, 0.01), (2, 0.005), (0.25, 0.04), (0.1, 0.04)])
-def test_the_rate_of_a_vgg_falls_with_its_width(width, rate):
-    """So that its hidden units stay alive; each network of a grid has that of its own width."""
-    assert training_options("fast", "vgg", width, ASKED)["lr"] == rate
-    assert training_options("fast", "vgg", width, ASKED | {"lr": 0.1})["lr"] == 0.1
-    assert training_options("paper", "vgg", width, ASKED)["lr"] == 0.01
+def test_the_default_rate_of_a_vgg_falls_with_its_width(width, rate):
+    """0.01 / width, at most 0.04, so that hidden units stay on; --lr and `paper` override it."""
+    assert training_options("fast", "vgg", width, OPTIONS)["lr"] == rate
+    assert training_options("fast", "vgg", width, OPTIONS | {"lr": 0.1})["lr"] == 0.1
+    assert training_options("paper", "vgg", width, OPTIONS)["lr"] == 0.01
 
 
-def test_an_unknown_recipe_is_answered_with_the_nearest():
+def test_an_unknown_recipe_is_an_error_that_names_the_nearest():
     with pytest.raises(UsageError, match=r"unknown recipe 'papr' \(did you mean 'paper'\?\)"):
         training_options("papr", "vgg", None, {})
 
 
-def test_an_outcome_of_the_first_checkpoints_can_be_read():
-    """They knew no giving up."""
+def test_an_outcome_without_gave_up_can_be_read():
+    """As the first checkpoints wrote it."""
     old = {
         "epochs": 1,
         "stop_rule_met": True,
