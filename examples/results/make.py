@@ -2,9 +2,9 @@
 
     python examples/results/make.py
 
-A folder here holds the measure files of some networks, and each network has one row in runs.csv.
-The row stays when its folder is gone: to retire runs, call this script, delete their folder and
-call it again. The prose of README.md is written by hand, around the blocks that are made here.
+Each folder here holds the measure files of some networks; each network has one row in runs.csv. The
+row stays when the folder is deleted: to retire runs, run this script, delete their folder and run
+the script again. The text of README.md is written by hand, around the tables that are made here.
 """
 
 import csv
@@ -46,7 +46,7 @@ COLUMNS = (
     *("sharpness", *EXPECTED),
 )
 
-# Training options that runs.csv names only where they are other than these.
+# Training options that runs.csv names only if they differ from these.
 USUAL = {
     "optimizer": "sgd",
     "momentum": 0.9,
@@ -96,7 +96,7 @@ def networks() -> list[Row]:
 
 
 def row(folder: str, records: list[dict]) -> Row:
-    """Put what the measure files of one network say into one row."""
+    """Collect the measure files of one network into one row."""
     recipe, outcome = records[0]["recipe"], records[0]["outcome"]
     measures = {name: value for record in records for name, value in record["measures"].items()}
     log10 = {name: value for record in records for name, value in record["log10"].items()}
@@ -115,7 +115,7 @@ def row(folder: str, records: list[dict]) -> Row:
 
 
 def options(recipe: dict) -> str:
-    """Name the training options that tell runs apart, as `lr=0.06 batch_size=256 warmup=5`."""
+    """Name the training options in which runs differ, as `lr=0.06 batch_size=256 warmup=5`."""
     named = {key: recipe[key] for key in ("lr", "batch_size", "warmup")}
     if recipe["model"] == "mlp":
         named["init"] = recipe.get("init") or "he"  # older files do not name their default
@@ -127,7 +127,7 @@ def options(recipe: dict) -> str:
 
 
 def runs() -> list[Row]:
-    """List all runs: those with files, made anew, then those whose files are gone."""
+    """List all runs: rows made from files, then rows of runs.csv whose files are gone."""
     kept = networks()
     folders = {row["folder"] for row in kept}
     gone = [row | {"files": "dropped"} for row in recorded() if row["folder"] not in folders]
@@ -161,7 +161,7 @@ def as_csv(rows: Iterable[Row]) -> str:
 
 
 def pairs(rows: list[Row]) -> list[Pair]:
-    """Match each VGG on true labels with that on random labels of the same run and size."""
+    """Pair each VGG on true labels with the one on random labels of the same run and size."""
     true, random = (
         {
             (row["folder"], row["seed"], row["size"]): row
@@ -203,7 +203,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def report(patterns: Iterable[str], measures: Iterable[str], resamples: int) -> dict:
-    """Ask `gentool claims` for its verdicts, and for the correlations of some measures."""
+    """Run `gentool claims` on some files: its verdicts, and the correlations of some measures."""
     ranked = (word for measure in measures for word in ("--measure", measure))
     options = (*ranked, "--bootstrap", str(resamples), "--quiet", "-o", "-")
     return json.loads(gentool("claims", *files(patterns), *options))
@@ -227,7 +227,7 @@ def claim_order(name: tuple[str, str]) -> tuple[str, int]:
 
 
 def verdicts(*patterns: str) -> dict[tuple[str, str], str]:
-    """Give the verdict on each claim that files can be judged by, and the numbers behind it."""
+    """Return the verdict on each claim that the files can decide, with its numbers."""
     return {
         (claim["claim"], claim["key"]): f"{emphasis(claim['verdict'])}: {claim['numbers']}"
         for claim in report(patterns, ("l2",), 0)["claims"]

@@ -1,4 +1,4 @@
-"""The scripts that redraw the paper's figures, at a tiny scale, from nothing and again."""
+"""The scripts that redraw the paper's figures: run at a tiny scale, once and again."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Two classes of noise, 60 images of 32x32 to train on, 4 to test."""
+    """Write two classes of noise: 60 training and 4 test images of 32x32."""
     folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     for part, count in (("train", 30), ("test", 2)):
         for name in ("cat", "dog"):
@@ -37,7 +37,7 @@ def images(tmp_path_factory):
 
 
 def call(script, folder, images):
-    """Run a script with the environment that these tests run in."""
+    """Run a script with the virtual environment of these tests."""
     setting = {"VENV": sys.prefix, "EXTRAS": "[dev]", "DATA": f"folder:{images}"}
     return subprocess.run(
         ["sh", EXAMPLES / script, folder],
@@ -47,7 +47,7 @@ def call(script, folder, images):
     )
 
 
-def stamps(folder):
+def modification_times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.suffix != ".png"}
 
 
@@ -60,11 +60,11 @@ def test_a_script_draws_its_figure_and_does_nothing_twice(script, tmp_path, imag
     figure = Path(first.stdout.splitlines()[-1])
     assert figure.name == script.replace(".sh", ".png")
     assert figure.stat().st_size > 10_000
-    before = stamps(tmp_path / "out")
+    before = modification_times(tmp_path / "out")
     assert len(before) > 2
     assert all("seed3." in path.name for path in before)
     assert call(script, tmp_path / "out", images).returncode == 0
-    assert stamps(tmp_path / "out") == before
+    assert modification_times(tmp_path / "out") == before
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

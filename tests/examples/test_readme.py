@@ -1,4 +1,4 @@
-"""The README keeps its word: its commands run, its table is the registry's, its fields are real."""
+"""The README is true: its commands run, its tables are those of the registries."""
 
 import json
 import re
@@ -20,18 +20,18 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def section(title):
-    """The text below a heading, up to the next."""
+    """Return the text below a heading, up to the next heading."""
     return re.split(r"\n#+ ", README.split(f"# {title}\n", 1)[1], maxsplit=1)[0]
 
 
 def commands(text):
-    """The gentool commands in the sh blocks of a text, without comments."""
+    """Return the gentool commands in the sh blocks of a text, without comments."""
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("gentool ")]
 
 
-def test_the_two_commands_are_scripts_that_are_there():
+def test_the_scripts_of_the_two_first_commands_exist():
     for script in ("examples/quickstart.sh", "tests/run.sh"):
         assert f"sh {script}\n" in README
         subprocess.run(["sh", "-n", ROOT / script], check=True)
@@ -48,7 +48,7 @@ def test_the_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
 
 
 def test_the_commands_on_a_foreign_checkpoint_run(tmp_path, monkeypatch, capsys):
-    """On a thin VGG-16 of torchvision's; the one that needs CIFAR-10 is parsed at least."""
+    """On a thin VGG-16 of torchvision's; the command that needs CIFAR-10 stops at the download."""
     import torch
     from torch import nn
     from torchvision.models import vgg
@@ -95,10 +95,12 @@ def test_every_measure_has_its_row(measure):
         assert row(measure) in README
 
 
-def test_the_table_of_sharpness_is_what_the_definitions_say():
-    """Row for row, in their order; what a larger value means is the README's own."""
+def test_the_table_of_sharpness_agrees_with_the_definitions():
+    """Row for row, in order; only the last column is written by hand."""
     rows = [line for line in section("Sharpness").splitlines() if line.startswith("| `")]
-    assert [f"{line.rsplit(' |', 2)[0]} |" for line in rows] == [row(one) for one in definitions()]
+    assert [f"{line.rsplit(' |', 2)[0]} |" for line in rows] == [
+        row(definition) for definition in definitions()
+    ]
 
 
 @pytest.mark.parametrize("claim", list(CLAIMS), ids=lambda claim: claim.id)

@@ -1,4 +1,4 @@
-"""examples/results: its files are whole, runs.csv and the page say what they say."""
+"""examples/results: its files fit the schema; runs.csv and the page agree with them."""
 
 import importlib.util
 import json
@@ -22,7 +22,7 @@ EVERY_NORM = pytest.mark.parametrize("norm", NORMS)
 
 
 def module(path):
-    """A script as a module of its own."""
+    """Import a script as a module."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
@@ -34,7 +34,7 @@ RUNS = make.recorded()
 
 
 def select(**cells):
-    """The rows of runs.csv with these cells, in order of size and confusion set."""
+    """Return the rows of runs.csv with these cells, in order of size and confusion set."""
     return [row for row in RUNS if all(row[key] in value for key, value in cells.items())]
 
 
@@ -43,20 +43,20 @@ def values(rows, column):
 
 
 def seeds(**cells):
-    """A list of rows for each seed of the small scale."""
+    """Return a list of rows for each seed of the small scale."""
     return [select(folder=("small",), seed=(seed,), **cells) for seed in "012"]
 
 
 def gaps(norm, **cells):
-    """Log10 with random less log10 with true labels, by folder, seed and size."""
+    """Return log10 of a norm with random labels less that with true ones, by run and size."""
     true = select(model=("vgg",), labels=("true",), confusion=("0",), **cells)
     random = select(model=("vgg",), labels=("random",), **cells)
-    found = {}
+    differences = {}
     for row in random:
         run = (row["folder"], row["seed"], int(row["size"]))
         [match] = [r for r in true if (r["folder"], r["seed"], int(r["size"])) == run]
-        found[run] = float(row[f"log10_{norm}"]) - float(match[f"log10_{norm}"])
-    return found
+        differences[run] = float(row[f"log10_{norm}"]) - float(match[f"log10_{norm}"])
+    return differences
 
 
 def rising_pairs(numbers):
@@ -71,8 +71,8 @@ def text_range(numbers, digits=1):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_a_measure_file_fits_the_schema_and_names_no_place(path):
-    """No path of the machine that made it: data folders are named, not located."""
+def test_a_measure_file_fits_the_schema_and_holds_no_path(path):
+    """No path of the machine that made it: data folders are named without theirs."""
     schema = json.loads(resources.files("gentool").joinpath("measures.schema.json").read_text())
     text = path.read_text("utf-8")
     Draft202012Validator(schema).validate(json.loads(text))
@@ -80,7 +80,7 @@ def test_a_measure_file_fits_the_schema_and_names_no_place(path):
     assert "folder:/" not in text
 
 
-def test_runs_csv_is_what_the_command_makes_of_the_files():
+def test_runs_csv_is_made_from_the_files():
     assert make.as_csv(make.runs()) == make.RUNS.read_text("utf-8")
 
 
@@ -117,8 +117,8 @@ def test_a_row_stays_when_its_files_are_gone(tmp_path, monkeypatch):
     assert make.runs() == [before | {"files": "dropped"}]
 
 
-def test_the_tables_of_the_page_are_those_that_the_command_makes():
-    """Of the page with empty tables the command makes the page as it stands."""
+def test_the_tables_of_the_page_are_made_from_the_files():
+    """make.py turns the page with empty tables into the page as it is."""
     block = re.compile(r"(<!-- made: \w+ -->\n).*?(<!-- end -->)", re.DOTALL)
     emptied, count = block.subn(r"\1\2", PAGE)
     assert count == len(make.TABLES)
@@ -131,8 +131,8 @@ def test_the_figures_are_there():
         assert (RESULTS / name).stat().st_size > 50_000
 
 
-def test_the_links_of_the_page_and_to_the_page_lead_somewhere():
-    """Files exist, and headings for what follows the #."""
+def test_no_link_of_the_page_or_to_the_page_is_broken():
+    """The files exist, and so do the headings after a #."""
     for source in (RESULTS / "README.md", ROOT / "README.md"):
         for target in re.findall(r"\]\(([^)\s]+)\)", source.read_text("utf-8")):
             name, _, anchor = target.partition("#")
@@ -144,7 +144,7 @@ def test_the_links_of_the_page_and_to_the_page_lead_somewhere():
 
 
 def anchors(text):
-    """The names that GitHub gives to headings."""
+    """Return the anchors that GitHub gives to the headings of a page."""
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -183,14 +183,16 @@ def test_figure_1_means_over_seeds():
         for labels in ("true", "random"):
             runs = seeds(labels=(labels,), confusion=("0",))
             assert rising_pairs(means(runs, f"log10_{norm}")) == 0
-    found = gaps("l2_path", folder=("small",))
-    steps = [mean(v for run, v in found.items() if run[2] == n) for n in (500, 1000, 2000, 4000)]
+    differences = gaps("l2_path", folder=("small",))
+    steps = [
+        mean(v for run, v in differences.items() if run[2] == n) for n in (500, 1000, 2000, 4000)
+    ]
     assert rising_pairs(steps) == 6
     assert f"grows from {steps[0]:.1f} to {steps[-1]:.1f} in log10" in PROSE
 
 
 def means(runs, column):
-    """The mean over seeds at each size."""
+    """Return the mean over seeds at each size."""
     return [mean(column) for column in zip(*(values(rows, column) for rows in runs), strict=True)]
 
 
@@ -215,7 +217,7 @@ def test_figure_3_means_over_seeds():
 
 @EVERY_NORM
 def test_confusion_sets_run_by_run(norm):
-    """Ten of ten pairs rise in seeds 1 and 2 at 0.06, in neither run at 0.04."""
+    """Ten of ten pairs rise in seeds 1 and 2 at a rate of 0.06, fewer in both runs at 0.04."""
     pairs = {}
     for folder, seed in (("small", "1"), ("small", "2"), ("default", "0"), ("default-seed1", "1")):
         rows = select(folder=(folder,), seed=(seed,), labels=("true",), size=("2000",))
@@ -237,19 +239,19 @@ def test_which_runs_have_smaller_norms_with_random_labels():
 
 
 def test_the_slowest_run_at_the_higher_rate():
-    """Its epochs beside those of the others, and its gap of spectral, the highest of all."""
+    """Its epochs, those of the others, and its gap of spectral, the highest of all."""
     rows = select(folder=("small", "vgg-again"), labels=("random",), size=("500",))
     *others, slowest = sorted(int(row["epochs"]) for row in rows)
     assert f"took {slowest} epochs, the others {others[0]} to {others[-1]}." in PROSE
-    found = gaps("spectral", width=("0.25",))
-    assert max(found, key=found.get) == ("vgg-again", "0", 500)
-    assert f"is the highest, {max(found.values()):.2f}." in PROSE
+    differences = gaps("spectral", width=("0.25",))
+    assert max(differences, key=differences.get) == ("vgg-again", "0", 500)
+    assert f"is the highest, {max(differences.values()):.2f}." in PROSE
 
 
 def test_how_far_three_seeds_differ():
     for norm, words in (("l2", "in the gap of l2, and"), ("spectral", "in that of `spectral`")):
-        found = gaps(norm, folder=("small",))
-        groups = [[v for run, v in found.items() if run[2] == n] for n in (500, 1000, 2000, 4000)]
+        differences = gaps(norm, folder=("small",)).items()
+        groups = [[v for run, v in differences if run[2] == n] for n in (500, 1000, 2000, 4000)]
         assert f"by {text_range([max(g) - min(g) for g in groups])} {words}" in PROSE
 
 
@@ -293,8 +295,8 @@ def test_the_papers_scale():
     assert f"({float(random['sharpness']):.1f}; {confusion[0]:.1f} with 10,000" in PROSE
 
 
-def test_mlps_with_hes_weights():
-    """Spectral falls to 512 units and then rises; by the constant rate 5b fails at 64 units."""
+def test_mlps_with_hes_initial_weights():
+    """Spectral falls to 512 units and then rises; at the constant rate 5b fails at 64 units."""
     for folder in ("he", "recipe"):
         rows = [row for row in select(folder=(folder,)) if float(row["train_error"]) == 0]
         spectral = values(rows, "log10_spectral")
@@ -320,5 +322,5 @@ def test_the_times():
 
 
 def seconds(pattern):
-    """How long the networks took, the quickest first."""
+    """Return how long the networks took, the quickest first."""
     return sorted(json.loads(path.read_text("utf-8"))["seconds"] for path in RESULTS.glob(pattern))

@@ -1,4 +1,4 @@
-"""The Snakefile runs with Snakemake's local executor, where Snakemake is installed."""
+"""The Snakefile runs with Snakemake's local executor. Skipped where Snakemake is not installed."""
 
 import os
 import shutil
@@ -12,7 +12,9 @@ SNAKEFILE = Path(__file__).parents[2] / "examples" / "Snakefile"
 SNAKEMAKE = os.environ.get("SNAKEMAKE") or shutil.which("snakemake")
 
 
-@pytest.mark.skipif(SNAKEMAKE is None, reason="Snakemake is not installed; SNAKEMAKE may name it")
+@pytest.mark.skipif(
+    SNAKEMAKE is None, reason="Snakemake is not installed, and SNAKEMAKE does not name it"
+)
 def test_the_snakefile_trains_measures_and_plots_a_grid_and_does_nothing_twice(tmp_path):
     """Two sizes, true and random labels; run again, there is nothing to be done."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
