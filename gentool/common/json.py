@@ -1,4 +1,4 @@
-"""JSON values, and numbers that strict JSON can hold."""
+"""Hold numbers as strict JSON can: a number that does not exist is None."""
 
 import math
 from typing import Any
@@ -7,10 +7,15 @@ Json = dict[str, Any]
 
 
 def finite(value: float) -> float | None:
-    """A number, or None where it is not finite: strict JSON has no other."""
+    """Return a number, or None if it is not finite: strict JSON has no NaN and no infinity."""
     return value if math.isfinite(value) else None
 
 
+def is_number(value: object) -> bool:
+    """Return whether a JSON value is a number; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def log10(value: float | None) -> float | None:
-    """The decimal logarithm, or None where there is none."""
+    """Return the decimal logarithm, or None if there is none."""
     return math.log10(value) if value is not None and value > 0 else None

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from gentool.common.errors import GentoolError
+from gentool.common.json import is_number
 from gentool.figures import style
 from gentool.figures.legend import label_order
 from gentool.figures.number_formats import number, power_of_ten
@@ -89,12 +90,10 @@ def chart(
     placed = [(record, lookup(record, x)) for record in records if lookup(record, x) is not None]
     if not placed:
         raise GentoolError(f"none of these files has a value of {x}")
-    is_number = all(
-        isinstance(value, (int, float)) and not isinstance(value, bool) for _, value in placed
-    )
-    categories = [] if is_number else sorted({str(value) for _, value in placed}, key=label_order)
+    is_numeric = all(is_number(value) for _, value in placed)
+    categories = [] if is_numeric else sorted({str(value) for _, value in placed}, key=label_order)
     points = [
-        (record, float(value) if is_number else float(categories.index(str(value))))
+        (record, float(value) if is_numeric else float(categories.index(str(value))))
         for record, value in placed
     ]
     warnings: list[str] = []
@@ -105,7 +104,7 @@ def chart(
     return Chart(
         x=x,
         by=by,
-        x_is_log=is_number and len(positive) == len(points) and max(positive) >= 4 * min(positive),
+        x_is_log=is_numeric and len(positive) == len(points) and max(positive) >= 4 * min(positive),
         categories=categories,
         panels=panels,
         is_averaged=any(line.is_averaged for panel in panels for line in panel.lines),

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gentool.common.json import is_number
 from gentool.figures import number_formats, style
 from gentool.figures.selection import count
 from gentool.records.measure_file import Record
@@ -16,7 +17,7 @@ from gentool.records.recipe import Role, describe_source, fields_with
 
 ENDS = {"true": -math.inf, "random": math.inf}  # of the order of labels
 _NAMES: dict[str, Callable[[object], str]] = {
-    "labels": lambda value: f"{value:g} random labels" if _is_number(value) else f"{value} labels",
+    "labels": lambda value: f"{value:g} random labels" if is_number(value) else f"{value} labels",
     "subset": lambda value: f"{number_formats.size(value)} images",
     "confusion": lambda value: f"{number_formats.size(value)} confusion" if value else "",
     "hidden": lambda value: f"{value} units",
@@ -99,7 +100,7 @@ def _colours(ordered: list[Record]) -> list[str]:
 
 def label_order(label: object) -> tuple[int, float, str]:
     """Return a sort key: true labels, noisy ones, random ones; numbers by size, words by letter."""
-    if _is_number(label):
+    if isinstance(label, (int, float)):  # false before true
         return (0, float(label), "")
     text = str(label)
     if text in ENDS:
@@ -108,7 +109,3 @@ def label_order(label: object) -> tuple[int, float, str]:
         return (0, float(text), text)
     except ValueError:
         return (1, 0.0, text)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float))

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gentool.common.json import is_number
 from gentool.figures.selection import count
 from gentool.figures.sheet import Curve
 from gentool.records.measure_file import Record, log10_of, lookup
@@ -23,7 +24,7 @@ def values(records: list[Record], x: str, key: str, *, is_log: bool = False) -> 
     found = []
     for record in records:
         value = log10_of(record, key) if is_log else lookup(record, key)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if is_number(value):
             found.append((float(lookup(record, x)), float(value)))
     return found
 

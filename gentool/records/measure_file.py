@@ -8,6 +8,7 @@ from typing import Any
 
 from gentool.common.errors import GentoolError, unknown
 from gentool.common.files import write_whole
+from gentool.common.json import is_number, log10
 
 FORMAT = 1
 Record = dict[str, Any]
@@ -59,7 +60,7 @@ def read(path: Path) -> Record:
         if not isinstance(record.get(name), kind):
             raise GentoolError(f"{path} is no whole measure file: its {name!r} is missing or wrong")
     numbers = [*record["measures"].values(), *record["log10"].values()]
-    if not all(_is_number(value) or value is None for value in numbers):
+    if not all(is_number(value) or value is None for value in numbers):
         raise GentoolError(f"{path} is no whole measure file: a measure is not a number")
     if not isinstance(record["checkpoint"].get("sha256"), str):
         raise GentoolError(f"{path} does not say which checkpoint it is about")
@@ -117,7 +118,7 @@ def log10_of(record: Record, key: str) -> float | None:
     if "." not in key:
         return record["log10"].get(key)
     value = lookup(record, key)
-    return math.log10(value) if _is_number(value) and value > 0 else None
+    return log10(value) if is_number(value) else None
 
 
 def check_key(records: list[Record], key: str) -> None:
@@ -129,10 +130,6 @@ def check_key(records: list[Record], key: str) -> None:
             known |= dict.fromkeys(f"{part}.{name}" for name in record.get(part) or {})
     if key not in known:
         raise unknown("key", key, known)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _refuse_constant(name: str) -> None:

@@ -148,10 +148,7 @@ def _row(found: SearchResult, others: list[SearchResult]) -> Json:
         "error": found.after.error,
         "class": found.after.top_class,
         "class_fraction": found.after.top_fraction,
-        "starts": [
-            {**asdict(start), "rise": start.rise if math.isfinite(start.rise) else None}
-            for start in found.starts
-        ],
+        "starts": [{**asdict(start), "rise": finite(start.rise)} for start in found.starts],
         "spread": max(best) - min(best) if best else None,
         "forward_evaluations": found.spent.forward,
         "gradient_evaluations": found.spent.gradient,
