@@ -22,7 +22,7 @@ from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import sha256, write_whole
 from gentool.common.json import Json
-from gentool.networks.layer_list import output_shapes
+from gentool.networks.layer_shapes import output_shapes
 from gentool.networks.models import build
 from gentool.numerics.device import versions
 from gentool.records.checkpoint_metadata import FORMAT, KEY, parse, recipe_and_outcome

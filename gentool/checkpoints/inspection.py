@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from gentool.checkpoints.checkpoint import Checkpoint, training_as_json
 from gentool.checkpoints.record import heading
 from gentool.common.json import Json
-from gentool.networks.layer_list import TYPES, output_shapes
+from gentool.networks.layer_list import TYPES
+from gentool.networks.layer_shapes import output_shapes
 
 _NAMES = {module: name for name, (module, _) in TYPES.items()}
 

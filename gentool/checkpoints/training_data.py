@@ -10,7 +10,8 @@ from gentool.common.errors import GentoolError, UsageError
 from gentool.data.dataset import DataSet
 from gentool.data.examples import TrainingSet, training_set
 from gentool.data.sources import DataSets
-from gentool.networks.layer_list import chain, output_shapes
+from gentool.networks.layer_list import chain
+from gentool.networks.layer_shapes import output_shapes
 from gentool.records.recipe import Recipe
 
 _KNOWN_UNLESS_SAID = {"labels": "true", "seed": 0, "confusion": 0}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
 from gentool.networks.convolution import Operator
+from gentool.networks.layer_shapes import layer_shapes
 from gentool.networks.operator_norm import Bounds, spectral_norm
 from gentool.networks.tracing import BATCH_NORM, WEIGHT_LAYERS, Step, steps_of
 from gentool.numerics import matrix_norms
@@ -176,23 +177,16 @@ def _folded(layer: nn.Module, norm: nn.Module, name: str) -> nn.Module:
 
 
 def _with_shapes(steps: list[Step], input_shape: tuple[int, ...]) -> tuple[Layer, ...]:
-    """The layers with the shapes that an example of `input_shape` has before and after each."""
-    layers = []
-    example = torch.zeros(1, *input_shape, dtype=torch.float64)
-    for name, module in steps:
-        try:
-            with torch.inference_mode():
-                output = module(example)
-        except (RuntimeError, ValueError) as error:
-            shape = "x".join(map(str, example.shape[1:]))
-            raise GentoolError(
-                f"layer {name!r} ({module}) does not accept an input of shape {shape}"
-            ) from error
-        layers.append(Layer(name, module, tuple(example.shape[1:]), tuple(output.shape[1:])))
-        example = output
+    """Return the layers with the shapes of an example of `input_shape` before and after each."""
+    chain = nn.Sequential(*(module for _, module in steps))
+    shapes = layer_shapes(chain, input_shape, [name for name, _ in steps])
+    layers = tuple(
+        Layer(name, module, in_shape, out_shape)
+        for (name, module), (_, in_shape, out_shape) in zip(steps, shapes, strict=True)
+    )
     if not any(layer.has_weight for layer in layers):
         raise GentoolError("the model has no convolution and no linear layer")
-    return tuple(layers)
+    return layers
 
 
 def _check_same_function(model: nn.Module, network: Network) -> None:

@@ -7,7 +7,6 @@ that the list gives, so that a foreign network keeps its own.
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
@@ -28,8 +27,6 @@ TYPES: dict[str, tuple[type[nn.Module], str]] = {
     "dropout": (nn.Dropout, "p"),
 }
 """The module of each type, and the options that a list of layers may set."""
-
-Shape = tuple[int, ...]
 
 
 class Chain(nn.Module):
@@ -73,37 +70,6 @@ def chain(layers: object) -> Chain:
     if not isinstance(layers, (list, tuple)) or not layers:
         raise GentoolError("the recipe's list of layers is empty or no list")
     return Chain([(_name(layer), _module(layer)) for layer in layers])
-
-
-def output_shapes(model: nn.Module, input_shape: Shape) -> dict[str, Shape]:
-    """The shape of what each layer (a module without submodules) puts out for one example.
-
-    `model` is on the meta device, where shapes alone are computed, and is not used again: this
-    leaves hooks on it. Raises GentoolError, naming the layer
-    by its name and options, where one does not accept what the layer before it puts out.
-    """
-    shapes: dict[str, Shape] = {}
-    latest: list[str] = []
-
-    def enter(name: str, inputs: tuple[Tensor, ...]) -> None:
-        latest[:] = [name, "x".join(map(str, inputs[0].shape[1:]))]
-
-    for name, module in model.named_modules():
-        if not any(module.children()):
-            module.register_forward_pre_hook(lambda _, inputs, name=name: enter(name, inputs))
-            module.register_forward_hook(
-                lambda *call, name=name: shapes.update({name: tuple(call[2].shape[1:])})
-            )
-    try:
-        with torch.inference_mode():
-            model.eval()(torch.zeros(1, *input_shape, device="meta"))
-    except (RuntimeError, ValueError, IndexError) as error:
-        name, shape = latest or ("the first", "x".join(map(str, input_shape)))
-        module = model.get_submodule(name) if latest else model
-        raise GentoolError(
-            f"layer {name!r} ({module}) does not accept an input of shape {shape}"
-        ) from error
-    return shapes
 
 
 def _name(layer: object) -> str:

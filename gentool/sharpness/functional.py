@@ -5,6 +5,7 @@ function with other parameters has another box around it, and so another sharpne
 """
 
 import copy
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
 from gentool.networks.canonical import Layer, canonical
+from gentool.networks.layer_shapes import layer_shapes
 from gentool.networks.tracing import WEIGHT_LAYERS, steps_of
 
 ImageShape = tuple[int, int, int]
@@ -59,18 +61,8 @@ class FunctionalNetwork:
     @cached_property
     def activations(self) -> int:
         """Numbers that the layers put out for one image, its own pixels included."""
-        counts = [self.pixels]
-        leaves = [m for m in self.module.modules() if not list(m.children())]
-        hooks = [
-            leaf.register_forward_hook(lambda _m, _i, output: counts.append(output.numel()))
-            for leaf in leaves
-        ]
-        try:
-            self.logits(torch.zeros(1, *self.input_shape))
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return sum(counts)
+        shapes = layer_shapes(self.module, self.input_shape)
+        return self.pixels + sum(math.prod(layer.out_shape) for layer in shapes)
 
     @cached_property
     def classes(self) -> int:

@@ -10,7 +10,8 @@ from gentool.checkpoints.foreign.reading import checked
 from gentool.checkpoints.foreign.vgg import infer_vgg
 from gentool.checkpoints.hints import Hints
 from gentool.common.errors import GentoolError, UsageError
-from gentool.networks.layer_list import chain, output_shapes
+from gentool.networks.layer_list import chain
+from gentool.networks.layer_shapes import output_shapes
 from gentool.records.recipe import Recipe
 
 

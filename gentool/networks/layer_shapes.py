@@ -1,0 +1,68 @@
+"""Find the shapes of the inputs and outputs of a network's layers by one pass of zeros."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gentool.common.errors import GentoolError
+
+Shape = tuple[int, ...]
+
+
+class LayerShapes(NamedTuple):
+    """Hold the shapes of one example, without the batch dimension, before and after a layer."""
+
+    name: str
+    in_shape: Shape
+    out_shape: Shape
+
+
+def layer_shapes(
+    model: nn.Module, input_shape: Shape, names: Sequence[str] | None = None
+) -> list[LayerShapes]:
+    """Return the shapes around each layer (a module without submodules) in the order of the calls.
+
+    A layer that is called twice is there twice. `names` are those of the calls, in their order;
+    without them each has the name of its module. On the meta device nothing but shapes is computed.
+
+    Raise GentoolError, naming the layer and its options, if one does not accept its input.
+    """
+    leaves = {leaf: name for name, leaf in model.named_modules() if not any(leaf.children())}
+    shapes: list[LayerShapes] = []
+    latest = "the first", model, input_shape
+
+    def enter(leaf: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal latest
+        name = leaves[leaf] if names is None else names[len(shapes)]
+        latest = name, leaf, tuple(inputs[0].shape[1:])
+
+    def leave(_leaf: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        shapes.append(LayerShapes(latest[0], latest[2], tuple(output.shape[1:])))
+
+    hooks = [leaf.register_forward_pre_hook(enter) for leaf in leaves]
+    hooks += [leaf.register_forward_hook(leave) for leaf in leaves]
+    example = torch.zeros(1, *input_shape)
+    weight = next(model.parameters(), example)
+    try:
+        with torch.inference_mode():
+            model(example.to(weight))
+    except (RuntimeError, ValueError, IndexError) as error:
+        name, module, shape = latest
+        words = "x".join(map(str, shape))
+        raise GentoolError(
+            f"layer {name!r} ({module}) does not accept an input of shape {words}"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return shapes
+
+
+def output_shapes(model: nn.Module, input_shape: Shape) -> dict[str, Shape]:
+    """Return the shape of the output of each layer by its name; see `layer_shapes`.
+
+    `model` may be on the meta device. It is left in evaluation mode.
+    """
+    return {name: shape for name, _, shape in layer_shapes(model.eval(), input_shape)}
