@@ -1,4 +1,4 @@
-"""Generalization measures: one family a file, one function a measure, one registry."""
+"""Compute generalization measures: one family a file, one function a measure, one registry."""
 
 from gentool.measures import margin, norms, path_norms, sizes, spectral_complexity  # noqa: F401 - importing a family registers its measures
 from gentool.measures.measured import Log, Measured, Undefined, margins

@@ -1,4 +1,4 @@
-"""The margin of the training set, by itself."""
+"""Compute the margins of the training set: two measures, and the summary in a record."""
 
 from collections.abc import Callable, Iterable
 
@@ -14,7 +14,7 @@ from gentool.networks.canonical import Network
 MARGIN_BATCH = 250
 HISTOGRAM_BINS = 50
 Progress = Callable[[str, float], None]
-"""Told what is being computed, and which fraction of that is done."""
+"""Called with the name of the computation and the fraction of it that is done."""
 
 
 @MEASURES.register
@@ -23,8 +23,8 @@ def margin(net: Measured) -> float:
 
         γ = k-th smallest of f(x)[y] − max_{j≠y} f(x)[j],  k = ⌈ε m⌉
 
-    Logits in evaluation mode, m training points without the confusion set, ε = 0.05 unless told;
-    not interpolated.
+    Logits in evaluation mode, m training points without the confusion set, ε = 0.05 by
+    default; not interpolated.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return net.gamma
@@ -45,20 +45,19 @@ def inverse_margin(net: Measured) -> Log:
 def training_margins(
     network: Network, examples: Examples, on_progress: Progress = lambda what, fraction: None
 ) -> Tensor:
-    """The margin of each example, shape (m,), float64."""
-    found = []
+    """Compute the margin of each example, shape (m,), float64."""
+    parts = []
     for i, (images, labels) in enumerate(examples.batches(MARGIN_BATCH, torch.float64), start=1):
-        found.append(margins(network(images), labels))
+        parts.append(margins(network(images), labels))
         on_progress("margins", min(1.0, i * MARGIN_BATCH / len(examples)))
-    return torch.cat(found)
+    return torch.cat(parts)
 
 
 def margin_summary(net: Measured) -> Json | None:
-    """Gamma, its rank, quantiles and a histogram of the margins; None without finite margins."""
-    found = net.margins
-    if found is None or not bool(found.isfinite().all()):
+    """Return gamma, its rank, quantiles and a histogram; None without finite margins."""
+    if net.margins is None or not bool(net.margins.isfinite().all()):
         return None
-    ordered = found.sort().values.cpu()
+    ordered = net.margins.sort().values.cpu()
     quantiles = _quantile_levels()
     counts, edges = torch.histogram(ordered, HISTOGRAM_BINS)
     return {

@@ -1,4 +1,4 @@
-"""From a checkpoint to its measure record: canonical network, margins, measures, JSON values."""
+"""Measure a checkpoint or a module in memory: canonical network, margins, measures, record."""
 
 import time
 from collections.abc import Iterable
@@ -28,10 +28,11 @@ from gentool.records.recipe import Recipe
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """What `gentool measure` was asked for.
+    """Hold the options of `gentool measure`.
 
-    `only` None means all measures; `data` None means the recipe's; `initial` is a checkpoint of the
-    network before training, None where gentool trained it and can draw its initial weights again.
+    `only` None means all measures; `data` None means the data of the recipe; `initial` is a
+    checkpoint of the network before training. Without it, the initial weights of a network that
+    gentool trained are drawn again.
     """
 
     only: tuple[str, ...] | None = None
@@ -66,25 +67,25 @@ def measure(
     biases: bool = True,
     initial: nn.Module | None = None,
 ) -> Json:
-    """Measure a network in memory, which is left as it is; the public `gentool.measure`.
+    """Measure a network in memory without changing it; the public `gentool.measure`.
 
     `module` is any chain of convolutions, linear layers, batch norm, ReLU, max, average and
     adaptive average pooling, flattening and dropout; `input_shape` is (channels, height, width).
-    `images` (m, *input_shape), as the network takes them, and `labels` (m,) give it margins;
-    without them the measures that need one are None. `only` names the measures, None means all;
-    `initial` is the network before training.
+    `images` of shape (m, *input_shape), normalised as in training, and `labels` of shape (m,) are
+    the training set; without them the measures that need a margin are None. `only` names the
+    measures, None means all; `initial` is the network before training.
 
-    Returns `measures` and `log10` by name, `layers`, `margin` and `notes`, as a measure file has
-    them. Raises GentoolError, naming the layer, for a network that cannot be treated exactly, and
-    UsageError for an unknown measure.
+    Return `measures` and `log10` by name, `layers`, `margin` and `notes`, as in a measure file.
+    Raise GentoolError, naming the layer, if the network has a layer of another kind, and UsageError
+    if a measure is unknown.
     """
     selected = MEASURES.select(only)
     if (images is None) != (labels is None):
         raise UsageError("images and labels go together; give both or neither")
     network = canonical(module, input_shape)
-    found = None if images is None else margins(network(images.double().cpu()), labels.cpu())
+    of_images = None if images is None else margins(network(images.double().cpu()), labels.cpu())
     before = None if initial is None else canonical(initial, input_shape)
-    return _evaluated(Measured(network, found, epsilon, biases, lambda: before), selected)
+    return _measured_parts(Measured(network, of_images, epsilon, biases, lambda: before), selected)
 
 
 def measure_checkpoint(
@@ -95,10 +96,10 @@ def measure_checkpoint(
     data_sets: DataSets,
     on_progress: Progress = lambda what, fraction: None,
 ) -> Json:
-    """The measure record of a checkpoint, all of it computed in float64 on the canonical network.
+    """Return the measure record of a checkpoint, computed in float64 on its canonical network.
 
-    Raises GentoolError where the checkpoint does not fit its recipe, or the data differs from what
-    it was trained on, and UsageError for an unknown measure.
+    Raise GentoolError if the checkpoint does not fit its recipe, or if the data differs from its
+    training data; UsageError if a measure is unknown.
     """
     began = time.perf_counter()
     selected = MEASURES.select(options.only)
@@ -115,43 +116,43 @@ def measure_checkpoint(
     elif unused := options.hints.data():
         raise UsageError(f"{as_options(unused)} needs the training data; name it with --data")
     network = canonical(checkpoint.model(), recipe.input_shape).to(device)
-    found = None if sets is None else training_margins(network, sets.subset, on_progress)
-    initial = cache(lambda: _initial(recipe, options, network))
-    net = Measured(network, found, options.epsilon, options.biases, initial)
+    of_data = None if sets is None else training_margins(network, sets.subset, on_progress)
+    initial = cache(lambda: _initial_network(recipe, options, network))
+    net = Measured(network, of_data, options.epsilon, options.biases, initial)
     return assemble(
         checkpoint,
         recipe=recipe,
         device=device,
         command=options.to_json(),
         began=began,
-        **_evaluated(net, selected, on_progress),
+        **_measured_parts(net, selected, on_progress),
     )
 
 
-def _evaluated(
+def _measured_parts(
     net: Measured, selected: list[Measure], on_progress: Progress = lambda what, fraction: None
 ) -> Json:
-    """What a record says of a measured network: measures, log10, layers, margin, notes."""
+    """Return the parts of a record that are measured: measures, log10, layers, margin, notes."""
     layers = net.network.weight_layers
-    has_operators = any("spectral" in m.name and "_operator" in m.name for m in selected)
-    if has_operators:
+    needs_operators = any("spectral" in m.name and "_operator" in m.name for m in selected)
+    if needs_operators:
         for i, layer in enumerate(layers, start=1):
-            _ = layer.spectral_operator  # is kept, for the measures and the table
+            _ = layer.spectral_operator  # a cached property, so that progress can be shown
             on_progress("operator norms", i / len(layers))
     values = evaluate_measures(net, selected)
     return {
         "measures": values.measures,
         "log10": values.log10,
-        "layers": layer_table(net.network, has_operators),
+        "layers": layer_table(net.network, needs_operators),
         "margin": margin_summary(net),
         "notes": values.notes,
     }
 
 
-def _initial(recipe: Recipe, options: MeasureOptions, network: Network) -> Network | None:
-    """The canonical network before training; None where it is not known.
+def _initial_network(recipe: Recipe, options: MeasureOptions, network: Network) -> Network | None:
+    """Return the canonical network before training, None if it is unknown.
 
-    Raises GentoolError where --initial names a network of other layers.
+    Raise GentoolError if --initial names a network with other layers.
     """
     if options.initial is None:
         if recipe.initial_digest is None or initial_digest(recipe) != recipe.initial_digest:

@@ -1,4 +1,4 @@
-"""The measured network: the canonical network with its margins, and what several measures share."""
+"""Hold a measured network: canonical network, margins, and quantities that measures share."""
 
 import math
 from collections.abc import Callable, Hashable, Iterable
@@ -13,25 +13,25 @@ from torch import Tensor
 from gentool.networks.canonical import Layer, Network
 
 Log = NewType("Log", float)
-"""A natural logarithm: what a measure returns whose value may be too large for a float."""
+"""A natural logarithm, returned by measures whose value may be too large for a float."""
 
 
 class Undefined(Exception):
-    """The quantity does not exist for this network; the message says why.
+    """Raised by a measure that does not exist for a network: `null` in the record, with a note.
 
-    It becomes `null` with a note.
+    The message says why, and becomes the note.
     """
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a measure is a function of.
+    """Hold the arguments of a measure: a canonical network, its margins and settings.
 
-    `margins` holds the margin of each training point, shape (m,), float64; None where there is no
-    data. `epsilon` is the fraction of the margins that may lie below gamma. `biases` tells whether
-    path norms count them, `largest_path` whether of the paths through a max pooling the largest
-    counts alone. `initial` gives the canonical network before training, None where it is not
-    known; it is not called before a measure asks.
+    `margins` holds the margin of each training point, shape (m,), float64; None without data.
+    `epsilon` is the fraction of the margins that may lie below gamma. With `biases`, path norms
+    count the paths that begin at a bias; with `largest_path`, only the largest path sum goes
+    through a max pooling. `initial` returns the canonical network before training, None if it is
+    unknown; it is called only when a measure needs it, since drawing the weights again takes time.
     """
 
     network: Network
@@ -41,13 +41,13 @@ class Measured:
     initial: Callable[[], Network | None] = lambda: None
     gamma_is_one: bool = False
     largest_path: bool = False
-    path_sums: dict[Hashable, float] = field(default_factory=dict, repr=False)  # found already
+    path_sums: dict[Hashable, float] = field(default_factory=dict, repr=False)  # computed already
 
     @cached_property
     def gamma(self) -> float:
-        """The margin of the training set: its ceil(epsilon m)-th smallest margin, not interpolated.
+        """Return the margin of the training set: its ceil(epsilon m)-th smallest margin.
 
-        Raises Undefined where there is no data.
+        It is not interpolated. Raise Undefined without data.
         """
         if self.gamma_is_one:
             return 1.0
@@ -59,19 +59,19 @@ class Measured:
 
     @property
     def log_gamma(self) -> float:
-        """log(gamma). Raises Undefined where gamma is not positive: nothing divides by it then."""
+        """Return log(gamma). Raise Undefined if gamma is not positive: no measure divides by it."""
         if self.gamma <= 0:
             raise Undefined(f"the margin gamma = {self.gamma:.6g} is not positive")
         return log(self.gamma)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The weight layers, W_1 to W_d."""
+        """Return the weight layers, W_1 to W_d."""
         return self.network.weight_layers
 
     @property
     def initial_layers(self) -> tuple[Layer, ...]:
-        """The weight layers before training. Raises Undefined where they are not known."""
+        """Return the weight layers before training. Raise Undefined if they are unknown."""
         initial = self.initial()
         if initial is None:
             raise Undefined("the initial weights are not known, or this torch draws others")
@@ -79,34 +79,34 @@ class Measured:
 
     @cached_property
     def movements(self) -> list[Tensor]:
-        """What training added to each weight layer as a matrix: Wᵢ − Wᵢ⁰."""
+        """Return the change of each weight layer in training, as a matrix: Wᵢ − Wᵢ⁰."""
         layers = zip(self.layers, self.initial_layers, strict=True)
         return [layer.matrix - initial.matrix for layer, initial in layers]
 
     @property
     def log_frobenius(self) -> list[float]:
-        """log of each layer's Frobenius norm. Raises Undefined for NaN or infinite weights."""
+        """Return log ‖Wᵢ‖_F of each layer. Raise Undefined for NaN or infinite weights."""
         return self.log_norms(layer.frobenius for layer in self.layers)
 
     @property
     def log_spectral(self) -> list[float]:
-        """log of the spectral norm of each weight layer as a matrix. Raises Undefined likewise."""
+        """Return log ‖Wᵢ‖₂ of each layer as a matrix. Raise Undefined like log_frobenius."""
         return self.log_norms(layer.spectral for layer in self.layers)
 
     @property
     def log_frobenius_operator(self) -> list[float]:
-        """log of each layer's Frobenius norm as a linear map. Raises Undefined likewise."""
+        """Return log ‖Aᵢ‖_F of each layer as a linear map. Raise Undefined like log_frobenius."""
         return self.log_norms(layer.frobenius_operator for layer in self.layers)
 
     @property
     def log_spectral_operator(self) -> list[float]:
-        """log of each layer's spectral norm as a linear map. Raises Undefined likewise."""
+        """Return log ‖Aᵢ‖₂ of each layer as a linear map. Raise Undefined like log_frobenius."""
         return self.log_norms(layer.spectral_operator.lower for layer in self.layers)
 
     def log_norms(self, norms: Iterable[float]) -> list[float]:
-        """Logarithms of norms, one a weight layer; minus infinity for 0.
+        """Return the logarithms of norms, one a weight layer; minus infinity for 0.
 
-        Raises Undefined, naming the layer, where one is NaN or infinite.
+        Raise Undefined, naming the layer, if a norm is NaN or infinite.
         """
         norms = list(norms)
         for layer, norm in zip(self.layers, norms, strict=True):
@@ -116,7 +116,7 @@ class Measured:
 
     @property
     def log_nonzero_spectral(self) -> list[float]:
-        """As log_spectral, to divide by. Raises Undefined where a layer is zero, too."""
+        """Return log_spectral, to divide by. Raise Undefined also if a layer is all zeros."""
         if -math.inf in self.log_spectral:
             layer = self.layers[self.log_spectral.index(-math.inf)]
             raise Undefined(f"the weights of layer {layer.name!r} are all zero")
@@ -124,21 +124,22 @@ class Measured:
 
 
 def log_sum(logs: Iterable[float]) -> Log:
-    """log of a sum, from the logarithms of its terms."""
+    """Return the logarithm of a sum from the logarithms of its terms."""
     terms = torch.tensor(list(logs), dtype=torch.float64)
     return Log(float(torch.logsumexp(terms, dim=0)))
 
 
 def margin_rank(epsilon: float, points: int) -> int:
-    """k = ceil(epsilon m), at least 1: which of the m sorted margins is gamma.
+    """Return the rank of gamma among the m sorted margins: k = ceil(epsilon m), at least 1.
 
-    Rounded before the ceiling, so that 0.05 * 20, slightly above 1 in binary, gives 1 and not 2.
+    The product is rounded before the ceiling: 0.05 * 20 is slightly above 1 in binary, and has to
+    give 1, not 2.
     """
     return max(1, math.ceil(round(epsilon * points, 9)))
 
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
-    """Margin of each point: its label's logit minus the largest of the others.
+    """Return the margin of each point: the logit of its label minus the largest other logit.
 
     `logits` of shape (m, classes), `labels` of shape (m,); the result has shape (m,).
     """

@@ -1,4 +1,4 @@
-"""Products of layer norms over the margin: the l2 and spectral capacities, in both views."""
+"""Multiply the norms of the layers: l2 and spectral capacities, of kernels and of linear maps."""
 
 from math import log
 
@@ -49,8 +49,8 @@ def spectral_bound(net: Measured) -> Log:
 
         γ⁻² ∏ᵢ hᵢ ‖Wᵢ‖₂²
 
-    Wᵢ is layer i as a matrix, a convolution as (out, in·k·k); hᵢ its outputs (channels); γ the
-    margin.
+    Wᵢ is layer i as a matrix, a convolution as (out, in·k·k); hᵢ the number of its outputs
+    (channels); γ the margin.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     layers = zip(net.layers, net.log_spectral, strict=True)
@@ -63,8 +63,7 @@ def l2_operator(net: Measured) -> Log:
 
         γ⁻² ∏ᵢ ‖Aᵢ‖_F²
 
-    Aᵢ is layer i as the linear map it is, a convolution unrolled on its real spatial size; γ the
-    margin.
+    Aᵢ is layer i as a linear map, a convolution unrolled on its real spatial size; γ the margin.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return Log(sum(2 * F for F in net.log_frobenius_operator) - 2 * net.log_gamma)
@@ -76,8 +75,7 @@ def l2_bound_operator(net: Measured) -> Log:
 
         γ⁻² ∏ᵢ 4 ‖Aᵢ‖_F²
 
-    Aᵢ is layer i as the linear map it is, a convolution unrolled on its real spatial size; γ the
-    margin.
+    Aᵢ is layer i as a linear map, a convolution unrolled on its real spatial size; γ the margin.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return Log(sum(log(4) + 2 * F for F in net.log_frobenius_operator) - 2 * net.log_gamma)
@@ -89,7 +87,7 @@ def spectral_operator(net: Measured) -> Log:
 
         γ⁻² ∏ᵢ ‖Aᵢ‖₂²
 
-    Aᵢ is layer i as the linear map it is, its norm from below to a relative 10⁻⁶; γ the margin.
+    Aᵢ is layer i as a linear map, ‖Aᵢ‖₂ a lower bound to a relative 10⁻⁶, γ the margin.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return Log(sum(2 * S for S in net.log_spectral_operator) - 2 * net.log_gamma)
@@ -101,8 +99,8 @@ def spectral_bound_operator(net: Measured) -> Log:
 
         γ⁻² ∏ᵢ hᵢ ‖Aᵢ‖₂²
 
-    Aᵢ is layer i as the linear map it is, its norm from below to a relative 10⁻⁶; hᵢ all its output
-    units; γ the margin.
+    Aᵢ is layer i as a linear map, ‖Aᵢ‖₂ a lower bound to a relative 10⁻⁶, hᵢ the number of all its
+    output units, γ the margin.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     layers = zip(net.layers, net.log_spectral_operator, strict=True)

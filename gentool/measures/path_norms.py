@@ -1,11 +1,11 @@
-"""Path norms: exact sums over the paths of the unrolled network, by one forward pass.
+"""Compute path norms: exact sums over the paths of the unrolled network, by one forward pass.
 
 A path runs from an input unit, or from a bias, to an output unit; its weight is the product of the
 weights on it. Propagating an input of ones through the network with |w|^p for w sums the p-th
-powers of all of them. The trap: every layer that is not a weight layer has to be what it is in that
-sum. An average pooling is a layer of weights 1/k², which enter as (1/k²)^p; a max pooling passes
-any one of its inputs, so that each of them is a path and the sum of the window goes on. A plain
-forward pass would keep the largest path sum alone; that reading is reported too, as `_maxpool`.
+powers of all path weights. The trap avoided: layers without weights change that sum too. An average
+pooling is a layer of weights 1/k², which enter as (1/k²)^p. A max pooling can pass any one of its
+inputs, so each of them is on a path, and its output is the sum over the window. A plain forward
+pass would keep only the largest path sum; that variant is reported too, as `_maxpool`.
 """
 
 import math
@@ -103,10 +103,11 @@ def _four_units(layer: Layer) -> float:
 
 
 def log_path_sum(net: Measured, p: int, factor: Factor = _one) -> float:
-    """log of the sum over all paths of the product of factor · |w|^p; -inf where it is 0.
+    """Return the log of the sum over all paths of the product of factor · |w|^p; -inf if it is 0.
 
-    Exact up to rounding in float64: after each layer the sums are divided by their largest, whose
-    logarithm is kept, so that nothing overflows. Raises Undefined for NaN or infinite weights.
+    It is exact up to rounding in float64: after each layer the sums are divided by the largest,
+    and the logarithm of that divisor is kept, so that nothing overflows. Raise Undefined for NaN or
+    infinite weights.
     """
     key = (p, factor, net.biases, net.largest_path)
     if key not in net.path_sums:
@@ -119,7 +120,7 @@ def _log_path_sum(net: Measured, p: int, factor: Factor) -> float:
     sums = _Scaled(ones)
     with torch.inference_mode():
         for layer in net.network.layers:
-            sums = _through(layer, sums, p, factor, net)
+            sums = _sums_after(layer, sums, p, factor, net)
     total = float(sums.values.sum())
     if not math.isfinite(total):
         raise Undefined("some weights are NaN or infinite, so the sum over paths does not exist")
@@ -127,7 +128,10 @@ def _log_path_sum(net: Measured, p: int, factor: Factor) -> float:
 
 
 class _Scaled:
-    """Path sums into the units of one layer: `values` times exp(`log_scale`), the largest 1."""
+    """Hold the path sums into the units of one layer as `values` times exp(`log_scale`).
+
+    The largest of `values` is 1, unless all are 0.
+    """
 
     def __init__(self, values: Tensor, log_scale: float = 0.0) -> None:
         largest = float(values.amax())
@@ -135,25 +139,26 @@ class _Scaled:
         self.log_scale = log_scale + (log(largest) if largest > 0 else 0.0)
 
 
-def _through(layer: Layer, sums: _Scaled, p: int, factor: Factor, net: Measured) -> _Scaled:
-    """The path sums after a layer, from those before it."""
+def _sums_after(layer: Layer, sums: _Scaled, p: int, factor: Factor, net: Measured) -> _Scaled:
+    """Compute the path sums after a layer from the sums before it."""
     module, values = layer.module, sums.values
     if layer.has_weight:
-        return _through_weights(layer, sums, p, factor(layer), net.biases)
+        return _after_weights(layer, sums, p, factor(layer), net.biases)
     if isinstance(module, nn.MaxPool2d) and not net.largest_path:
         return _Scaled(_window_sums(module, values, layer.out_shape), sums.log_scale)
     if isinstance(module, nn.AvgPool2d | nn.AdaptiveAvgPool2d):
-        return _Scaled(module(values) * _shares(layer, values) ** (p - 1), sums.log_scale)
-    return _Scaled(module(values), sums.log_scale)  # ReLU, flattening, the largest of a window
+        shares = _averaging_weights(layer, values)
+        return _Scaled(module(values) * shares ** (p - 1), sums.log_scale)
+    return _Scaled(module(values), sums.log_scale)  # ReLU, flattening, largest path of a window
 
 
-def _through_weights(layer: Layer, sums: _Scaled, p: int, factor: float, biases: bool) -> _Scaled:
-    """factor · (Σ |w|^p s + |b|^p), weights and biases each scaled by their own largest."""
+def _after_weights(layer: Layer, sums: _Scaled, p: int, factor: float, biases: bool) -> _Scaled:
+    """Compute factor · (Σ |w|^p s + |b|^p), weights and biases each divided by their largest."""
     module = layer.module
     weight, log_weight = _powers(module.weight, p)
     bias, log_bias = _powers(module.bias if biases else None, p)
     scale = max(sums.log_scale + log_weight, log_bias)
-    if not math.isfinite(scale):  # all are zero, or some are not finite
+    if not math.isfinite(scale):  # all weights are 0, or some are not finite
         return _Scaled(sums.values.new_full((1, *layer.out_shape), 0.0 if scale < 0 else math.nan))
     parameters = {"weight": weight}
     if module.bias is not None:
@@ -167,7 +172,10 @@ def _through_weights(layer: Layer, sums: _Scaled, p: int, factor: float, biases:
 
 
 def _powers(weight: Tensor | None, p: int) -> tuple[Tensor | None, float]:
-    """|w|^p over the largest of them, and its logarithm: infinite for NaN and infinite weights."""
+    """Return |w|^p divided by its maximum, and the log of the maximum.
+
+    The log is -inf without weights or if all are 0, inf if a weight is NaN or infinite.
+    """
     if weight is None:
         return None, -math.inf
     largest = float(weight.abs().amax())
@@ -177,25 +185,25 @@ def _powers(weight: Tensor | None, p: int) -> tuple[Tensor | None, float]:
 
 
 def _window_sums(module: nn.MaxPool2d, values: Tensor, out_shape: tuple[int, ...]) -> Tensor:
-    """The sum of each window of a max pooling, shape (1, *out_shape); padding adds nothing."""
+    """Sum over each window of a max pooling, shape (1, *out_shape); padding counts as 0."""
     k, s = _pair(module.kernel_size), _pair(module.stride)
     d, p = _pair(module.dilation), _pair(module.padding)
-    margins: list[int] = []  # left, right, top, bottom, as `pad` wants them: the last axis first
+    sides: list[int] = []  # left, right, top, bottom, the order of `pad`: the last axis first
     for axis in (1, 0):
         size, out = values.shape[2 + axis], out_shape[1 + axis]
-        # how far the last window reaches: beyond the map in ceil mode, short of it at a stride
+        # where the last window ends: beyond the map in ceil mode, possibly before its end else
         reach = (out - 1) * s[axis] + d[axis] * (k[axis] - 1) + 1
-        margins += [p[axis], reach - size - p[axis]]
+        sides += [p[axis], reach - size - p[axis]]
     channels = values.shape[1]
     ones = values.new_ones(channels, 1, *k)
-    return conv2d(pad(values, margins), ones, stride=s, dilation=d, groups=channels)
+    return conv2d(pad(values, sides), ones, stride=s, dilation=d, groups=channels)
 
 
-def _shares(layer: Layer, values: Tensor) -> Tensor:
-    """The weight 1/k² with which each output of an average pooling takes its inputs, (1, ...)."""
+def _averaging_weights(layer: Layer, values: Tensor) -> Tensor:
+    """Return the weight 1/k² of the inputs of each output of an average pooling, (1, ...)."""
     module = layer.module
     if isinstance(module, nn.AvgPool2d):
-        # the layer's own divisor, whatever it counts: mean over number of a window of ones
+        # the mean of a window of ones over its sum is 1 / divisor, however the layer counts padding
         ones = torch.ones_like(values[:, :1])
         window = nn.MaxPool2d(
             module.kernel_size, module.stride, module.padding, ceil_mode=module.ceil_mode
@@ -209,7 +217,7 @@ def _shares(layer: Layer, values: Tensor) -> Tensor:
 
 
 def _adaptive_window(i: int, out: int, size: int) -> int:
-    """How many of `size` inputs the i-th of `out` outputs averages; windows may overlap."""
+    """Count the inputs, of `size`, that the i-th of `out` outputs averages; windows may overlap."""
     return math.ceil((i + 1) * size / out) - math.floor(i * size / out)
 
 

@@ -1,11 +1,11 @@
-"""The table of measures: each one a function whose docstring holds its formula and source.
+"""Register the measures: each is a function whose docstring holds its formula and source.
 
     @MEASURES.register
     def spectral(net: Measured) -> Log: ...
 
-A measure that returns `Log` is a natural logarithm. One registered with
-`MEASURES.register_normalized` divides by the margin, and is reported a second time with gamma = 1
-under its name with `_unnormalized`.
+A measure that returns `Log` is a natural logarithm. A measure registered with
+`MEASURES.register_normalized` divides by the margin; it is reported a second time with gamma = 1
+as `NAME_unnormalized`.
 """
 
 import inspect
@@ -18,14 +18,14 @@ from gentool.measures.measured import Log, Measured, Undefined
 
 Function = Callable[[Measured], float | None]
 
-# Settings of a measured network under which some measures are reported a second time.
+# Settings of `Measured` with which some measures are computed a second time.
 UNIT_MARGIN = {"gamma_is_one": True}
 LARGEST_PATH = {"largest_path": True}
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A named measure and what its docstring says of it."""
+    """Hold a measure: its name, its function, and the parts of its docstring."""
 
     name: str
     function: Function
@@ -36,8 +36,8 @@ class Measure:
 
 
 @dataclass
-class Values:
-    """Values of measures: the numbers, their log10, and why those that are missing do not exist."""
+class MeasureValues:
+    """Hold the values of measures, their log10, and a note for each value that does not exist."""
 
     measures: dict[str, float | None] = field(default_factory=dict)
     log10: dict[str, float | None] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Measures(Registry[Measure]):
         return function
 
     def register_path(self, function: Function) -> Function:
-        """As register_normalized, and both with one path through a max pooling as `_maxpool`."""
+        """Add a path norm as register_normalized does, and again with largest_path, `_maxpool`."""
         self.register_normalized(function)
         name = function.__name__
         self._vary(name, "maxpool", "the largest path sum alone through max pooling", LARGEST_PATH)
@@ -70,7 +70,7 @@ class Measures(Registry[Measure]):
         return function
 
     def _vary(self, name: str, suffix: str, words: str, settings: dict[str, bool]) -> None:
-        """Add a known measure again, of the same network with other settings."""
+        """Add a registered measure again, computed with other settings of the measured network."""
         measure = self[name]
         varied = replace(
             measure,
@@ -84,16 +84,19 @@ class Measures(Registry[Measure]):
         self.add(varied.name, varied)
 
     def select(self, names: Iterable[str] | None) -> list[Measure]:
-        """The measures of these names, or all; UsageError, with the nearest, for an unknown one."""
+        """Return the measures of these names, or all for None.
+
+        Raise UsageError, with the nearest name, if one is unknown.
+        """
         return list(self) if names is None else [self[name] for name in names]
 
 
 MEASURES = Measures("measure")
 
 
-def evaluate_measures(net: Measured, measures: Iterable[Measure]) -> Values:
-    """The values of the measures of one network."""
-    values = Values()
+def evaluate_measures(net: Measured, measures: Iterable[Measure]) -> MeasureValues:
+    """Compute measures of one network."""
+    values = MeasureValues()
     for measure in measures:
         try:
             value = measure.function(net)
@@ -110,7 +113,7 @@ def evaluate_measures(net: Measured, measures: Iterable[Measure]) -> Values:
 
 
 def _from_log(value: float) -> tuple[float | None, float | None]:
-    """(number, log10) of a natural logarithm; the number is None where a float cannot hold it."""
+    """Return (number, log10) of a natural logarithm; no number if a float cannot hold it."""
     if value == -math.inf:
         return 0.0, None
     log10 = value / math.log(10)
@@ -118,5 +121,5 @@ def _from_log(value: float) -> tuple[float | None, float | None]:
 
 
 def _from_number(value: float) -> tuple[float, float | None]:
-    """(number, log10), the latter None where the number is not positive."""
+    """Return (number, log10); no log10 if the number is not positive."""
     return value, (math.log10(value) if value > 0 else None)

@@ -1,4 +1,4 @@
-"""Sizes of a network: counts and sums over its weights."""
+"""Measure the size of a network: counts and sums over its weights."""
 
 from math import log
 
@@ -32,7 +32,7 @@ def sum_of_squares(net: Measured) -> Log:
 
 @MEASURES.register_normalized
 def frobenius_sum(net: Measured) -> Log:
-    """Sum of squared Frobenius norms once all layers are rescaled to the same one.
+    """Sum of squared Frobenius norms once all layers are rescaled to equal norms.
 
         d (γ⁻² ∏ᵢ ‖Wᵢ‖_F²)^(1/d)
 
@@ -45,7 +45,7 @@ def frobenius_sum(net: Measured) -> Log:
 
 @MEASURES.register_normalized
 def spectral_sum(net: Measured) -> Log:
-    """Sum of squared spectral norms once all layers are rescaled to the same one.
+    """Sum of squared spectral norms once all layers are rescaled to equal norms.
 
         d (γ⁻² ∏ᵢ ‖Wᵢ‖₂²)^(1/d)
 

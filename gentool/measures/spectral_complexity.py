@@ -1,7 +1,6 @@
-"""Bounds that combine spectral norms with another norm of each layer, or of what training added.
+"""Compute bounds that combine spectral norms with another norm of each layer or of its change.
 
-The reference matrices of the bounds are zero, or the initial weights where they are known (names
-ending in `_distance`).
+The reference matrices of the bounds are zero, or the initial weights in measures named `_distance`.
 """
 
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Margins: values by hand, ties, and which of the sorted margins is gamma."""
+"""Margins: values by hand, ties, and the rank of gamma among the sorted margins."""
 
 import pytest
 import torch
@@ -11,14 +11,14 @@ def gamma(values, epsilon=0.05):
     return Measured(None, torch.tensor(values, dtype=torch.float64), epsilon=epsilon).gamma
 
 
-def test_a_margin_is_the_label_minus_the_best_of_the_others():
-    """By hand: right by 2; wrong by 3; a tie is 0; negative logits."""
+def test_a_margin_is_the_logit_of_the_label_minus_the_largest_other_logit():
+    """By hand: correct by 2; wrong by 3; a tie is 0; negative logits."""
     logits = torch.tensor([[3.0, 1.0, 0.0], [3.0, 1.0, 0.0], [2.0, 2.0, 0.0], [-5.0, -7.0, -6.0]])
     labels = torch.tensor([0, 2, 1, 0])
     assert margins(logits, labels).tolist() == [2.0, -3.0, 0.0, 1.0]
 
 
-def test_margins_leave_the_logits_as_they_were():
+def test_computing_margins_does_not_change_the_logits():
     logits = torch.tensor([[3.0, 1.0]])
     margins(logits, torch.tensor([0]))
     assert logits.tolist() == [[3.0, 1.0]]
@@ -39,14 +39,14 @@ def test_margins_leave_the_logits_as_they_were():
         (50_000, 2500),
     ],
 )
-def test_k_is_the_ceiling_of_epsilon_m(points, rank):
-    """Exactly at its edges, though 0.05 is not exact in binary."""
+def test_the_rank_of_gamma_is_the_ceiling_of_epsilon_m(points, rank):
+    """Also where epsilon m is an integer, though 0.05 is not exact in binary."""
     assert margin_rank(0.05, points) == rank
 
 
 @pytest.mark.parametrize("epsilon", [0.01, 0.05, 0.07, 0.1, 0.29])
-def test_k_has_no_rounding_error_for_any_size(epsilon):
-    """Against exact integers, up to 5,000 points."""
+def test_the_rank_of_gamma_has_no_rounding_error(epsilon):
+    """Compared with integer arithmetic, up to 5,000 points."""
     hundredths = round(100 * epsilon)
     for points in range(1, 5001):
         assert margin_rank(epsilon, points) == -(-hundredths * points // 100)
@@ -64,7 +64,7 @@ def test_gamma_among_ties_is_the_tied_value():
     assert gamma([1.0] + [2.0] * 39) == 2.0
 
 
-def test_gamma_without_data_or_with_nan_does_not_exist():
+def test_gamma_is_undefined_without_data_or_with_nan():
     with pytest.raises(Undefined, match="without data"):
         _ = Measured(None).gamma
     with pytest.raises(Undefined, match="NaN or infinite"):

@@ -1,4 +1,4 @@
-"""Records: what is measured, with which settings, and what the initial weights are known from."""
+"""Measure records: values, settings, and the source of the initial weights."""
 
 import json
 
@@ -15,7 +15,7 @@ from gentool.networks.models import build, initial_digest, initialised
 
 
 def measured(path, *options):
-    """The record of a checkpoint, as the command line prints it."""
+    """Return the record of a checkpoint, as the command line prints it."""
     import contextlib
     import io
 
@@ -25,8 +25,8 @@ def measured(path, *options):
     return json.loads(printed.getvalue())
 
 
-def test_a_module_in_memory_is_measured_as_its_checkpoint_is(trained):
-    """The same numbers with data, from Python and from the command line."""
+def test_a_module_in_memory_has_the_measures_of_its_checkpoint(trained):
+    """With data, Python and the command line give the same numbers."""
     from gentool.checkpoints.training_data import trained_on
 
     saved = checkpoint.read(trained)
@@ -50,7 +50,7 @@ def test_a_module_in_memory_needs_no_data():
     assert record["measures"]["l2_unnormalized"] > 0
 
 
-def test_images_without_labels_are_wrongly_asked():
+def test_images_without_labels_are_a_usage_error():
     with pytest.raises(UsageError, match="images and labels go together"):
         gentool.measure(nn.Flatten(), (1, 2, 2), images=torch.zeros(1, 1, 2, 2))
 
@@ -63,7 +63,7 @@ def test_importing_gentool_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_biases_are_counted_unless_left_out_and_the_record_says_which(trained):
+def test_no_biases_leaves_biases_out_of_path_norms_and_is_recorded(trained):
     with_biases, without = measured(trained), measured(trained, "--no-biases")
     assert (with_biases["command"]["biases"], without["command"]["biases"]) == (True, False)
     assert with_biases["measures"]["l1_path"] > without["measures"]["l1_path"]
@@ -71,14 +71,14 @@ def test_biases_are_counted_unless_left_out_and_the_record_says_which(trained):
 
 
 def test_operator_norms_are_computed_only_where_a_measure_needs_them(trained):
-    """They are the slow ones: `--only l2` leaves them out of the table of layers."""
+    """They are slow: with `--only l2` they are null in the table of layers."""
     assert measured(trained, "--only", "l2")["layers"][0]["spectral_operator"] is None
     [layer, _] = measured(trained, "--only", "spectral_operator")["layers"]
     assert layer["spectral_operator"] == layer["spectral"] == layer["spectral_operator_upper"]
 
 
-def test_initial_weights_are_drawn_again_and_proved_by_their_digest(trained):
-    """Of a network that gentool trained, the distance is known without a second file."""
+def test_initial_weights_are_drawn_again_and_checked_by_their_digest(trained):
+    """For a network that gentool trained, distances need no second file."""
     saved = checkpoint.read(trained)
     assert saved.recipe.initial_digest == initial_digest(saved.recipe)
     before, after = initialised(saved.recipe).state_dict(), saved.tensors
@@ -88,7 +88,7 @@ def test_initial_weights_are_drawn_again_and_proved_by_their_digest(trained):
 
 
 def rewritten(saved, **changes):
-    """The checkpoint with another recipe."""
+    """Write the checkpoint again with a changed recipe."""
     from dataclasses import replace
 
     read = checkpoint.read(saved)
@@ -96,7 +96,7 @@ def rewritten(saved, **changes):
 
 
 def test_initial_weights_that_differ_from_the_digest_are_not_used(saved):
-    """As where another version of torch draws other numbers from the seed: null, with a note."""
+    """Null with a note, as if another version of torch drew other numbers from the seed."""
     rewritten(saved, initial_digest="0" * 64)
     record = measured(saved, "--only", "distance_frobenius")
     assert record["measures"]["distance_frobenius"] is None
@@ -104,7 +104,7 @@ def test_initial_weights_that_differ_from_the_digest_are_not_used(saved):
 
 
 def test_initial_weights_may_come_from_a_file(saved, tmp_path):
-    """Its own weights as the initial ones: the distance is zero."""
+    """If the initial weights are the trained weights, the distance is zero."""
     rewritten(saved, initial_digest=None)
     record = measured(saved, "--only", "distance_frobenius", "--initial", str(saved))
     assert record["measures"]["distance_frobenius"] == 0
@@ -123,11 +123,11 @@ def test_initial_weights_of_another_network_are_refused(saved, tmp_path, capsys)
     assert "has other layers than the network" in capsys.readouterr().err
 
 
-def test_an_unknown_measure_is_told_before_any_data_is_loaded(saved, capsys):
+def test_an_unknown_measure_is_reported_before_data_is_loaded(saved, capsys):
     assert run(["measure", str(saved), "--only", "l3", "--data-dir", "/nowhere"]) == 2
     assert "unknown measure 'l3' (did you mean 'l2'?)" in capsys.readouterr().err
 
 
-def test_a_network_that_does_not_fit_is_told_from_python_too():
+def test_measure_in_python_raises_for_an_unknown_kind_of_layer():
     with pytest.raises(GentoolError, match="'0' is a Sigmoid"):
         gentool.measure(nn.Sequential(nn.Sigmoid()), (1, 2, 2))

@@ -1,4 +1,4 @@
-"""Norm measures: values by hand, and what holds for every measure in the registry."""
+"""Norm measures: values by hand, and claims about every measure in the registry."""
 
 import math
 
@@ -50,10 +50,10 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_a_value_by_hand(name):
-    found = evaluate_measures(net(), MEASURES.select([name]))
-    assert found.measures[name] == pytest.approx(BY_HAND[name], rel=1e-12)
-    assert found.log10[name] == pytest.approx(math.log10(BY_HAND[name]), abs=1e-12)
+def test_a_measure_has_the_value_computed_by_hand(name):
+    values = evaluate_measures(net(), MEASURES.select([name]))
+    assert values.measures[name] == pytest.approx(BY_HAND[name], rel=1e-12)
+    assert values.log10[name] == pytest.approx(math.log10(BY_HAND[name]), abs=1e-12)
 
 
 MOVED_BY_HAND = {
@@ -65,61 +65,61 @@ MOVED_BY_HAND = {
 
 
 @pytest.mark.parametrize("name", MOVED_BY_HAND)
-def test_a_distance_from_the_initial_weights_by_hand(name):
-    """W1 went from singular values 3 and 4 to three quarters of them, W2 stayed."""
-    found = evaluate_measures(net(initial=True), MEASURES.select([name]))
-    assert found.measures[name] == pytest.approx(MOVED_BY_HAND[name], rel=1e-12)
+def test_a_distance_from_the_initial_weights_has_the_value_computed_by_hand(name):
+    """Training multiplied the singular values of W1, 3 and 4, by 3/4, and left W2."""
+    values = evaluate_measures(net(initial=True), MEASURES.select([name]))
+    assert values.measures[name] == pytest.approx(MOVED_BY_HAND[name], rel=1e-12)
 
 
-def test_without_the_initial_weights_distances_do_not_exist():
-    found = evaluate_measures(net(), MEASURES.select(["distance_frobenius"]))
-    assert found.measures == {"distance_frobenius": None}
-    assert "the initial weights are not known" in found.notes[0]
+def test_a_distance_is_null_without_the_initial_weights():
+    values = evaluate_measures(net(), MEASURES.select(["distance_frobenius"]))
+    assert values.measures == {"distance_frobenius": None}
+    assert "the initial weights are not known" in values.notes[0]
 
 
 @pytest.mark.parametrize("gamma", [0.0, -0.5])
 def test_a_margin_that_is_not_positive_makes_the_normalised_measures_undefined(gamma):
-    """Null with a note; the margin itself and the unnormalised ones are as they are."""
-    found = evaluate_measures(
+    """Null with a note; the margin itself and the unnormalised measures have their values."""
+    values = evaluate_measures(
         net(gamma), MEASURES.select(["margin", "l2", "l1_path", "l2_unnormalized"])
     )
-    assert found.measures == {
+    assert values.measures == {
         "margin": gamma,
         "l2": None,
         "l1_path": None,
         "l2_unnormalized": pytest.approx(225),
     }
-    assert all("is not positive" in note for note in found.notes)
+    assert all("is not positive" in note for note in values.notes)
 
 
-def test_a_layer_of_zeros_is_not_divided_by():
+def test_a_stable_rank_is_undefined_for_a_layer_of_zeros():
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2))
     model[1].weight.data.zero_()
-    found = evaluate_measures(Measured(canonical(model, (1, 1, 2))), MEASURES)
-    assert found.measures["l2_unnormalized"] == found.measures["spectral_unnormalized"] == 0
-    assert found.measures["frobenius_over_spectral"] is None
-    assert any("'1' are all zero" in note for note in found.notes)
+    values = evaluate_measures(Measured(canonical(model, (1, 1, 2))), MEASURES)
+    assert values.measures["l2_unnormalized"] == values.measures["spectral_unnormalized"] == 0
+    assert values.measures["frobenius_over_spectral"] is None
+    assert any("'1' are all zero" in note for note in values.notes)
 
 
-def test_a_number_beyond_a_float_is_null_and_its_logarithm_is_there():
+def test_a_value_too_large_for_a_float_is_null_but_has_a_logarithm():
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2))
     model.double()[1].weight.data = 1e200 * torch.eye(2, dtype=torch.float64)
     nn.init.ones_(model[3].weight)
-    found = evaluate_measures(
+    values = evaluate_measures(
         Measured(canonical(model, (1, 1, 2))), MEASURES.select(["l2_unnormalized"])
     )
-    assert found.measures["l2_unnormalized"] is None
-    assert found.log10["l2_unnormalized"] == pytest.approx(400 + math.log10(2 * 4))
+    assert values.measures["l2_unnormalized"] is None
+    assert values.log10["l2_unnormalized"] == pytest.approx(400 + math.log10(2 * 4))
 
 
 @pytest.mark.parametrize("measure", list(MEASURES), ids=lambda measure: measure.name)
 def test_every_measure_has_a_formula_a_source_and_a_finite_value(measure):
-    """On a small network that has all that any of them needs."""
+    """On a small network with margins and initial weights."""
     assert measure.summary.endswith(".")
     assert any(sign in measure.formula for sign in "γΣ∏")
     assert any(year in measure.source for year in ("2017", "2018", "2020"))
     moved = net(initial=True)
     whole = Measured(moved.network, net().margins, initial=moved.initial)
-    found = evaluate_measures(whole, [measure])
-    assert math.isfinite(found.measures[measure.name])
-    assert found.notes == []
+    values = evaluate_measures(whole, [measure])
+    assert math.isfinite(values.measures[measure.name])
+    assert values.notes == []

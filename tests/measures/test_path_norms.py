@@ -1,4 +1,4 @@
-"""Path norms are exact: against paths walked one by one, dense matrices, and invariances."""
+"""Path norms are exact: compared with enumerated paths and dense matrices; invariances."""
 
 import math
 from itertools import pairwise
@@ -16,12 +16,12 @@ from gentool.networks.canonical import canonical
 
 def values(model, input_shape, *names, **options):
     net = Measured(canonical(model, input_shape), **options)
-    found = evaluate_measures(net, MEASURES.select([f"{name}_unnormalized" for name in names]))
-    return [found.measures[f"{name}_unnormalized"] for name in names]
+    results = evaluate_measures(net, MEASURES.select([f"{name}_unnormalized" for name in names]))
+    return [results.measures[f"{name}_unnormalized"] for name in names]
 
 
 def randomised(model, seed=0):
-    """Every parameter and running statistic drawn anew, in float64 and evaluation mode."""
+    """Draw every parameter and running statistic; return the model in float64, evaluation mode."""
     generator = torch.Generator().manual_seed(seed)
     for tensor in model.state_dict().values():
         if tensor.is_floating_point():
@@ -67,27 +67,27 @@ SMALL = {
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize(("measure", "p", "power"), [("l1_path", 1, 2), ("l2_path", 2, 1)])
-def test_every_path_walked_one_by_one_gives_the_same_sum(name, measure, p, power):
+def test_a_path_norm_is_the_sum_over_enumerated_paths(name, measure, p, power):
     model, input_shape = SMALL[name]
     model = randomised(model)
-    [found] = values(model, input_shape, measure)
-    assert found == pytest.approx(enumerated_path_sum(model, input_shape, p) ** power, rel=1e-10)
+    [value] = values(model, input_shape, measure)
+    assert value == pytest.approx(enumerated_path_sum(model, input_shape, p) ** power, rel=1e-10)
 
 
-def test_a_net_by_hand():
+def test_path_norms_by_hand():
     """Inputs 2; weights 1, -2 and 3, bias -1: paths 1·3, 2·3 and 1·3."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 1, bias=False))
     model[1].weight.data, model[1].bias.data = torch.tensor([[1.0, -2.0]]), torch.tensor([-1.0])
     model[3].weight.data = torch.tensor([[3.0]])
     assert values(model, (2, 1, 1), "l1_path", "l2_path") == pytest.approx([12**2, 9 + 36 + 9])
     assert values(model, (2, 1, 1), "l1_path", biases=False) == pytest.approx([9**2])
-    # twice each edge: two on each path but one's bias, which counts as an edge as well
+    # each edge doubled; a bias counts as an edge, so every path here has two
     assert values(model, (2, 1, 1), "l1_path_bound") == pytest.approx([(4 * 12) ** 2])
 
 
 @st.composite
 def chains(draw):
-    """A random chain of convolutions, poolings, batch norms and linear layers, and its input."""
+    """Draw a chain of convolutions, poolings, batch norms, linear layers, and its input shape."""
     channels, height, width = (
         draw(st.integers(1, 2)) * 2,
         *draw(st.tuples(*[st.integers(4, 7)] * 2)),
@@ -106,8 +106,8 @@ def chains(draw):
         elif kind == "max":
             layers.append(nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode))
         elif kind == "avg":
-            counted, divisor = draw(st.booleans()), draw(st.sampled_from([None, 3]))
-            layers.append(nn.AvgPool2d(kernel, stride, padding, ceil_mode, counted, divisor))
+            counts_padding, divisor = draw(st.booleans()), draw(st.sampled_from([None, 3]))
+            layers.append(nn.AvgPool2d(kernel, stride, padding, ceil_mode, counts_padding, divisor))
         else:
             layers.append(nn.AdaptiveAvgPool2d(draw(st.tuples(*[st.integers(1, 5)] * 2))))
     layers.append(nn.Flatten())
@@ -121,21 +121,21 @@ def chains(draw):
 
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(chains(), st.booleans(), st.integers(0, 1000))
-def test_random_architectures_agree_with_dense_matrices(chain, biases, seed):
+def test_path_norms_of_random_architectures_agree_with_dense_matrices(chain, biases, seed):
     """All four sums, with and without the constant of the l1 bound, to 1e-10."""
     model, input_shape = chain
     model = randomised(model, seed)
     names = ["l1_path", "l2_path", "l1_path_maxpool", "l2_path_maxpool", "l1_path_bound"]
     options = [(1, 1.0, False), (2, 1.0, False), (1, 1.0, True), (2, 1.0, True), (1, 2.0, False)]
-    found = values(model, input_shape, *names, biases=biases)
-    for value, (p, factor, largest) in zip(found, options, strict=True):
+    norms = values(model, input_shape, *names, biases=biases)
+    for value, (p, factor, largest) in zip(norms, options, strict=True):
         expected = path_sum(
             model, input_shape, p, biases=biases, factor=factor, largest=largest
         ) ** (3 - p)
         assert value == pytest.approx(expected, rel=1e-10)
 
 
-def test_the_l2_bound_has_the_layers_sizes_in_both_views():
+def test_the_l2_bound_multiplies_by_layer_sizes_as_kernels_and_as_linear_maps():
     """4·2 for two channels, 4·2·9 for two channels of 3x3 units, then 4·3 for three outputs."""
     model = randomised(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(18, 3)))
     plain, kernel, operator = values(
@@ -175,8 +175,8 @@ def test_no_measure_changes_when_hidden_units_are_permuted():
         assert after.measures[name] == (value and pytest.approx(value, rel=1e-10)), name
 
 
-def test_weights_scaled_by_1e20_overflow_no_logarithm():
-    """Three layers without biases: the l1 sum grows by 1e60, its square by 1e120; by 1e300 too."""
+def test_logarithms_of_measures_do_not_overflow():
+    """Weights of three layers times 1e20, 1e150, 1e-150: each log10 changes by 6 times as much."""
     model = mlp()
     for scale, decades in ((1e20, 20), (1e150, 150), (1e-150, -150)):
         scaled = mlp()
@@ -191,7 +191,7 @@ def test_weights_scaled_by_1e20_overflow_no_logarithm():
             assert grown == pytest.approx(6 * decades, rel=1e-12)
 
 
-def test_a_sum_without_paths_is_zero():
+def test_a_path_norm_is_zero_if_the_last_layer_is_zero():
     model = mlp()
     with torch.no_grad():
         model[-1].weight.zero_()
@@ -199,7 +199,7 @@ def test_a_sum_without_paths_is_zero():
     assert values(model, (6, 1, 1), "l1_path", "l2_path") == [0.0, 0.0]
 
 
-def test_max_pooling_kept_as_a_max_is_another_number():
+def test_maxpool_path_norms_count_only_the_largest_path_of_a_window():
     """Four equal inputs in each window: a quarter of the l1 sum, a sixteenth of its square."""
     model = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4, 2, bias=False)).eval()
     paths, largest = values(model, (1, 4, 4), "l1_path", "l1_path_maxpool")
@@ -208,11 +208,11 @@ def test_max_pooling_kept_as_a_max_is_another_number():
 
 @pytest.mark.slow
 def test_a_vgg19_at_224_has_a_finite_path_norm():
-    """torchvision's VGG-19, as many paths as there are: finite logarithms of every sum."""
+    """The logarithm of every path norm of torchvision's VGG-19 is finite."""
     import torchvision
 
     model = torchvision.models.vgg19(weights=None).eval()
     net = Measured(canonical(model, (3, 224, 224)))
     names = [m.name for m in MEASURES if "_path" in m.name and m.name.endswith("_unnormalized")]
-    found = evaluate_measures(net, MEASURES.select(names))
-    assert all(math.isfinite(value) for value in found.log10.values())
+    results = evaluate_measures(net, MEASURES.select(names))
+    assert all(math.isfinite(value) for value in results.log10.values())
