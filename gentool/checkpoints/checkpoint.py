@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from gentool.checkpoints.foreign.inference import inferred
+from gentool.checkpoints.foreign.inference import infer_recipe
 from gentool.checkpoints.foreign.reading import read_pytorch, read_safetensors
 from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
 from gentool.common.errors import GentoolError, UsageError
@@ -52,11 +52,11 @@ class Checkpoint:
 
         Raises GentoolError where the tensors do not fit the recipe's model.
         """
-        model = self.check_fit()
+        model = self.empty_model()
         model.load_state_dict(self.tensors, assign=True)
         return model.eval()
 
-    def check_fit(self) -> nn.Module:
+    def empty_model(self) -> nn.Module:
         """The recipe's module, without values yet, whose names and shapes the tensors have.
 
         Raises GentoolError where they have not, or its layers do not fit one after the other.
@@ -103,16 +103,16 @@ def read(path: Path, hints: Hints = NO_HINTS) -> Checkpoint:
     tensors, metadata = (read_pytorch(path), {}) if is_pytorch else read_safetensors(path)
     try:
         if KEY in metadata:
-            return _own(path, tensors, metadata[KEY], hints)
+            return _from_metadata(path, tensors, metadata[KEY], hints)
         digest = sha256(path)
-        recipe, tensors = inferred(tensors, hints, path.name, digest, is_ordered=is_pytorch)
+        recipe, tensors = infer_recipe(tensors, hints, path.name, digest, is_ordered=is_pytorch)
     except GentoolError as error:
         raise type(error)(f"{path}: {error}") from error
     kind = "pytorch" if is_pytorch else "safetensors"
     return Checkpoint(path, digest, tensors, recipe, None, kind)
 
 
-def _own(path: Path, tensors: dict[str, Tensor], text: str, hints: Hints) -> Checkpoint:
+def _from_metadata(path: Path, tensors: dict[str, Tensor], text: str, hints: Hints) -> Checkpoint:
     """The checkpoint of a file that describes itself."""
     if said := hints.architecture():
         raise UsageError(f"it describes itself; {as_options(said)} is for foreign checkpoints")

@@ -69,17 +69,17 @@ class Hints:
             std=_or_none(lambda text: _numbers(text, "--std"), std),
         )
 
-    def given(self) -> Json:
+    def to_json(self) -> Json:
         """What was said, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def architecture(self) -> Json:
         """What was said of how the network is built."""
-        return {name: value for name, value in self.given().items() if name in _ARCHITECTURE}
+        return {name: value for name, value in self.to_json().items() if name in _ARCHITECTURE}
 
     def data(self) -> Json:
         """What was said of the data that it was trained on."""
-        return {name: value for name, value in self.given().items() if name not in _ARCHITECTURE}
+        return {name: value for name, value in self.to_json().items() if name not in _ARCHITECTURE}
 
 
 NO_HINTS = Hints()

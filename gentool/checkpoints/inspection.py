@@ -13,12 +13,12 @@ from gentool.networks.layer_shapes import output_shapes
 _NAMES = {module: name for name, (module, _) in TYPES.items()}
 
 
-def inspection(checkpoint: Checkpoint) -> Json:
+def inspect_checkpoint(checkpoint: Checkpoint) -> Json:
     """What a checkpoint holds, as JSON: its layers, recipe, outcome, digest and versions.
 
     Raises GentoolError where the tensors do not fit the recipe's model, or that not its input.
     """
-    model = checkpoint.check_fit()
+    model = checkpoint.empty_model()
     shapes = output_shapes(model, checkpoint.recipe.input_shape)
     layers = [_layer(name, model.get_submodule(name), shape) for name, shape in shapes.items()]
     return {

@@ -17,7 +17,7 @@ from gentool.records.recipe import Recipe
 _KNOWN_UNLESS_SAID = {"labels": "true", "seed": 0, "confusion": 0}
 
 
-def asked_recipe(recipe: Recipe, data: str | None, hints: Hints) -> Recipe:
+def recipe_with_data(recipe: Recipe, data: str | None, hints: Hints) -> Recipe:
     """The recipe with what was said about its data, before that is drawn.
 
     Raises UsageError where nothing says what the data is, or something is said about a network that
@@ -41,7 +41,7 @@ def asked_recipe(recipe: Recipe, data: str | None, hints: Hints) -> Recipe:
     return replace(recipe, data=data or recipe.data, **said)
 
 
-def fitted(recipe: Recipe, data: DataSet, hints: Hints) -> Recipe:
+def recipe_at_data_shape(recipe: Recipe, data: DataSet, hints: Hints) -> Recipe:
     """The recipe of a foreign network with the input shape of its data, where that fits.
 
     It is the data's shape that the network is measured at, unless --input-shape says otherwise.
@@ -71,7 +71,7 @@ def fitted(recipe: Recipe, data: DataSet, hints: Hints) -> Recipe:
     return replace(recipe, input_shape=data.input_shape)
 
 
-def trained_on(
+def load_training_set(
     checkpoint: Checkpoint,
     device: torch.device,
     data_sets: DataSets,
@@ -84,20 +84,20 @@ def trained_on(
     `data` and `hints` say what the recipe of a foreign checkpoint does not. GentoolError where the
     data differs from what it was trained on, UsageError where nothing says what that was.
     """
-    recipe, source = source_of(checkpoint, data_sets, data, hints)
+    recipe, source = load_data_set(checkpoint, data_sets, data, hints)
     drawn, sets = training_set(recipe, source, device)
     return replace(drawn, classes=checkpoint.recipe.classes), sets
 
 
-def source_of(
+def load_data_set(
     checkpoint: Checkpoint,
     data_sets: DataSets,
     data: str | None,
     hints: Hints = NO_HINTS,
 ) -> tuple[Recipe, DataSet]:
     """The data set that a checkpoint's training set is drawn from, and the recipe to draw it by."""
-    recipe = asked_recipe(checkpoint.recipe, data, hints)
+    recipe = recipe_with_data(checkpoint.recipe, data, hints)
     source = data_sets.load(recipe.data)
     if recipe.origin is not None:
-        recipe = fitted(recipe, source, hints)
+        recipe = recipe_at_data_shape(recipe, source, hints)
     return recipe, source

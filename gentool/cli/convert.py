@@ -76,7 +76,7 @@ def _convert(
     import torch
 
     from gentool.checkpoints import checkpoint
-    from gentool.checkpoints.training_data import trained_on
+    from gentool.checkpoints.training_data import load_training_set
     from gentool.data.sources import DataSets
 
     read = checkpoint.read(path, hints)
@@ -86,7 +86,7 @@ def _convert(
         say_inferred(read)
     recipe = read.recipe
     if data is not None:
-        recipe, _ = trained_on(
+        recipe, _ = load_training_set(
             read, torch.device("cpu"), DataSets(data_dir, not quiet), data=data, hints=hints
         )
     checkpoint.write(output, read.model(), recipe, None)

@@ -52,10 +52,10 @@ def inspect(
 
 def _inspect(job: Job, hints: Hints, with_json: bool, quiet: bool) -> None:
     from gentool.checkpoints import checkpoint
-    from gentool.checkpoints.inspection import inspection
+    from gentool.checkpoints.inspection import inspect_checkpoint
 
     read = checkpoint.read(job.checkpoint, hints)
-    found = inspection(read)
+    found = inspect_checkpoint(read)
     if with_json:
         job.write(found)
     if not quiet:

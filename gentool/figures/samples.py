@@ -24,13 +24,13 @@ ROWS = 3  # of the subset; the confusion set has one
 def samples(path: Path, options: FigureOptions) -> Gallery:
     """Images of the training set with their given and their true labels, chosen by --seed."""
     from gentool.checkpoints import checkpoint
-    from gentool.checkpoints.training_data import source_of
+    from gentool.checkpoints.training_data import load_data_set
     from gentool.data.examples import drawn_by
     from gentool.data.sources import DataSets
 
     read = checkpoint.read(path)
     data_sets = DataSets(options.data_dir or default_data_dir(), not options.quiet)
-    recipe, source = source_of(read, data_sets, options.data)
+    recipe, source = load_data_set(read, data_sets, options.data)
     recipe, drawn = drawn_by(recipe, source)
     kind = f"{recipe.labels:g} random" if isinstance(recipe.labels, float) else recipe.labels
     shelves = [_shelf(f"{kind} labels", drawn.subset, source, ROWS * COLUMNS, options.seed)]

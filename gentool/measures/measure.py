@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gentool.checkpoints.checkpoint import Checkpoint, read
 from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
 from gentool.checkpoints.record import assemble
-from gentool.checkpoints.training_data import trained_on
+from gentool.checkpoints.training_data import load_training_set
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
 from gentool.data.sources import DataSets
@@ -52,7 +52,7 @@ class MeasureOptions:
             "biases": self.biases,
             "data": self.data,
             "initial": str(self.initial) if self.initial is not None else None,
-            **self.hints.given(),
+            **self.hints.to_json(),
         }
 
 
@@ -106,7 +106,7 @@ def measure_checkpoint(
     device = in_double_precision(device)
     recipe, sets = checkpoint.recipe, None
     if options.use_data and (options.data or recipe.data):
-        recipe, sets = trained_on(
+        recipe, sets = load_training_set(
             checkpoint,
             device,
             data_sets,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from gentool.checkpoints.checkpoint import Checkpoint
-from gentool.checkpoints.training_data import trained_on
+from gentool.checkpoints.training_data import load_training_set
 from gentool.data.examples import TrainingSet
 from gentool.data.sources import DataSets
 from gentool.records.recipe import Recipe
@@ -34,7 +34,7 @@ def load_inputs(
     data_sets: DataSets,
 ) -> SharpnessInputs:
     """Make a checkpoint ready; GentoolError where it or the data do not fit its recipe."""
-    recipe, sets = trained_on(checkpoint, device, data_sets, data=data)
+    recipe, sets = load_training_set(checkpoint, device, data_sets, data=data)
     perturbed = functional_network(
         checkpoint.model(), recipe.input_shape, fold_batch_norm=fold_batch_norm
     )

@@ -27,10 +27,10 @@ def measured(path, *options):
 
 def test_a_module_in_memory_has_the_measures_of_its_checkpoint(trained):
     """With data, Python and the command line give the same numbers."""
-    from gentool.checkpoints.training_data import trained_on
+    from gentool.checkpoints.training_data import load_training_set
 
     saved = checkpoint.read(trained)
-    _, sets = trained_on(saved, torch.device("cpu"), DataSets(None), data=None)
+    _, sets = load_training_set(saved, torch.device("cpu"), DataSets(None), data=None)
     images, labels = sets.subset.batch(slice(None), torch.float64)
     record = gentool.measure(
         saved.model(),

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from gentool.checkpoints.foreign.layer_builder import state_of
-from gentool.checkpoints.foreign.layers import parts_of
+from gentool.checkpoints.foreign.layer_builder import state_dict_of
+from gentool.checkpoints.foreign.layers import layers_of
 from gentool.checkpoints.foreign.mlp import infer_mlp
-from gentool.checkpoints.foreign.reading import checked
+from gentool.checkpoints.foreign.reading import checked_weights
 from gentool.checkpoints.foreign.vgg import infer_vgg
 from gentool.checkpoints.hints import Hints
 from gentool.common.errors import GentoolError, UsageError
@@ -15,7 +15,7 @@ from gentool.networks.layer_shapes import output_shapes
 from gentool.records.recipe import Recipe
 
 
-def inferred(
+def infer_recipe(
     tensors: dict[str, Tensor], hints: Hints, file: str, sha256: str, is_ordered: bool
 ) -> tuple[Recipe, dict[str, Tensor]]:
     """The recipe and the state dict of a foreign checkpoint.
@@ -24,7 +24,7 @@ def inferred(
     Raises UsageError where an option has to say what the file does not, GentoolError where it holds
     no VGG and no MLP.
     """
-    parts = parts_of(checked(tensors))
+    parts = layers_of(checked_weights(tensors))
     has_convolutions = any(part.kind == "conv2d" for part in parts)
     if not has_convolutions and not any(part.kind == "linear" for part in parts):
         raise GentoolError("it holds no convolution and no linear layer")
@@ -50,4 +50,4 @@ def inferred(
             "inferred": found.words,
         },
     )
-    return recipe, state_of(parts)
+    return recipe, state_dict_of(parts)

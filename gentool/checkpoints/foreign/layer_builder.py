@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gentool.checkpoints.foreign.layers import Part
+from gentool.checkpoints.foreign.layers import ForeignLayer
 from gentool.checkpoints.foreign.reading import COUNTER
 from gentool.common.json import Json
 
 
 @dataclass(frozen=True)
-class Inferred:
+class InferredNetwork:
     """A network as it was inferred: its layers, and in words what no tensor says."""
 
     layers: list[Json]
@@ -20,19 +20,19 @@ class Inferred:
     words: list[str]
 
 
-class Listing:
+class LayerBuilder:
     """Layers one after the other, each as a recipe holds it.
 
     A layer without tensors gets the next index of the nn.Sequential that it must be in
     (`features.1`), where that is free, and a name of its own elsewhere (`relu1`).
     """
 
-    def __init__(self, parts: list[Part]) -> None:
+    def __init__(self, parts: list[ForeignLayer]) -> None:
         self.layers: list[Json] = []
-        self._taken = {name for part in parts for name in _and_its_containers(part.name)}
+        self._taken = {name for part in parts for name in _name_and_containers(part.name)}
         self._latest: tuple[str, int] | None = None
 
-    def weight(self, part: Part, norm: Part | None, **options: object) -> None:
+    def weight(self, part: ForeignLayer, norm: ForeignLayer | None, **options: object) -> None:
         """Add a convolution or a linear layer, and its batch norm if it has one."""
         names = ("in_features", "out_features")
         if part.kind == "conv2d":
@@ -55,15 +55,15 @@ class Listing:
             self._latest = (container, index + 1)
             name = f"{container}.{index + 1}".lstrip(".")
         if name is None or name in self._taken:
-            name = self._fresh(kind.removesuffix("2d"))
+            name = self._free_name(kind.removesuffix("2d"))
         self._add(name, kind, **options)
 
     def apart(self, kind: str, name: str, **options: object) -> None:
         """Add a layer without tensors that stands between two containers."""
         self._latest = None
-        self._add(self._fresh(name, 0), kind, **options)
+        self._add(self._free_name(name, 0), kind, **options)
 
-    def _fresh(self, name: str, count: int = 1) -> str:
+    def _free_name(self, name: str, count: int = 1) -> str:
         while (found := f"{name}{count or ''}") in self._taken:
             count += 1
         return found
@@ -73,7 +73,7 @@ class Listing:
         self.layers.append({"name": name, "type": kind, **options})
 
 
-def state_of(parts: list[Part]) -> dict[str, Tensor]:
+def state_dict_of(parts: list[ForeignLayer]) -> dict[str, Tensor]:
     """The state dict of the parts, with the counters of batch norm that a file may leave out."""
     tensors: dict[str, Tensor] = {}
     for part in parts:
@@ -83,6 +83,6 @@ def state_of(parts: list[Part]) -> dict[str, Tensor]:
     return tensors
 
 
-def _and_its_containers(name: str) -> list[str]:
+def _name_and_containers(name: str) -> list[str]:
     folders = name.split(".")
     return [".".join(folders[:length]) for length in range(1, len(folders) + 1)]

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from gentool.checkpoints.foreign.layers import Part
+from gentool.checkpoints.foreign.layers import ForeignLayer
 from gentool.common.errors import GentoolError, UsageError
 
 _LOOKS = 2_000_000
 
 
-def in_order(
-    layers: list[Part], asked: tuple[str, ...] | None, in_file_order: bool
-) -> tuple[list[Part], str]:
+def linears_in_order(
+    layers: list[ForeignLayer], asked: tuple[str, ...] | None, in_file_order: bool
+) -> tuple[list[ForeignLayer], str]:
     """The linear layers from first to last, and how that was found.
 
     It is what was asked for; or the only order in which the outputs of each are the inputs of the
@@ -19,7 +19,7 @@ def in_order(
     something (`in_file_order`). UsageError where several orders fit, GentoolError where none does.
     """
     if asked is not None:
-        return _asked(layers, asked), "the order asked for"
+        return _named_order(layers, asked), "the order asked for"
     fitting = [order for order, _ in zip(_orders(layers), range(2), strict=False)]
     if len(fitting) == 1:
         return fitting[0], "the only order that fits the sizes and the numbers in the names"
@@ -31,7 +31,7 @@ def in_order(
     raise _ambiguous(layers)
 
 
-def _ambiguous(layers: list[Part]) -> UsageError:
+def _ambiguous(layers: list[ForeignLayer]) -> UsageError:
     names = ",".join(layer.name for layer in layers)
     return UsageError(
         "the linear layers fit together in more than one order; name them from first to last with "
@@ -39,7 +39,7 @@ def _ambiguous(layers: list[Part]) -> UsageError:
     )
 
 
-def _asked(layers: list[Part], names: tuple[str, ...]) -> list[Part]:
+def _named_order(layers: list[ForeignLayer], names: tuple[str, ...]) -> list[ForeignLayer]:
     by_name = {layer.name: layer for layer in layers}
     if sorted(names) != sorted(by_name):
         raise UsageError(
@@ -56,17 +56,19 @@ def _asked(layers: list[Part], names: tuple[str, ...]) -> list[Part]:
     return order
 
 
-def _is_chain(layers: list[Part]) -> bool:
+def _is_chain(layers: list[ForeignLayer]) -> bool:
     return all(before.outputs == after.inputs for before, after in pairwise(layers))
 
 
-def _orders(layers: list[Part]) -> Iterator[list[Part]]:
+def _orders(layers: list[ForeignLayer]) -> Iterator[list[ForeignLayer]]:
     """Every order that fits, by depth-first search.
 
     Raises UsageError after _LOOKS looks at a layer: a chain needs few, a puzzle is asked about.
     """
     looks = 0
-    stack: list[tuple[list[Part], list[Part]]] = [([], sorted(layers, key=lambda p: p.numbers))]
+    stack: list[tuple[list[ForeignLayer], list[ForeignLayer]]] = [
+        ([], sorted(layers, key=lambda p: p.numbers))
+    ]
     while stack:
         order, rest = stack.pop()
         looks += len(rest)

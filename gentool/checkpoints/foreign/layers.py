@@ -14,7 +14,7 @@ _KINDS = {2: "linear", 4: "conv2d"}
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ForeignLayer:
     """One layer with tensors: a convolution, a linear layer, or batch norm (`kind` is `norm`)."""
 
     name: str
@@ -59,7 +59,7 @@ class Part:
         return self.tensors["running_mean" if self.kind == "norm" else "weight"]
 
 
-def parts_of(tensors: dict[str, Tensor]) -> list[Part]:
+def layers_of(tensors: dict[str, Tensor]) -> list[ForeignLayer]:
     """The layers of a state dict, in its order.
 
     Raises GentoolError, naming the tensor, for one of a layer that is none of those known.
@@ -83,7 +83,9 @@ def parts_of(tensors: dict[str, Tensor]) -> list[Part]:
     return [_part(name, leaves) for name, leaves in layers.items()]
 
 
-def norms_after(layers: list[Part], parts: list[Part], in_file_order: bool) -> dict[str, Part]:
+def norms_after(
+    layers: list[ForeignLayer], parts: list[ForeignLayer], in_file_order: bool
+) -> dict[str, ForeignLayer]:
     """The batch norm after each of `layers`, by the layer's name.
 
     In an nn.Sequential it is the one at the next index; elsewhere the one of the same numbers in
@@ -91,7 +93,7 @@ def norms_after(layers: list[Part], parts: list[Part], in_file_order: bool) -> d
     something, the next in it. Raises GentoolError where that leaves one without a layer, or of
     another size than its layer.
     """
-    found: dict[str, Part] = {}
+    found: dict[str, ForeignLayer] = {}
     for before, norm in pairwise([parts[0], *parts]):
         if norm.kind != "norm":
             continue
@@ -112,7 +114,7 @@ def norms_after(layers: list[Part], parts: list[Part], in_file_order: bool) -> d
     return found
 
 
-def _before(norm: Part, layers: list[Part]) -> Part | None:
+def _before(norm: ForeignLayer, layers: list[ForeignLayer]) -> ForeignLayer | None:
     """The layer that a batch norm follows, if one does."""
     if norm.index is not None:
         together = [layer for layer in layers if layer.container == norm.container]
@@ -125,7 +127,7 @@ def _before(norm: Part, layers: list[Part]) -> Part | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _part(name: str, leaves: dict[str, Tensor]) -> Part:
+def _part(name: str, leaves: dict[str, Tensor]) -> ForeignLayer:
     if "running_mean" in leaves or "running_var" in leaves:
         return _norm(name, leaves)
     weight = leaves.get("weight")
@@ -136,10 +138,10 @@ def _part(name: str, leaves: dict[str, Tensor]) -> Part:
             f"the weight of layer {name!r} has shape {tuple(weight.shape)}; a convolution's has "
             "four sizes, a linear layer's two, and batch norm comes with running statistics"
         )
-    return _fitting(Part(name, _KINDS[weight.dim()], leaves))
+    return _fitting(ForeignLayer(name, _KINDS[weight.dim()], leaves))
 
 
-def _norm(name: str, leaves: dict[str, Tensor]) -> Part:
+def _norm(name: str, leaves: dict[str, Tensor]) -> ForeignLayer:
     if missing := {"running_mean", "running_var"} - set(leaves):
         raise GentoolError(f"batch norm {name!r} has no {missing.pop()}")
     if leaves["running_mean"].dim() != 1:
@@ -151,10 +153,10 @@ def _norm(name: str, leaves: dict[str, Tensor]) -> Part:
         raise GentoolError(
             f"batch norm {name!r} has a negative running variance; the checkpoint is damaged"
         )
-    return _fitting(Part(name, "norm", leaves))
+    return _fitting(ForeignLayer(name, "norm", leaves))
 
 
-def _fitting(part: Part) -> Part:
+def _fitting(part: ForeignLayer) -> ForeignLayer:
     """The part itself; GentoolError where a vector of it is not one number an output."""
     vectors = {leaf for leaf in part.tensors if leaf != COUNTER}
     for leaf in vectors - ({"weight"} if part.kind != "norm" else set()):

@@ -3,14 +3,14 @@
 import math
 from itertools import pairwise
 
-from gentool.checkpoints.foreign.layer_builder import Inferred, Listing
-from gentool.checkpoints.foreign.layer_order import in_order
-from gentool.checkpoints.foreign.layers import Part, norms_after
+from gentool.checkpoints.foreign.layer_builder import InferredNetwork, LayerBuilder
+from gentool.checkpoints.foreign.layer_order import linears_in_order
+from gentool.checkpoints.foreign.layers import ForeignLayer, norms_after
 from gentool.checkpoints.hints import Hints
 from gentool.common.errors import GentoolError, UsageError
 
 
-def infer_mlp(parts: list[Part], hints: Hints, in_file_order: bool) -> Inferred:
+def infer_mlp(parts: list[ForeignLayer], hints: Hints, in_file_order: bool) -> InferredNetwork:
     """An MLP: flattening, then linear layers with batch norm, where there is some, and ReLU.
 
     Raises UsageError where an option has to say what the file does not, GentoolError where the
@@ -19,32 +19,36 @@ def infer_mlp(parts: list[Part], hints: Hints, in_file_order: bool) -> Inferred:
     if hints.pool is not None:
         raise UsageError(f"--pool is {hints.pool}, but the network has linear layers only")
     linears = [part for part in parts if part.kind == "linear"]
-    order, how = in_order(linears, hints.order, in_file_order)
+    order, how = linears_in_order(linears, hints.order, in_file_order)
     shape = _input_shape(order[0].inputs, hints)
     norms = norms_after(order, parts, in_file_order)
     check_room_for_relu(order, norms, hints)
-    listing = Listing(parts)
-    listing.apart("flatten", "flatten")
-    add_linears(listing, order, norms)
-    words = [f"mlp of {len(order)} linear layers ({_sizes(order)})", "ReLU between them"]
+    builder = LayerBuilder(parts)
+    builder.apart("flatten", "flatten")
+    add_linears(builder, order, norms)
+    words = [f"mlp of {len(order)} linear layers ({_sizes_in_words(order)})", "ReLU between them"]
     if len(order) > 1:
         words.append(f"in {how}")
     if norms:
         words.append(f"batch norm before ReLU on {len(norms)}, eps 1e-5")
     if hints.input_shape is None:
         words.append(f"inputs are vectors of {order[0].inputs}")
-    return Inferred(listing.layers, shape, order[-1].outputs, words)
+    return InferredNetwork(builder.layers, shape, order[-1].outputs, words)
 
 
-def add_linears(listing: Listing, order: list[Part], norms: dict[str, Part]) -> None:
+def add_linears(
+    builder: LayerBuilder, order: list[ForeignLayer], norms: dict[str, ForeignLayer]
+) -> None:
     """Add linear layers with their batch norm, and ReLU after all but the last."""
     for linear in order:
-        listing.weight(linear, norms.get(linear.name))
+        builder.weight(linear, norms.get(linear.name))
         if linear is not order[-1]:
-            listing.between("relu")
+            builder.between("relu")
 
 
-def check_room_for_relu(order: list[Part], norms: dict[str, Part], hints: Hints) -> None:
+def check_room_for_relu(
+    order: list[ForeignLayer], norms: dict[str, ForeignLayer], hints: Hints
+) -> None:
     """Raise UsageError where two layers have indices that leave no place for a ReLU between them.
 
     In an nn.Sequential there is none then; in an nn.ModuleList the forward pass may call one.
@@ -73,5 +77,5 @@ def _input_shape(inputs: int, hints: Hints) -> tuple[int, int, int]:
     return hints.input_shape
 
 
-def _sizes(order: list[Part]) -> str:
+def _sizes_in_words(order: list[ForeignLayer]) -> str:
     return "-".join(map(str, [order[0].inputs, *(layer.outputs for layer in order)]))

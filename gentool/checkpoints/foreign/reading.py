@@ -63,7 +63,7 @@ def read_pytorch(path: Path) -> dict[str, Tensor]:
         raise GentoolError(f"{path}: {error}") from error
 
 
-def checked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def checked_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors without the names of wrappers; half and bfloat16 as float32.
 
     Raises GentoolError, naming the tensor, for one that is empty, of a type that is no weight's, or
@@ -71,7 +71,9 @@ def checked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """
     if not tensors:
         raise GentoolError("it holds no tensors")
-    return {name: _checked(name, tensor) for name, tensor in _unwrapped(tensors).items()}
+    return {
+        name: _checked_weight(name, tensor) for name, tensor in _without_wrappers(tensors).items()
+    }
 
 
 def _check_size_of_zip(path: Path) -> None:
@@ -106,7 +108,7 @@ def _state_dict(content: object, depth: int = 0) -> dict[str, Tensor]:
     return dict(content)
 
 
-def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Names without what DataParallel, torch.compile and training frameworks put before them.
 
     `model.0.weight` keeps its `model.`: that is the name of an nn.Sequential, not of a wrapper.
@@ -122,7 +124,7 @@ def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return tensors
 
 
-def _checked(name: str, tensor: Tensor) -> Tensor:
+def _checked_weight(name: str, tensor: Tensor) -> Tensor:
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
         raise GentoolError(f"tensor {name!r} is sparse, quantized or without values")
     if tensor.numel() == 0:

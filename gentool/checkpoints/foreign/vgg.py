@@ -9,10 +9,10 @@ takes, times the poolings; where the map is pooled to 7x7 whatever comes in, tha
 
 import math
 
-from gentool.checkpoints.foreign.layer_builder import Inferred, Listing
-from gentool.checkpoints.foreign.layers import Part
+from gentool.checkpoints.foreign.layer_builder import InferredNetwork, LayerBuilder
+from gentool.checkpoints.foreign.layers import ForeignLayer
 from gentool.checkpoints.foreign.mlp import add_linears
-from gentool.checkpoints.foreign.vgg_parts import Sorted, sort_parts
+from gentool.checkpoints.foreign.vgg_parts import VGGParts, vgg_parts
 from gentool.checkpoints.foreign.vgg_poolings import ADAPTED, poolings
 from gentool.checkpoints.hints import Hints
 from gentool.common.errors import UsageError
@@ -20,33 +20,33 @@ from gentool.common.errors import UsageError
 _IMAGENET = (1000, 224)
 
 
-def infer_vgg(parts: list[Part], hints: Hints, in_file_order: bool) -> Inferred:
+def infer_vgg(parts: list[ForeignLayer], hints: Hints, in_file_order: bool) -> InferredNetwork:
     """A VGG, as the module says.
 
     Raises UsageError where an option has to say what the file does not, GentoolError where the
     shapes do not fit.
     """
-    net = sort_parts(parts, hints, in_file_order)
+    net = vgg_parts(parts, hints, in_file_order)
     model, sizes = poolings(net, hints)
     pool = hints.pool or "max"
     shape = hints.input_shape or _input_shape(net, sizes)
-    listing = Listing(parts)
+    builder = LayerBuilder(parts)
     for convolution, size in zip(net.body, sizes, strict=True):
         padding = [side // 2 for side in convolution.kernel]
-        listing.weight(convolution, net.norms.get(convolution.name), padding=padding)
-        listing.between("relu")
+        builder.weight(convolution, net.norms.get(convolution.name), padding=padding)
+        builder.between("relu")
         if size > 1:
-            listing.between(f"{pool}_pool2d", kernel_size=size, stride=size)
+            builder.between(f"{pool}_pool2d", kernel_size=size, stride=size)
     arriving = [side // math.prod(sizes) for side in shape[1:]]
-    adapted = _add_head(listing, net, arriving, is_known=model is not None)
+    adapted = _add_head(builder, net, arriving, is_known=model is not None)
     words = [*_in_words(net, model, sizes, pool), *adapted]
     if hints.input_shape is None:
         smallest = "" if net.side == ADAPTED else ", the smallest square that fits"
         words.append(f"input shape {'x'.join(map(str, shape))}{smallest}")
-    return Inferred(listing.layers, shape, net.linears[-1].outputs, words)
+    return InferredNetwork(builder.layers, shape, net.linears[-1].outputs, words)
 
 
-def _input_shape(net: Sorted, sizes: list[int]) -> tuple[int, int, int]:
+def _input_shape(net: VGGParts, sizes: list[int]) -> tuple[int, int, int]:
     """The smallest square input with the map that the classifier takes.
 
     Raises UsageError where --input-shape has to say.
@@ -64,7 +64,9 @@ def _input_shape(net: Sorted, sizes: list[int]) -> tuple[int, int, int]:
     return (channels, total, total)
 
 
-def _add_head(listing: Listing, net: Sorted, arriving: list[int], *, is_known: bool) -> list[str]:
+def _add_head(
+    builder: LayerBuilder, net: VGGParts, arriving: list[int], *, is_known: bool
+) -> list[str]:
     """Add what follows the convolutions; returns in words what of it no tensor shows.
 
     `arriving` is the height and width of the map that arrives there. Known VGGs pool to 7x7, which
@@ -73,20 +75,20 @@ def _add_head(listing: Listing, net: Sorted, arriving: list[int], *, is_known: b
     words = []
     if is_known and net.side == ADAPTED and (not net.head or min(arriving) < ADAPTED):
         size = [max(ADAPTED, side) for side in arriving] if net.head else [ADAPTED, ADAPTED]
-        listing.apart("adaptive_avg_pool2d", "avgpool", output_size=size)
+        builder.apart("adaptive_avg_pool2d", "avgpool", output_size=size)
         words.append(f"adaptive average pooling to {size[0]}x{size[1]} before the classifier")
     for convolution in net.head:
-        listing.weight(convolution, None)
-        listing.between("relu")
+        builder.weight(convolution, None)
+        builder.between("relu")
     if net.head:
-        listing.apart("adaptive_avg_pool2d", "global_pool", output_size=1)
+        builder.apart("adaptive_avg_pool2d", "global_pool", output_size=1)
         words.append("global average pooling before the last layer")
-    listing.apart("flatten", "flatten")
-    add_linears(listing, net.linears, net.norms)
+    builder.apart("flatten", "flatten")
+    add_linears(builder, net.linears, net.norms)
     return words
 
 
-def _in_words(net: Sorted, model: str | None, sizes: list[int], pool: str) -> list[str]:
+def _in_words(net: VGGParts, model: str | None, sizes: list[int], pool: str) -> list[str]:
     on = sum(part.name in net.norms for part in net.body)
     last = f"{sizes[-1]}x{sizes[-1]} after the last" if sizes[-1] > 1 else "none after the last"
     return [

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from gentool.checkpoints.foreign.layer_order import in_order
-from gentool.checkpoints.foreign.layers import Part, norms_after
+from gentool.checkpoints.foreign.layer_order import linears_in_order
+from gentool.checkpoints.foreign.layers import ForeignLayer, norms_after
 from gentool.checkpoints.foreign.mlp import check_room_for_relu
 from gentool.checkpoints.hints import Hints
 from gentool.common.errors import GentoolError, UsageError
@@ -13,16 +13,16 @@ from gentool.networks.models import STACKS
 
 
 @dataclass(frozen=True)
-class Sorted:
+class VGGParts:
     """The layers with weights of a VGG, each list from first to last.
 
     `head` holds the convolutions of timm's classifier, which others have as linear layers.
     """
 
-    body: list[Part]
-    head: list[Part]
-    linears: list[Part]
-    norms: dict[str, Part]
+    body: list[ForeignLayer]
+    head: list[ForeignLayer]
+    linears: list[ForeignLayer]
+    norms: dict[str, ForeignLayer]
 
     @property
     def side(self) -> float:
@@ -32,7 +32,7 @@ class Sorted:
         return math.sqrt(self.linears[0].inputs / self.body[-1].outputs)
 
 
-def sort_parts(parts: list[Part], hints: Hints, in_file_order: bool) -> Sorted:
+def vgg_parts(parts: list[ForeignLayer], hints: Hints, in_file_order: bool) -> VGGParts:
     """The layers of a VGG in their order.
 
     Raises UsageError where an option has to tell it, GentoolError where sizes do not fit.
@@ -52,14 +52,14 @@ def sort_parts(parts: list[Part], hints: Hints, in_file_order: bool) -> Sorted:
         body = body if in_file_order else sorted(body, key=lambda part: part.numbers)
     else:
         body = sorted(body, key=lambda part: part.index)
-    linears, _ = in_order(linears, hints.order, in_file_order)
+    linears, _ = linears_in_order(linears, hints.order, in_file_order)
     norms = norms_after([*body, *linears], parts, in_file_order)
     _check(body, head, linears)
     check_room_for_relu([*body, *linears], norms, hints)
-    return Sorted(body, sorted(head, key=lambda part: part.name), linears, norms)
+    return VGGParts(body, sorted(head, key=lambda part: part.name), linears, norms)
 
 
-def _check(body: list[Part], head: list[Part], linears: list[Part]) -> None:
+def _check(body: list[ForeignLayer], head: list[ForeignLayer], linears: list[ForeignLayer]) -> None:
     """Raise GentoolError where a layer does not take what the one before it puts out."""
     for before, after in pairwise([*body, *sorted(head, key=lambda part: part.name)]):
         if after.inputs != before.outputs:

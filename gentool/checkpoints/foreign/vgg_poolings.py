@@ -8,7 +8,7 @@ those of VGG-11, 13, 16 or 19 and the gaps are just where that one pools; elsewh
 import math
 from itertools import accumulate, pairwise
 
-from gentool.checkpoints.foreign.vgg_parts import Sorted
+from gentool.checkpoints.foreign.vgg_parts import VGGParts
 from gentool.checkpoints.hints import Hints
 from gentool.common.errors import GentoolError, UsageError
 from gentool.networks.models import STACKS, poolings_of
@@ -18,21 +18,21 @@ ADAPTED = 7
 """The side of the map that torchvision's and timm's VGGs pool to, whatever comes in."""
 
 
-def poolings(net: Sorted, hints: Hints) -> tuple[str | None, list[int]]:
+def poolings(net: VGGParts, hints: Hints) -> tuple[str | None, list[int]]:
     """The VGG that this is, if a known one, and the size of the pooling after each convolution.
 
     1 where there is none. Raises UsageError where an option has to say it, GentoolError where what
     options say does not fit.
     """
     if hints.model is not None:
-        return hints.model, _fitting_plan(net, hints.model)
-    model = _recognised(net)
+        return hints.model, _plan_of_named_model(net, hints.model)
+    model = _known_vgg(net)
     if model is None:
         return None, _from_gaps(net, hints)
-    return model, _with_the_last(net, _plan(model), hints)
+    return model, _with_or_without_last(net, _plan(model), hints)
 
 
-def _with_the_last(net: Sorted, sizes: list[int], hints: Hints) -> list[int]:
+def _with_or_without_last(net: VGGParts, sizes: list[int], hints: Hints) -> list[int]:
     """The plan of a VGG, or that without the last pooling, which no number shows.
 
     The input shape tells which. Without it, a map of 1x1 is what is left of 32x32 images by the
@@ -49,7 +49,7 @@ def _with_the_last(net: Sorted, sizes: list[int], hints: Hints) -> list[int]:
     return without if _side_after(without, hints.input_shape) == net.side else sizes
 
 
-def _recognised(net: Sorted) -> str | None:
+def _known_vgg(net: VGGParts) -> str | None:
     """The VGG whose channels, up to a common factor, and poolings these are, if one is.
 
     Raises UsageError where the channels are those of a VGG and the gaps are not.
@@ -70,7 +70,7 @@ def _recognised(net: Sorted) -> str | None:
     return None
 
 
-def _gaps(net: Sorted) -> list[int]:
+def _gaps(net: VGGParts) -> list[int]:
     """How many modules beside batch norm and ReLU each gap between the convolutions has."""
     return [
         after.index - before.index - 2 - (before.name in net.norms)
@@ -87,7 +87,7 @@ def _plan(model: str) -> list[int]:
     return [size for stack, pooling in stacks for size in [1] * (len(stack) - 1) + [pooling]]
 
 
-def _fitting_plan(net: Sorted, model: str) -> list[int]:
+def _plan_of_named_model(net: VGGParts, model: str) -> list[int]:
     """The plan of a VGG; UsageError where the network has not as many convolutions or less room."""
     sizes = _plan(model)
     if len(sizes) != len(net.body):
@@ -103,7 +103,7 @@ def _fitting_plan(net: Sorted, model: str) -> list[int]:
     return sizes
 
 
-def _from_gaps(net: Sorted, hints: Hints) -> list[int]:
+def _from_gaps(net: VGGParts, hints: Hints) -> list[int]:
     """The pooling after each convolution of a VGG that is none of those known.
 
     The gaps are taken for poolings of 2x2, and the input shape has to confirm it: it also tells
@@ -128,6 +128,6 @@ def _from_gaps(net: Sorted, hints: Hints) -> list[int]:
 
 
 def _side_after(sizes: list[int], shape: tuple[int, ...]) -> float:
-    """The side of the map after poolings, as `Sorted.side` is: a root of the area."""
+    """The side of the map after poolings, as `VGGParts.side` is: a root of the area."""
     height, width = (list(accumulate(sizes, lambda a, b: a // b, initial=n))[-1] for n in shape[1:])
     return math.sqrt(height * width)
