@@ -1,1 +1,1 @@
-"""What every room needs: errors, output files, the console, registries. No torch."""
+"""Hold what every room needs: errors, output files, the console, registries. No torch."""

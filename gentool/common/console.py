@@ -1,7 +1,4 @@
-"""What people see, all of it on stderr: progress bars, tables, one-line messages.
-
-stdout is for results alone.
-"""
+"""Print progress bars, tables and one-line messages on stderr; stdout is for results alone."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -12,21 +9,21 @@ if TYPE_CHECKING:  # rich takes a tenth of a second to import, which --help need
 
 
 def say(message: str) -> None:
-    """Print one line for people."""
+    """Print a message for people as one line."""
     print(f"gentool: {' '.join(message.split())}", file=sys.stderr)
 
 
 def stderr_console() -> "Console":
-    """A console on stderr, without colour where stderr is no terminal."""
+    """Return a console on stderr, without colour if stderr is not a terminal."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
 
 def progress(quiet: bool, *fields: str) -> "Progress":
-    """A progress bar on stderr with a column for each of `fields`, which a task has to set.
+    """Return a progress bar on stderr with a column for each of `fields`, which a task has to set.
 
-    Silent when quiet, or where stderr is no terminal.
+    It shows nothing if `quiet`, or if stderr is not a terminal.
     """
     from rich.progress import (
         BarColumn,
@@ -49,9 +46,9 @@ def progress(quiet: bool, *fields: str) -> "Progress":
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], words: int = 1) -> None:
-    """Print a table: the first columns, of `words`, to the left, the others to the right."""
+    """Print a table with its first `words` columns aligned left and the others aligned right."""
     from rich.table import Table
-    from rich.text import Text  # plain: a name with brackets is no markup
+    from rich.text import Text  # plain text: brackets in a name are not markup
 
     table = Table(title=Text(title), title_justify="left")
     for i, column in enumerate(columns):

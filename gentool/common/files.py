@@ -1,7 +1,7 @@
-"""Output files: whole or not at all, and never over what a user had without being told to.
+"""Write output files whole or not at all, and replace an existing one only if told to.
 
-The trap avoided here: a program killed, or a disk that fills up, while a file is half-written.
-Everything goes to a temporary file in the same folder first, is flushed to the disk, and is then
+The trap avoided: a program that is killed, or a disk that fills up, while a file is half-written.
+All content goes to a temporary file in the same folder, is flushed to the disk, and is then
 renamed, which is atomic.
 """
 
@@ -15,7 +15,7 @@ from gentool.common.errors import GentoolError
 
 
 class Existing(Enum):
-    """What to do with an output file that is already there."""
+    """Choose what to do with an output file that exists already."""
 
     ERROR = "error"
     FORCE = "force"
@@ -23,9 +23,9 @@ class Existing(Enum):
 
 
 def check_output(path: Path, existing: Existing) -> bool:
-    """Whether `path` has to be written.
+    """Return whether `path` has to be written.
 
-    Raises GentoolError, before any work is done, where it cannot or must not be.
+    Raise GentoolError, before any work is done, if it cannot or must not be written.
     """
     folder = path.parent
     if path.is_dir():
@@ -47,10 +47,10 @@ def check_output(path: Path, existing: Existing) -> bool:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path` at once: temporary file beside it, fsync, rename.
+    """Write `content` to `path` as a whole: temporary file beside it, fsync, rename.
 
-    Raises GentoolError with the system's reason (disk full, no permission); `path` is then as it
-    was.
+    Raise GentoolError with the system's reason (disk full, no permission); `path` is then as it
+    was before.
     """
     temporary = None
     try:
@@ -73,13 +73,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def _umask() -> int:
-    """The process's umask: temporary files are private, the files that people are given are not."""
+    """Return the umask of the process: temporary files are private, output files need not be."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,3 +1,3 @@
-"""The version of gentool."""
+"""Hold the version of gentool."""
 
 __version__ = "0.1.0"

@@ -1,1 +1,1 @@
-"""What is written down: recipes, measure files, metadata of checkpoints. No torch."""
+"""Read and write recipes, measure files and the metadata of checkpoints. No torch."""

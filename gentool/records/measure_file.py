@@ -1,4 +1,4 @@
-"""Measure files: one JSON object for a checkpoint and a command. Write, read, merge. No torch."""
+"""Write, read and merge measure files: one JSON object a checkpoint and command. No torch."""
 
 import json
 import math
@@ -24,7 +24,7 @@ _TYPES = {
 
 
 def dumps_line(record: Record) -> str:
-    """A record as one line of strict JSON."""
+    """Return a record as one line of strict JSON."""
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 
@@ -37,7 +37,7 @@ def write(path: Path, record: Record) -> None:
 def read(path: Path) -> Record:
     """Read a measure file.
 
-    Raises GentoolError, naming the file, where it is missing, not strict JSON, or no measure file.
+    Raise GentoolError, naming the file, if it is missing, not strict JSON, or not a measure file.
     """
     try:
         record = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
@@ -50,29 +50,32 @@ def read(path: Path) -> Record:
     except (ValueError, RecursionError) as error:
         raise GentoolError(f"{path} is not JSON ({error})") from error
     if not isinstance(record, dict) or "format" not in record:
-        raise GentoolError(f"{path} is no measure file; gentool measure writes them")
+        raise GentoolError(f"{path} is not a measure file; gentool measure writes them")
     if record["format"] != FORMAT:
         raise GentoolError(
-            f"{path} has format {record['format']!r}, which is not known here (known: {FORMAT}); "
-            "update gentool"
+            f"{path} has the unknown format {record['format']!r} (known: {FORMAT}); update gentool"
         )
     for name, kind in _TYPES.items():
         if not isinstance(record.get(name), kind):
-            raise GentoolError(f"{path} is no whole measure file: its {name!r} is missing or wrong")
+            raise GentoolError(
+                f"{path} is not a complete measure file: its {name!r} is missing or wrong"
+            )
     numbers = [*record["measures"].values(), *record["log10"].values()]
     if not all(is_number(value) or value is None for value in numbers):
-        raise GentoolError(f"{path} is no whole measure file: a measure is not a number")
+        raise GentoolError(f"{path} is not a complete measure file: a measure is not a number")
     if not isinstance(record["checkpoint"].get("sha256"), str):
-        raise GentoolError(f"{path} does not say which checkpoint it is about")
+        raise GentoolError(f"{path} does not name its checkpoint by a SHA-256")
     return record
 
 
 def merge(records: Iterable[Record]) -> list[Record]:
-    """One record a checkpoint: those about the same one, by its SHA-256, put together in order.
+    """Merge the records of each checkpoint, identified by its SHA-256, in their order.
 
-    Measures add up. A value takes the place of a null, since one command may have been without the
-    data that another had. Raises GentoolError where two records hold different values of one
-    measure: they were made with other settings, and drawing either would be a guess.
+    The merged record has the measures of all. A value replaces a null, since one command may have
+    lacked the data that another had.
+
+    Raise GentoolError if two records hold different values of one measure: they were made with
+    different settings, and a figure cannot know which to draw.
     """
     merged: dict[str, Record] = {}
     for record in records:
@@ -86,16 +89,16 @@ def merge(records: Iterable[Record]) -> list[Record]:
 
 
 def _add(into: Record, record: Record) -> None:
-    """Add what one record holds to another about the same checkpoint."""
+    """Add the measures and notes of a record to another one of the same checkpoint."""
     for part in ("measures", "log10"):
         for name, value in record[part].items():
-            known = into[part].get(name)
-            if known is None:
+            present = into[part].get(name)
+            if present is None:
                 into[part][name] = value
-            elif value is not None and not math.isclose(known, value, rel_tol=1e-9):
+            elif value is not None and not math.isclose(present, value, rel_tol=1e-9):
                 raise GentoolError(
                     f"two files about {record['checkpoint'].get('file')} disagree on {name} "
-                    f"({known:.6g} and {value:.6g}); leave out the one made with other settings"
+                    f"({present:.6g} and {value:.6g}); leave out the one made with other settings"
                 )
     into["notes"] += [note for note in record["notes"] if note not in into["notes"]]
     for name, value in record.items():
@@ -104,7 +107,7 @@ def _add(into: Record, record: Record) -> None:
 
 
 def lookup(record: Record, key: str) -> Any:  # noqa: ANN401 - whatever the JSON holds
-    """The value under a key, a measure's name or else a dotted path; None if absent."""
+    """Return the value under a key, a measure's name or a dotted path; None if it is absent."""
     if "." not in key:
         return record["measures"].get(key)
     value: Any = record
@@ -114,7 +117,7 @@ def lookup(record: Record, key: str) -> Any:  # noqa: ANN401 - whatever the JSON
 
 
 def log10_of(record: Record, key: str) -> float | None:
-    """log10 of the number under a key, even if the number itself is too large for a float."""
+    """Return log10 of the number under a key, even if the number is too large for a float."""
     if "." not in key:
         return record["log10"].get(key)
     value = lookup(record, key)
@@ -122,7 +125,7 @@ def log10_of(record: Record, key: str) -> float | None:
 
 
 def check_key(records: list[Record], key: str) -> None:
-    """Raise UsageError, with the nearest known key, for one that no record has."""
+    """Raise UsageError, with the nearest known key, if no record has a key."""
     known: dict[str, None] = {}
     for record in records:
         known |= dict.fromkeys(record["measures"])
@@ -137,6 +140,6 @@ def _refuse_constant(name: str) -> None:
 
 
 def has_fitted(network: Record) -> bool:
-    """Whether a network has no training error, on its subset and on its confusion set."""
+    """Return whether a network has no training error, on its subset and on its confusion set."""
     errors = [lookup(network, f"outcome.{part}_error") for part in ("train", "confusion")]
     return errors[0] == 0 and not errors[1]

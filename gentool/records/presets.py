@@ -1,7 +1,7 @@
-"""The presets of training options that `--recipe` names: `paper` and `fast`, the default. No torch.
+"""Define the presets of training options that `--recipe` names: `paper` and `fast`. No torch.
 
-`paper` is the plain SGD of Neyshabur et al.; `fast` fitted best where it was measured. The
-measurements: gentool/training/README.md.
+`paper` is the plain SGD of Neyshabur et al.; `fast`, the default, fitted best where it was
+measured (see gentool/training/README.md).
 """
 
 from collections.abc import Mapping

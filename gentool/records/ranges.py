@@ -1,4 +1,4 @@
-"""Define which values an option of a recipe may have, and the words that say so in its error."""
+"""Define the allowed values of a recipe's fields, and the words for them in error messages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,23 +6,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Range:
-    """Represent a set of values by a predicate and by words that complete `it has to be …`."""
+    """Hold a predicate for the allowed values, and the words that complete `it has to be …`."""
 
     includes: Callable[[object], bool]
     words: str
 
     def or_none(self) -> "Range":
-        """Return the same range with None in it."""
+        """Return the same range, with None allowed too."""
         return Range(lambda value: value is None or self.includes(value), self.words)
 
 
 def number(includes: Callable[[float], bool], words: str) -> Range:
-    """Return the range of the numbers for which a predicate holds; true and false are none."""
+    """Return the range of the numbers that satisfy a predicate; true and false are not numbers."""
     return Range(lambda value: type(value) in (int, float) and includes(value), words)
 
 
 def whole_number(low: int, high: int | None = None) -> Range:
-    """Return the range of the integers from `low` to `high`, None for as many as floats count."""
+    """Return the range of the integers from `low` to `high`.
+
+    Without `high` it ends at 2**53, up to which a float can hold each integer.
+    """
     last = 2**53 if high is None else high
     words = f", {low} or more" if high is None else f" from {low} to {high}"
     return Range(
@@ -31,7 +34,7 @@ def whole_number(low: int, high: int | None = None) -> Range:
 
 
 def one_of(*names: str) -> Range:
-    """Return the range of a few words."""
+    """Return the range of some strings."""
     return Range(lambda value: value in names, " or ".join(names))
 
 

@@ -1,8 +1,8 @@
-"""The recipe: everything that changes a trained network, and the outcome that it had. No torch.
+"""Define the recipe (everything that changes a trained network) and the outcome. No torch.
 
-A recipe begins as what was asked on the command line. Drawing the data adds the facts that were not
-known then (`input_shape`, `classes`, the resolved `subset`, digests, normalisation); from then on
-the same recipe drawn again must give the same facts. Checkpoints and measure files hold it whole.
+A recipe begins with the options of the command line. Drawing the data adds facts (`input_shape`,
+`classes`, the resolved `subset`, digests, normalisation); from then on the same recipe drawn again
+must give the same facts. Checkpoints and measure files hold all of it.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from gentool.records import ranges
 from gentool.records.ranges import Range
 
 LAYERS = "layers"
-"""The model of a network that is described layer by layer, whoever trained it."""
+"""The model of a network that its recipe describes layer by layer."""
 
 
 class Role(Enum):
@@ -41,14 +41,14 @@ def _option(default: object, values: Range, *roles: Role) -> Any:  # noqa: ANN40
 
 @dataclass(frozen=True)
 class Recipe:
-    """What determines a trained network, on one machine to the bit.
+    """Hold everything that determines a trained network, on one machine to the bit.
 
     Options that a model does not have are None (`hidden` of a VGG); `init` None is `uniform` with
-    batch norm, else `he`. Raises UsageError for a value out of range.
+    batch norm, else `he`. Raise UsageError for a value out of range.
 
     A network that another program trained has the model `layers`: `layers` lists them (see
-    `networks.layer_list`), `origin` tells the file and what was inferred from it, and whatever is
-    not known of its training is None.
+    `networks.layer_list`), `origin` names the file and the settings inferred from it, and unknown
+    settings of its training are None.
     """
 
     model: str = _option("vgg", ranges.NAME, Role.KIND, Role.IDENTITY)
@@ -99,11 +99,11 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("input_shape", "mean", "std", "layers"):
             if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))  # as JSON has no tuples
+                object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has no tuples
         for option in fields(self):
             value = getattr(self, option.name)
             if self.model == LAYERS and value is None:
-                continue  # another program trained it, and did not say
+                continue  # another program trained it, and its file does not hold the value
             values = option.metadata["range"]
             if not values.includes(value):
                 name = option.name.replace("_", "-")
@@ -114,18 +114,21 @@ class Recipe:
 
     @classmethod
     def of_foreign(cls, **known: object) -> "Recipe":
-        """The recipe of a network that another program trained: None for all that is not known."""
+        """Return the recipe of a network that another program trained; all but `known` is None."""
         unknown = dict.fromkeys(field.name for field in fields(cls))
         return cls(**unknown | {"model": LAYERS} | known)
 
     @classmethod
     def from_json(cls, values: object) -> "Recipe":
-        """The recipe of a JSON object; GentoolError for keys or values that no recipe has."""
+        """Return the recipe of a JSON object.
+
+        Raise GentoolError for an unknown key, UsageError for a value out of range.
+        """
         if not isinstance(values, dict):
-            raise GentoolError("the recipe is no JSON object")
-        if strange := sorted(set(values) - {field.name for field in fields(cls)}):
+            raise GentoolError("the recipe is not a JSON object")
+        if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
             raise GentoolError(
-                f"the recipe has unknown keys ({', '.join(strange)}); is this gentool too old?"
+                f"the recipe has unknown keys ({', '.join(unknown)}); is this gentool too old?"
             )
         return cls(**values)
 
@@ -140,10 +143,10 @@ def fields_with(*roles: Role) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How training ended.
+    """Hold the result of training.
 
     Losses are mean cross-entropies, errors are fractions, both in evaluation mode.
-    `gave_up` tells that training ended because its loss no longer fell.
+    `gave_up` is true if training ended because its loss no longer fell.
     `history` holds, for each epoch, the running loss and error in training mode: `epoch`, `loss`,
     `error`.
     """
@@ -164,46 +167,48 @@ class Outcome:
 
     @classmethod
     def from_json(cls, values: object) -> "Outcome":
-        """The outcome of a JSON object. Raises GentoolError where it is none."""
+        """Return the outcome of a JSON object; raise GentoolError if it is not an outcome."""
         if not isinstance(values, dict):
             raise GentoolError("the outcome is not one that gentool wrote")
-        values = {"gave_up": False} | values  # the first checkpoints knew no giving up
+        values = {"gave_up": False} | values  # missing in the first checkpoints
         if set(values) != {field.name for field in fields(cls)}:
             raise GentoolError("the outcome is not one that gentool wrote")
         return cls(**values)
 
 
 def parse_labels(text: str) -> str | float:
-    """The `labels` of a recipe from what was typed: true, random, or a fraction."""
+    """Return the `labels` of a recipe for the text of an option: true, random, or a fraction."""
     if text in ("true", "random"):
         return text
     try:
         fraction = float(Fraction(text))
     except (ValueError, ZeroDivisionError):
         raise UsageError(
-            f"labels are {text!r}; they have to be true, random or a fraction as 0.3"
+            f"labels are {text!r}; they have to be true, random or a fraction such as 0.3"
         ) from None
     return {0.0: "true", 1.0: "random"}.get(fraction, fraction)
 
 
-def default_stem(asked: Recipe, shape: Mapping[str, object]) -> str:
-    """What the checkpoint of a recipe is called, as `vgg-cifar10-random-5000-seed0`.
+def default_stem(recipe: Recipe, model_options: Mapping[str, object]) -> str:
+    """Return the default file name of a checkpoint, such as `vgg-cifar10-random-5000-seed0`.
 
-    `shape` holds the model options that were given; those that were not (None) are left out, and so
-    are training options: two runs that differ in those alone need -o to tell them apart.
+    `model_options` are those of the command line. An option that was left out (None) is not in the
+    name, and neither are training options: two runs that differ only in those need -o.
     """
-    given = [
-        f"{name.replace('_', '-')}{value}" for name, value in shape.items() if value is not None
+    options = [
+        f"{name.replace('_', '-')}{value}"
+        for name, value in model_options.items()
+        if value is not None
     ]
-    parts = [asked.model, *given, describe_source(asked.data), str(asked.labels)]
-    if asked.subset is not None:
-        parts.append(str(asked.subset))
-    if asked.confusion:
-        parts.append(f"confusion{asked.confusion}")
-    return "-".join([*parts, f"seed{asked.seed}"])
+    parts = [recipe.model, *options, describe_source(recipe.data), str(recipe.labels)]
+    if recipe.subset is not None:
+        parts.append(str(recipe.subset))
+    if recipe.confusion:
+        parts.append(f"confusion{recipe.confusion}")
+    return "-".join([*parts, f"seed{recipe.seed}"])
 
 
 def describe_source(data: str) -> str:
-    """A data set in a word, for file names: `folder:/x/faces` is `faces`, `npz:/x/y.npz` is `y`."""
+    """Return a data set's short name: `faces` for `folder:/x/faces`, `y` for `npz:/x/y.npz`."""
     kind, colon, where = data.partition(":")
     return (Path(where).stem or kind) if colon else kind

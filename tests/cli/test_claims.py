@@ -68,7 +68,7 @@ def test_must_hold_needs_a_verdict(files, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [("{", "is not JSON"), ('{"a": 1}', "is no measure file")]
+    ("content", "words"), [("{", "is not JSON"), ('{"a": 1}', "is not a measure file")]
 )
 def test_a_file_that_is_no_record_is_one_line(tmp_path, capsys, content, words):
     (tmp_path / "a.json").write_text(content)

@@ -1,4 +1,4 @@
-"""Output files: whole or not at all."""
+"""Output files are written whole or not at all."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from gentool.common.errors import GentoolError
 from gentool.common.files import Existing, check_output, write_whole
 
 
-def test_a_file_is_written_whole(tmp_path):
-    """The content is there, readable as the umask says, and nothing else is in the folder."""
+def test_a_file_is_written_whole_and_alone(tmp_path):
+    """It has the content and the permissions of the umask; no other file is in the folder."""
     path = tmp_path / "a.json"
     write_whole(path, b"new")
     assert path.read_bytes() == b"new"
@@ -16,8 +16,8 @@ def test_a_file_is_written_whole(tmp_path):
     assert path.stat().st_mode == plain.stat().st_mode
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    """A full disk at the last moment: the old content stays, the temporary file goes."""
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeypatch):
+    """The disk is full at the last moment: the old content stays, the temporary file goes."""
     path = tmp_path / "a.json"
     path.write_bytes(b"old")
 
@@ -31,8 +31,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_output_that_exists_is_an_error_unless_told(tmp_path):
-    """--force writes it again, --skip-existing does not, neither is an error that names both."""
+def test_an_output_that_exists_is_an_error_without_force_or_skip(tmp_path):
+    """--force writes it again, --skip-existing does not; without both the error names both."""
     path = tmp_path / "a.json"
     assert check_output(path, Existing.ERROR)
     path.touch()
@@ -42,8 +42,8 @@ def test_an_output_that_exists_is_an_error_unless_told(tmp_path):
         check_output(path, Existing.ERROR)
 
 
-def test_an_output_in_no_folder_is_refused_before_any_work(tmp_path):
-    """A missing folder, or a folder in place of the file, is named."""
+def test_an_output_in_a_missing_folder_is_refused_before_any_work(tmp_path):
+    """The error names the missing folder, or the folder that is in place of the file."""
     with pytest.raises(GentoolError, match=r"missing does not exist"):
         check_output(tmp_path / "missing" / "a.json", Existing.ERROR)
     with pytest.raises(GentoolError, match="is a folder"):

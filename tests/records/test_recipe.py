@@ -1,11 +1,11 @@
-"""The recipe: values in their ranges, JSON there and back, names of files."""
+"""The recipe: ranges of its values, conversion to JSON and back, default file names."""
 
 import json
 
 import pytest
 
 from gentool.common.errors import GentoolError, UsageError
-from gentool.records.recipe import Recipe, default_stem, parse_labels
+from gentool.records.recipe import Recipe, Role, default_stem, fields_with, parse_labels
 
 
 @pytest.mark.parametrize(
@@ -24,20 +24,20 @@ from gentool.records.recipe import Recipe, default_stem, parse_labels
         ("input_shape", (3, 32)),
     ],
 )
-def test_a_value_out_of_range_is_named(name, value):
-    """The error says which option, which value, and what it has to be."""
+def test_a_value_out_of_range_is_an_error_that_names_it(name, value):
+    """The error has the option, the value, and the allowed values."""
     with pytest.raises(UsageError, match=rf"{name.replace('_', '-')} is .*; it has to be"):
         Recipe(**{name: value})
 
 
-def test_a_recipe_survives_json():
-    """Lists come back as the tuples that they were."""
+def test_a_recipe_is_equal_after_conversion_to_json_and_back():
+    """Lists become tuples again."""
     recipe = Recipe(model="mlp", hidden=3, input_shape=(1, 8, 8), mean=(0.5,), std=(0.2,))
     assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
 
 
 def test_a_recipe_of_a_later_version_is_refused():
-    """A key that is not known may change the result, so it is not ignored."""
+    """An unknown key is not ignored, for it may change the result."""
     with pytest.raises(GentoolError, match=r"unknown keys \(teacher\)"):
         Recipe.from_json({"teacher": 5})
 
@@ -47,7 +47,7 @@ def test_a_recipe_of_a_later_version_is_refused():
     [("true", "true"), ("random", "random"), ("0.3", 0.3), ("0", "true"), ("1.0", "random")],
 )
 def test_labels_are_true_random_or_a_fraction(text, labels):
-    """No noise is `true` and all noise is `random`, so that equal recipes compare equal."""
+    """0 is `true` and 1 is `random`, so that equal recipes compare equal."""
     assert parse_labels(text) == labels
 
 
@@ -57,9 +57,19 @@ def test_other_labels_are_refused(text):
         parse_labels(text)
 
 
-def test_a_file_name_says_what_is_in_it():
-    """The paper's VGG as DESIGN names it; options that were given are in the name."""
+def test_a_default_file_name_holds_the_data_and_the_model_options():
+    """Options that were left out (None) are not in the name."""
     vgg = Recipe(labels="random", subset=5000)
     assert default_stem(vgg, {"width": None}) == "vgg-cifar10-random-5000-seed0"
     mlp = Recipe(model="mlp", data="folder:/a/faces", subset=10, confusion=5, seed=3)
     assert default_stem(mlp, {"hidden": 64}) == "mlp-hidden64-faces-true-10-confusion5-seed3"
+
+
+def test_roles_name_the_fields_that_matter_for_a_purpose():
+    """Role by role, each in the order of the fields; every role has fields."""
+    assert fields_with(Role.LIMIT) == ("epochs", "patience")
+    assert fields_with(Role.LIMIT, Role.IDENTITY) == (
+        *("epochs", "patience"),
+        *("model", "labels", "confusion", "seed"),
+    )
+    assert all(fields_with(role) for role in Role)
