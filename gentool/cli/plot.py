@@ -123,11 +123,12 @@ def _chart(
     files: list[Path], x: str | None, y: list[str] | None, by: str | None, title: str | None
 ) -> "tuple[Figure, list[str]]":
     """Any measures against any key."""
-    from gentool.figures import chart
+    from gentool.figures import draw
+    from gentool.figures.chart import chart
     from gentool.records.measure_file import merge, read
 
-    prepared = chart.chart(merge(map(read, files)), x, y, by)
-    return chart.draw(prepared, title), prepared.warnings
+    sheet = chart(merge(map(read, files)), x, y, by)
+    return draw(sheet, title), sheet.notes
 
 
 def _figure(

@@ -1,80 +1,98 @@
-"""Figures from measure records: any measure against any key. No torch.
+"""Prepare a chart of any measures against any key of the measure files. No torch.
 
-Values are drawn through their log10 where they span decades, so that one too large for a float has
-its place too.
+Values that span decades are drawn through their log10, so that one too large for a float has its
+place too.
 """
 
 import math
-import statistics
 import textwrap
 from collections import defaultdict
-from dataclasses import dataclass, field
-
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from dataclasses import replace
 
 from gentool.common.errors import GentoolError
 from gentool.common.json import is_number
-from gentool.figures import style
+from gentool.figures import series, style
 from gentool.figures.legend import label_order
-from gentool.figures.number_formats import number, power_of_ten
+from gentool.figures.number_formats import number
+from gentool.figures.sheet import Axis, Curve, Layout, Panel, Sheet
 from gentool.records.measure_file import Record, check_key, log10_of, lookup
 
-DECADES_FOR_LOG = 1.5
 X_KEYS = ("recipe.subset", "recipe.hidden", "recipe.confusion", "recipe.width", "recipe.depth")
 Y_KEYS = ("l2", "l1_path", "l2_path", "spectral", "sharpness")
+FEWEST_OCTAVES = 2  # that a logarithmic x axis spans
+NEAREST = 0.09  # of the x axis: what two ticks are apart
+LAYOUT = Layout(
+    panel_width=4.2,
+    panel_height=3.2,
+    extra_width=0.4,
+    extra_height=0.5,
+    title_height=0.0,
+    legend_row=0.0,
+    legend_columns=6,
+    title_size=12,
+    legend_title_size=10,
+    caption_size=7,
+    message_size=10,
+    marker_size=5,
+    cap_size=2,
+    is_above_frame=False,
+)
 
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a panel: at each x, centre and spread (lowest, highest) over the records there.
-
-    On a log axis all of them are log10.
-    """
-
-    label: str
-    x: list[float]
-    centre: list[float]
-    low: list[float]
-    high: list[float]
-    is_averaged: bool = False  # whether there is more than one record at some x
-
-
-@dataclass(frozen=True)
-class Panel:
-    """What is drawn of one y: its lines, and whether its axes are logarithmic."""
-
-    y: str
-    lines: list[Line]
-    is_log: bool
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A figure before it is drawn: panels over one x axis, and what could not be drawn."""
-
-    x: str
-    by: str | None
-    x_is_log: bool
-    categories: list[str]  # of an x that is no number: its values, at 0, 1, ...
-    panels: list[Panel]
-    is_averaged: bool
-    warnings: list[str] = field(default_factory=list)
+Points = list[tuple[Record, float]]  # a record and its place on the x axis
+Groups = dict[str, series.Values]  # by the label of their curve
 
 
 def chart(
     records: list[Record], x: str | None = None, ys: list[str] | None = None, by: str | None = None
-) -> Chart:
-    """Prepare panels of `ys` against `x`, one line a value of `by`; equal x are averaged.
+) -> Sheet:
+    """Prepare panels of `ys` against `x`, one curve for each value of `by`; equal x are averaged.
 
-    What is not named is chosen: as x the size that varies most, as by the labels where they vary,
+    Keys that are None are chosen: as x the size that varies most, as by the labels if they vary,
     as ys the paper's measures. On a log axis the average is of logarithms (a geometric mean); the
-    spread is from the lowest to the highest.
+    bars reach from the lowest to the highest value.
 
-    Raises UsageError for a key that no record has, GentoolError where there is nothing to draw.
+    Raise UsageError for a key that no record has, GentoolError if there is nothing to draw.
     """
+    x, ys, by = _keys(records, x, ys, by)
+    points, categories = _points(records, x)
+    places = [place for _, place in points]
+    x_is_log = not categories and min(places) > 0 and max(places) >= 2**FEWEST_OCTAVES * min(places)
+    notes = [note for y in ys if (note := _missing(points, y))]
+    are_log = [_is_log(points, y) for y in ys]
+    groups = [_groups(points, y, by, is_log=is_log) for y, is_log in zip(ys, are_log, strict=True)]
+    labels = sorted({label for values in groups for label in values}, key=label_order)
+    if not labels:
+        raise GentoolError("nothing to draw: " + "; ".join(notes))
+    looks = dict(zip(labels, style.looks(labels), strict=True))
+    panels = []
+    for y, is_log, values in zip(ys, are_log, groups, strict=True):
+        curves = [
+            series.averaged(values[label], label, *looks[label])
+            for label in labels
+            if label in values
+        ]
+        x_axis = _x_axis(x, categories, curves, is_log=x_is_log)
+        y_label = textwrap.fill(style.words(y), 36)
+        y_axis = Axis(y_label, "log10" if is_log else "linear", is_automatic=True)
+        if x_is_log:
+            curves = [replace(curve, x=tuple(map(math.log10, curve.x))) for curve in curves]
+        panels.append(Panel("", x_axis, y_axis, curves, messages=["no values"] * (not curves)))
+    has_bars = any(curve.has_bars for panel in panels for curve in panel.curves)
+    return Sheet(
+        panels,
+        "mean over runs with the same x; bars from lowest to highest" * has_bars,
+        columns=3 if len(panels) <= 3 else 2,
+        legends="none" if by is None else "figure",
+        legend_title=None if by is None else style.words(by),
+        layout=LAYOUT,
+        notes=notes,
+    )
+
+
+def _keys(
+    records: list[Record], x: str | None, ys: list[str] | None, by: str | None
+) -> tuple[str, list[str], str | None]:
+    """Return x, ys and by, chosen where they are None; raise if no record has one of them."""
     x = x or max(X_KEYS, key=lambda key: len({lookup(record, key) for record in records}))
     if by is None and len({str(lookup(record, "recipe.labels")) for record in records}) > 1:
         by = "recipe.labels"
@@ -87,141 +105,72 @@ def chart(
         )
     for key in (x, *ys, *([by] if by else [])):
         check_key(records, key)
-    placed = [(record, lookup(record, x)) for record in records if lookup(record, x) is not None]
-    if not placed:
+    return x, ys, by
+
+
+def _points(records: list[Record], x: str) -> tuple[Points, list[str]]:
+    """Return the records that have an x, and the categories if these are not numbers.
+
+    Categories have the places 0, 1, ... on the axis.
+    """
+    values = [(record, lookup(record, x)) for record in records if lookup(record, x) is not None]
+    if not values:
         raise GentoolError(f"none of these files has a value of {x}")
-    is_numeric = all(is_number(value) for _, value in placed)
-    categories = [] if is_numeric else sorted({str(value) for _, value in placed}, key=label_order)
-    points = [
-        (record, float(value) if is_numeric else float(categories.index(str(value))))
-        for record, value in placed
-    ]
-    warnings: list[str] = []
-    panels = [_panel(points, y, by, warnings) for y in ys]
-    if not any(panel.lines for panel in panels):
-        raise GentoolError("nothing to draw: " + "; ".join(warnings))
-    positive = [place for _, place in points if place > 0]
-    return Chart(
-        x=x,
-        by=by,
-        x_is_log=is_numeric and len(positive) == len(points) and max(positive) >= 4 * min(positive),
-        categories=categories,
-        panels=panels,
-        is_averaged=any(line.is_averaged for panel in panels for line in panel.lines),
-        warnings=warnings,
-    )
+    if all(is_number(value) for _, value in values):
+        return [(record, float(value)) for record, value in values], []
+    categories = sorted({str(value) for _, value in values}, key=label_order)
+    return [(record, float(categories.index(str(value)))) for record, value in values], categories
 
 
-def _panel(
-    points: list[tuple[Record, float]], y: str, by: str | None, warnings: list[str]
-) -> Panel:
-    """The lines of one y, and a warning for the records that have no value of it."""
+def _missing(points: Points, y: str) -> str:
+    """Return a note on the records that have no value of y; empty if all have one."""
+    records = [record for record, _ in points]
+    missing = sum(lookup(r, y) is None and log10_of(r, y) is None for r in records)
+    if not missing:
+        return ""
+    reason = series.reason(records, y)
+    return f"{missing} of {len(records)} files have no {y}" + (f" ({reason})" if reason else "")
+
+
+def _is_log(points: Points, y: str) -> bool:
+    """Return whether the values of y span decades, or some are too large for a float."""
+    values = [lookup(record, y) for record, _ in points]
     logs = [log10_of(record, y) for record, _ in points]
-    finite = [value for value in logs if value is not None]
-    plain = [lookup(record, y) for record, _ in points]
-    exists = [value is not None or log is not None for value, log in zip(plain, logs, strict=True)]
-    is_log = len(finite) == sum(exists) > 0 and (
-        max(finite) - min(finite) >= DECADES_FOR_LOG or plain.count(None) > logs.count(None)
-    )
-    values = logs if is_log else plain
-    groups: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for (record, place), value in zip(points, values, strict=True):
+    finite = [log for log in logs if log is not None]
+    both = zip(values, logs, strict=True)
+    if not finite or len(finite) < sum(v is not None or log is not None for v, log in both):
+        return False
+    is_wide = max(finite) - min(finite) >= series.DECADES_FOR_LOG
+    return is_wide or values.count(None) > logs.count(None)
+
+
+def _groups(points: Points, y: str, by: str | None, *, is_log: bool) -> Groups:
+    """Return x and value (or its log10) of each record that has one, by the label of its curve."""
+    groups: Groups = defaultdict(list)
+    for record, place in points:
+        value = log10_of(record, y) if is_log else lookup(record, y)
         if isinstance(value, (int, float)):
-            groups[_group(record, by)][place].append(float(value))
-    if missing := len(points) - sum(exists):
-        reasons = {
-            note.removeprefix(f"{y}: ")
-            for record, _ in points
-            for note in record["notes"]
-            if note.startswith(f"{y}: ")
-        }
-        because = f" ({sorted(reasons)[0]})" if reasons else ""
-        warnings.append(f"{missing} of {len(points)} files have no {y}{because}")
-    lines = []
-    for label in sorted(groups, key=label_order):
-        places = sorted(groups[label])
-        found = [groups[label][place] for place in places]
-        centre = [statistics.fmean(values) for values in found]
-        low, high = [min(values) for values in found], [max(values) for values in found]
-        is_averaged = any(len(values) > 1 for values in found)
-        lines.append(Line(label, places, centre, low, high, is_averaged))
-    return Panel(y, lines, is_log)
+            label = "" if by is None else str(lookup(record, by))
+            groups[label].append((place, float(value)))
+    return groups
 
 
-def _group(record: Record, by: str | None) -> str:
-    return "" if by is None else str(lookup(record, by))
-
-
-def draw(prepared: Chart, title: str | None = None) -> Figure:
-    """The figure of a chart: a panel a y, up to three side by side, more in two columns."""
-    columns = len(prepared.panels) if len(prepared.panels) <= 3 else 2
-    rows = math.ceil(len(prepared.panels) / columns)
-    figure = Figure(figsize=(4.2 * columns + 0.4, 3.2 * rows + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    labels = sorted(
-        {line.label for panel in prepared.panels for line in panel.lines}, key=label_order
-    )
-    looks = dict(zip(labels, style.looks(labels), strict=True))
-    handles: dict[str, object] = {}
-    for i, panel in enumerate(prepared.panels):
-        axes = figure.add_subplot(rows, columns, i + 1)
-        _draw_panel(axes, panel, prepared, looks, handles)
-    if prepared.by is not None:
-        figure.legend(
-            list(handles.values()),
-            list(handles),
-            title="\n".join(filter(None, (title, style.words(prepared.by)))),
-            loc="outside upper center",
-            ncols=min(6, len(handles)),
-            frameon=False,
-        )
-    elif title:
-        figure.suptitle(title)
-    if prepared.is_averaged:
-        figure.supxlabel(
-            "mean over runs with the same x; bars from lowest to highest", size=7, color="0.4"
-        )
-    return figure
-
-
-def _draw_panel(
-    axes: Axes, panel: Panel, prepared: Chart, looks: dict[str, dict], handles: dict[str, object]
-) -> None:
-    for line in panel.lines:
-        x = [math.log10(value) for value in line.x] if prepared.x_is_log else line.x
-        below = [centre - low for centre, low in zip(line.centre, line.low, strict=True)]
-        above = [high - centre for centre, high in zip(line.centre, line.high, strict=True)]
-        handles[line.label] = axes.errorbar(
-            x,
-            line.centre,
-            yerr=(below, above) if line.is_averaged else None,
-            capsize=2,
-            elinewidth=1,
-            **looks[line.label],
-        )
-    if not panel.lines:
-        axes.text(0.5, 0.5, "no values", ha="center", va="center", transform=axes.transAxes)
-    axes.set_xlabel(style.words(prepared.x))
-    axes.set_ylabel(textwrap.fill(style.words(panel.y), 36))
-    style.tidy(axes)
-    if panel.is_log:
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=2))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
-    _x_ticks(axes, panel, prepared)
-
-
-def _x_ticks(axes: Axes, panel: Panel, prepared: Chart) -> None:
-    """Ticks at the values themselves where they are few, in plain numbers."""
-    if prepared.categories:
-        axes.set_xticks(range(len(prepared.categories)), prepared.categories)
-        axes.set_xlim(-0.5, len(prepared.categories) - 0.5)
-        return
-    values = sorted({value for line in panel.lines for value in line.x})
-    if not prepared.x_is_log:
-        return
+def _x_axis(x: str, categories: list[str], curves: list[Curve], *, is_log: bool) -> Axis:
+    """Return the x axis; a logarithmic one has its ticks at the values, in plain numbers."""
+    label = style.words(x)
+    if categories:
+        last = len(categories) - 1
+        ticks = tuple(range(len(categories)))
+        return Axis(label, low=-0.5, high=last + 0.5, ticks=ticks, tick_labels=tuple(categories))
+    if not is_log:
+        return Axis(label, is_automatic=True)
+    values = sorted({value for curve in curves for value in curve.x})
     shown: list[float] = []
-    for value in values:  # those that would run into the one before are left without a tick
-        if not shown or math.log10(value / shown[-1]) > 0.09 * math.log10(values[-1] / values[0]):
+    for value in values:  # one that would run into the tick before has none
+        if not shown or math.log10(value / shown[-1]) > NEAREST * math.log10(
+            values[-1] / values[0]
+        ):
             shown.append(value)
-    axes.xaxis.set_major_locator(FixedLocator([math.log10(value) for value in shown]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(10**value)))
+    ticks = tuple(map(math.log10, shown))
+    labels = tuple(number(10**exponent) for exponent in ticks)
+    return Axis(label, "log10", ticks=ticks, tick_labels=labels, is_automatic=True)

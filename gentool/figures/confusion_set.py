@@ -30,7 +30,7 @@ def confusion(records: list[Record], options: FigureOptions) -> Sheet:
         panels.on_kl("expected sharpness", fit, CONFUSION, colours, None, notes),
     ]
     size = networks.records[0]["recipe"]["subset"]
-    return Sheet(shown, caption(networks.records, f"{size:,} true labels"), notes=notes)
+    return panels.sheet(shown, caption(networks.records, f"{size:,} true labels"), notes)
 
 
 def _networks(records: list[Record]) -> Networks:

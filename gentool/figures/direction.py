@@ -8,10 +8,10 @@ from gentool.common.console import progress
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.paths import default_data_dir
 from gentool.figures import style
-from gentool.figures.chart import DECADES_FOR_LOG
 from gentool.figures.inputs import inferred
 from gentool.figures.registry import FIGURES, FigureOptions
-from gentool.figures.sheet import Axis, Curve, Panel, Remark, Sheet
+from gentool.figures.series import DECADES_FOR_LOG
+from gentool.figures.sheet import Axis, Curve, Layout, Panel, Remark, Sheet
 from gentool.sharpness.search.progress import search_progress
 
 if TYPE_CHECKING:  # torch is imported when the figure is asked for
@@ -125,7 +125,7 @@ def _sheet(found: "Profile", name: str, notes: list[str]) -> Sheet:
     )
     box = f"|νᵢ| ≤ α(|wᵢ| + 1), α = {found.alpha:g}"
     caption = f"{name}; {box}; the level line is the loss at 0"
-    return Sheet([panel], caption, columns=1, wide=6.0, has_one_legend=True, notes=notes)
+    return Sheet([panel], caption, 1, "figure", layout=Layout(panel_width=6.0), notes=notes)
 
 
 def _curve(label: str, losses: "Losses", colour: str, marker: str, scaled: object) -> Curve:

@@ -40,4 +40,4 @@ def width(records: list[Record], options: FigureOptions) -> Sheet:
             "expected sharpness", fit, HIDDEN, colours, "fig4_pb_" if with_paper else None, notes
         ),
     ]
-    return Sheet(shown, caption(networks.records), notes=notes)
+    return panels.sheet(shown, caption(networks.records), notes)

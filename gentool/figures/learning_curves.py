@@ -41,7 +41,7 @@ def training(records: list[Record], options: FigureOptions) -> Sheet:
     return Sheet(
         [panels.panel(panel, notes) for panel in shown],
         f"{summary(known)}; in training mode; {_ends(known)}",
-        has_one_legend=True,
+        legends="figure",
         notes=notes,
     )
 

@@ -93,8 +93,8 @@ def _colours(ordered: list[Record]) -> list[str]:
         return style.sequence(len(ordered))
     looks = style.looks(list(map(str, groups)))
     found = []
-    for look, size in zip(looks, groups.values(), strict=True):
-        found += style.tints(str(look["color"]), size)
+    for (colour, _), size in zip(looks, groups.values(), strict=True):
+        found += style.tints(colour, size)
     return found
 
 

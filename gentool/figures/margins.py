@@ -46,7 +46,7 @@ def margins(records: list[Record], options: FigureOptions) -> Sheet:
     return Sheet(
         [panels.panel(panel, notes) for panel in shown],
         f"{summary(known)}; training images without the confusion set",
-        has_one_legend=True,
+        legends="figure",
         notes=notes,
     )
 

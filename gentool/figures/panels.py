@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gentool.figures import number_formats, paper, series, style
-from gentool.figures.sheet import Axis, Curve, Panel
+from gentool.figures.sheet import Axis, Curve, Panel, Sheet
 from gentool.records.measure_file import Record, lookup
 
 MEASURES = ("l2", "l1_path", "l2_path", "spectral", "sharpness")
@@ -15,11 +15,22 @@ KL_LABEL = "KL as the paper plots it, Σ w² / σ²"
 
 def panel(drawn: Panel, notes: list[str], *messages: str) -> Panel:
     """A panel that says what is missing, which the notes say too."""
-    said = [message for message in messages if message]
-    if not (said or drawn.curves):
-        said = [f"no {drawn.y.label} in these files"]
-    notes += [message for message in said if message not in notes]
-    return replace(drawn, messages=said)
+    missing = [message for message in messages if message]
+    if not drawn.curves:
+        missing = missing or [f"no {drawn.y.label} in these files"]
+        without_ticks = {name: replace(getattr(drawn, name), ticks=()) for name in ("x", "y")}
+        drawn = replace(drawn, **without_ticks)
+    notes += [message for message in missing if message not in notes]
+    return replace(drawn, messages=missing)
+
+
+def sheet(
+    panels: list[Panel], caption: str, notes: list[str], columns: int = 3, legends: str = "panels"
+) -> Sheet:
+    """Return a sheet whose caption says what bars are, where there are any."""
+    has_bars = any(curve.has_bars for panel in panels for curve in panel.curves)
+    caption += "; mean over runs, bars from lowest to highest" * has_bars
+    return Sheet(panels, caption, columns, legends, notes=notes)
 
 
 def errors(
@@ -78,7 +89,7 @@ def on_kl(
         Axis("expected sharpness", low=0, high=HIGHEST, is_shared=True),
         curves,
         behind,
-        legend=style.words(key) + ", a thin line a run" * any(c.is_thin for c in curves),
+        legend_title=style.words(key) + ", a thin line a run" * any(c.is_thin for c in curves),
         level=LEVEL,
     )
     if behind:

@@ -15,6 +15,7 @@ COMMANDS = {
     "sharpness": "gentool sharpness",
     "expected sharpness": "gentool sharpness --expected",
 }
+DECADES_FOR_LOG = 1.5  # that values span on a logarithmic axis
 FAINT = 0.01  # expected sharpness, below which the curves are long, flat and not drawn
 Values = list[tuple[float, float]]  # x, value of one network each
 
@@ -113,15 +114,16 @@ def missing(records: list[Record], name: str) -> str:
     without = [record for record in records if not _has(record, name)]
     if not without:
         return ""
-    reasons = {
-        note.removeprefix(f"{name}: ")
-        for record in without
-        for note in record["notes"]
-        if note.startswith(f"{name}: ")
-    }
-    remedy = sorted(reasons)[0] if reasons else f"run {COMMANDS.get(name, 'gentool measure')}"
+    remedy = reason(without, name) or f"run {COMMANDS.get(name, 'gentool measure')}"
     who = "" if len(without) == len(records) else f" ({count(len(without), 'network')})"
     return f"no {name}{who}: {remedy}"
+
+
+def reason(records: list[Record], name: str) -> str:
+    """Return why a measure is missing, the first of the notes on it; empty without a note."""
+    prefix = f"{name}: "
+    notes = [note for record in records for note in record["notes"] if note.startswith(prefix)]
+    return min(notes).removeprefix(prefix) if notes else ""
 
 
 def _has(record: Record, name: str) -> bool:

@@ -1,14 +1,14 @@
-"""A figure before it is drawn: panels of curves, as plain values."""
+"""Hold a figure as plain values, before it is drawn: panels of curves, and their layout."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a panel. On a log10 axis `y`, `low` and `high` are exponents.
+    """Hold one curve of a panel. On a log10 axis `x`, or `y`, `low` and `high`, are exponents.
 
-    `low` and `high` are what bars (over runs) or a band (a standard error) span; None for neither.
-    Several curves with one label are runs of one thing: the legend has it once.
+    Bars (over runs) or a band (a standard error) reach from `low` to `high`; None for neither.
+    Several curves with one label are runs of the same thing: the legend has it once.
     """
 
     label: str
@@ -22,21 +22,32 @@ class Curve:
     is_thin: bool = False
     marked: tuple[int, ...] | None = None  # the points that have the marker; None for all
 
+    @property
+    def has_bars(self) -> bool:
+        return self.low is not None and not self.is_band
+
 
 @dataclass(frozen=True)
 class Axis:
-    """How an axis is drawn: linear, log (values) or log10 (exponents); None: a range that fits."""
+    """Hold label, scale, range and ticks of an axis.
+
+    The scale is "linear", "log" (of values) or "log10" (of exponents). Range and ticks are chosen
+    to fit the curves where they are None; by matplotlib itself if `is_automatic`.
+    """
 
     label: str
     scale: str = "linear"
     low: float | None = None
     high: float | None = None
     is_shared: bool = False  # by our values and the paper's, however far apart they are
+    is_automatic: bool = False
+    ticks: tuple[float, ...] | None = None
+    tick_labels: tuple[str, ...] = ()  # of the ticks that are named
 
 
 @dataclass(frozen=True)
 class VerticalLine:
-    """A vertical line; the legend has each label once, none where it is empty."""
+    """Hold a vertical line; the legend has each label once, none where it is empty."""
 
     x: float
     label: str
@@ -46,7 +57,7 @@ class VerticalLine:
 
 @dataclass(frozen=True)
 class Remark:
-    """Words above a point."""
+    """Hold words that stand above a point."""
 
     x: float
     y: float
@@ -55,7 +66,7 @@ class Remark:
 
 @dataclass(frozen=True)
 class Panel:
-    """Axes with their curves, and what is missing for them."""
+    """Hold two axes with their curves, and messages about missing values."""
 
     title: str
     x: Axis
@@ -63,20 +74,41 @@ class Panel:
     curves: list[Curve] = field(default_factory=list)
     reference: list[Curve] = field(default_factory=list)
     reference_label: str = "read off the paper"
-    legend: str | None = None  # its title; None where the labels say it themselves
+    legend_title: str | None = None  # None where the labels need none
     level: float | None = None  # a horizontal line
     vertical_lines: list[VerticalLine] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)  # what is missing
+    messages: list[str] = field(default_factory=list)  # below the x axis, or in an empty panel
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Hold the sizes of a figure: inches of its parts, points of its texts and markers."""
+
+    panel_width: float = 4.0
+    panel_height: float = 3.5
+    extra_width: float = 0.0  # beside all panels
+    extra_height: float = 0.4  # for the caption and one row of a legend
+    title_height: float = 0.3
+    legend_row: float = 0.22  # height of every further row of the figure's legend
+    legend_columns: int | None = None  # None: as many as fit into the width, four at most
+    title_size: float = 13
+    legend_title_size: float = 13
+    caption_size: float = 8
+    message_size: float = 9
+    marker_size: float | None = None  # None: smaller from curve to curve, so that all are seen
+    cap_size: float = 0.0  # of bars; where bars have caps, the legend shows both
+    is_above_frame: bool = True  # curves are drawn over the frame of their panel
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A whole figure: panels in rows, the line under it, and notes for people."""
+    """Hold a whole figure: panels in rows, the line under them, and notes for people."""
 
     panels: list[Panel]
     caption: str
     columns: int = 3
-    wide: float = 4.0  # inches of a panel
-    has_one_legend: bool = False  # for all panels
+    legends: str = "panels"  # one for each of the "panels", one for the "figure", or "none"
+    legend_title: str | None = None  # of the figure's legend, below the title of the figure
+    layout: Layout = field(default_factory=Layout)
     notes: list[str] = field(default_factory=list)

@@ -114,14 +114,10 @@ def _places(count: int) -> list[float]:
     return [i / (count - 1) for i in range(count)] if count > 1 else [1.0] * count
 
 
-def looks(labels: Sequence[str]) -> list[dict[str, object]]:
-    """Colour and marker of each label: true and random have their own everywhere."""
+def looks(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """Return colour and marker of each label: true and random have their own everywhere."""
     others = [label for label in labels if label not in _FIXED]
-    found = []
-    for label in labels:
-        colour, marker = _FIXED.get(label) or _OTHERS[others.index(label) % len(_OTHERS)]
-        found.append({"color": colour, "marker": marker, "markersize": 5, "linewidth": 1.6})
-    return found
+    return [_FIXED.get(label) or _OTHERS[others.index(label) % len(_OTHERS)] for label in labels]
 
 
 def tidy(axes: Axes) -> None:

@@ -21,7 +21,7 @@ def norms(records: list[Record], options: FigureOptions) -> Sheet:
     networks = _networks(records, "1")
     notes = list(networks.notes)
     shown = [_norm(networks, name, options, notes) for name in panels.MEASURES[:4]]
-    return Sheet(shown, _caption(networks, notes), columns=2, has_one_legend=True, notes=notes)
+    return panels.sheet(shown, _caption(networks, notes), notes, columns=2, legends="figure")
 
 
 @FIGURES.register("2", "records", "reference")
@@ -35,7 +35,7 @@ def sharpness(records: list[Record], options: FigureOptions) -> Sheet:
         prefix = f"fig2_{labels}_" if options.reference else None
         chosen = networks.with_labels(labels)
         shown.append(panels.on_kl(f"{labels} labels", chosen, SIZE, colours, prefix, notes))
-    return Sheet(shown, _caption(networks, notes), notes=notes)
+    return panels.sheet(shown, _caption(networks, notes), notes)
 
 
 def _networks(records: list[Record], figure: str) -> Networks:

@@ -1,5 +1,6 @@
-"""Figures: what is drawn where, told by the prepared chart, and files of all three kinds."""
+"""Charts: which values are drawn where, and figure files in three formats."""
 
+import math
 import subprocess
 import sys
 
@@ -8,8 +9,8 @@ from helpers.records import record
 
 from gentool.cli.main import run
 from gentool.common.errors import GentoolError, UsageError
-from gentool.figures import style
-from gentool.figures.chart import chart, draw
+from gentool.figures import draw, style
+from gentool.figures.chart import chart
 from gentool.figures.save import write
 from gentool.records.measure_file import write as write_record
 
@@ -26,45 +27,54 @@ def runs(values, labels="true", seed=0):
     ]
 
 
-def lines(prepared, panel=0):
-    return {line.label: (line.x, line.centre) for line in prepared.panels[panel].lines}
+def curves(sheet, panel=0):
+    return {curve.label: (list(curve.x), list(curve.y)) for curve in sheet.panels[panel].curves}
 
 
-def test_a_line_for_each_value_of_by_in_the_order_of_noise():
+def test_each_value_of_by_has_a_curve_and_curves_are_in_the_order_of_noise():
     records = runs({10: 5.0}, "random") + runs({10: 2.0}, 0.5) + runs({20: 3.0, 10: 1.0}, "true")
-    prepared = chart(records, "recipe.subset", ["l2"], "recipe.labels")
-    assert list(lines(prepared)) == ["true", "0.5", "random"]
-    assert lines(prepared)["true"] == ([10, 20], [1.0, 3.0])
+    sheet = chart(records, "recipe.subset", ["l2"], "recipe.labels")
+    assert list(curves(sheet)) == ["true", "0.5", "random"]
+    assert curves(sheet)["true"] == ([10, 20], [1.0, 3.0])
 
 
 def test_values_that_span_decades_are_drawn_as_logarithms():
-    prepared = chart(runs({10: 1.0, 20: 1e6}), "recipe.subset", ["l2"])
-    assert prepared.panels[0].is_log
-    assert lines(prepared)[""] == ([10, 20], [0.0, 6.0])
-    assert not chart(runs({10: 1.0, 20: 2.0}), "recipe.subset", ["l2"]).panels[0].is_log
+    sheet = chart(runs({10: 1.0, 20: 1e6}), "recipe.subset", ["l2"])
+    assert sheet.panels[0].y.scale == "log10"
+    assert curves(sheet)[""] == ([10, 20], [0.0, 6.0])
+    plain = chart(runs({10: 1.0, 20: 2.0}), "recipe.subset", ["l2"])
+    assert plain.panels[0].y.scale == "linear"
 
 
 def test_values_too_large_for_a_float_are_drawn_too():
     """Null as a number, 400 as log10."""
     records = runs({10: 1.0, 20: None})
     records[1]["log10"]["l2"] = 400.0
-    prepared = chart(records, "recipe.subset", ["l2"])
-    assert lines(prepared)[""] == ([10, 20], [0.0, 400.0])
-    assert prepared.warnings == []
+    sheet = chart(records, "recipe.subset", ["l2"])
+    assert curves(sheet)[""] == ([10, 20], [0.0, 400.0])
+    assert sheet.notes == []
 
 
 def test_seeds_are_averaged_and_their_spread_is_shown():
     """Logarithms 1 and 3: centre 2, from 1 to 3."""
     records = runs({10: 10.0}, seed=0) + runs({10: 1000.0}, seed=1)
-    [line] = chart(records, "recipe.subset", ["l2"]).panels[0].lines
-    assert (line.centre, line.low, line.high) == ([2.0], [1.0], [3.0])
-    assert chart(records, "recipe.subset", ["l2"]).is_averaged
-    assert not chart(records[:1], "recipe.subset", ["l2"]).is_averaged
+    sheet = chart(records, "recipe.subset", ["l2"])
+    [curve] = sheet.panels[0].curves
+    assert (curve.y, curve.low, curve.high) == ((2.0,), (1.0,), (3.0,))
+    assert sheet.caption == "mean over runs with the same x; bars from lowest to highest"
+    assert not is_averaged(chart(records[:1], "recipe.subset", ["l2"]))
+
+
+def is_averaged(sheet):
+    """Whether curves have bars; the caption then explains them."""
+    has_bars = any(curve.has_bars for panel in sheet.panels for curve in panel.curves)
+    assert has_bars == bool(sheet.caption)
+    return has_bars
 
 
 def test_a_missing_value_is_no_average():
     """Two sizes, one without a value: each point drawn is one run."""
-    assert not chart(runs({10: 1.0, 20: None}), "recipe.subset", ["l2"]).is_averaged
+    assert not is_averaged(chart(runs({10: 1.0, 20: None}), "recipe.subset", ["l2"]))
 
 
 def test_every_measure_has_words_for_its_axis():
@@ -77,9 +87,9 @@ def test_every_measure_has_words_for_its_axis():
 def test_a_missing_value_is_left_out_and_said_with_its_reason():
     records = runs({10: 1.0, 20: None})
     records[1]["notes"] = ["l2: the margin gamma = -1 is not positive"]
-    prepared = chart(records, "recipe.subset", ["l2"])
-    assert lines(prepared)[""] == ([10], [1.0])
-    assert prepared.warnings == ["1 of 2 files have no l2 (the margin gamma = -1 is not positive)"]
+    sheet = chart(records, "recipe.subset", ["l2"])
+    assert curves(sheet)[""] == ([10], [1.0])
+    assert sheet.notes == ["1 of 2 files have no l2 (the margin gamma = -1 is not positive)"]
 
 
 def test_nothing_to_draw_is_an_error():
@@ -89,16 +99,36 @@ def test_nothing_to_draw_is_an_error():
 
 def test_words_on_the_x_axis_become_categories():
     records = runs({10: 5.0}, "random") + runs({10: 1.0}, "true")
-    prepared = chart(records, "recipe.labels", ["l2"])
-    assert prepared.categories == ["true", "random"]
-    assert sorted(x for line in prepared.panels[0].lines for x in line.x) == [0, 1]
+    sheet = chart(records, "recipe.labels", ["l2"])
+    [panel] = sheet.panels
+    assert (panel.x.ticks, panel.x.tick_labels) == ((0, 1), ("true", "random"))
+    assert sorted(x for curve in panel.curves for x in curve.x) == [0, 1]
 
 
 def test_without_options_what_varies_is_chosen():
     records = runs({10: 5.0, 20: 6.0}, "random") + runs({10: 1.0, 20: 2.0}, "true")
-    prepared = chart(records)
-    assert (prepared.x, prepared.by) == ("recipe.subset", "recipe.labels")
-    assert [panel.y for panel in prepared.panels] == ["l2"]
+    sheet = chart(records)
+    [panel] = sheet.panels
+    assert panel.x.label == style.words("recipe.subset")
+    assert panel.y.label == style.words("l2")
+    assert sheet.legend_title == style.words("recipe.labels")
+
+
+def test_sizes_that_differ_by_four_times_or_more_are_on_a_logarithmic_axis():
+    """Its ticks are at the values, in plain numbers; two that lie too near share one."""
+    sheet = chart(runs({100: 1.0, 101: 1.0, 1000: 2.0}), "recipe.subset", ["l2"])
+    axis = sheet.panels[0].x
+    assert axis.tick_labels == ("100", "1K")
+    assert axis.ticks == pytest.approx((2, 3))
+    assert curves(sheet)[""][0] == pytest.approx([2, math.log10(101), 3])
+
+
+def test_a_measure_that_no_record_has_leaves_an_empty_panel_that_says_so():
+    records = runs({10: 1.0})
+    records[0]["measures"]["l1_path"] = None
+    sheet = chart(records, "recipe.subset", ["l2", "l1_path"])
+    assert (sheet.panels[1].curves, sheet.panels[1].messages) == ([], ["no values"])
+    assert sheet.notes == ["1 of 1 files have no l1_path"]
 
 
 def test_an_unknown_key_is_answered_with_the_nearest():
@@ -125,8 +155,7 @@ def test_axes_are_labelled_in_words(key, words):
 def test_true_and_random_look_the_same_in_every_figure():
     """And no two lines of one figure look alike."""
     assert style.looks(["true", "random"])[1] == style.looks(["random"])[0]
-    looks = style.looks(["true", "0.3", "0.5", "random"])
-    assert len({(look["color"], look["marker"]) for look in looks}) == 4
+    assert len(set(style.looks(["true", "0.3", "0.5", "random"]))) == 4
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,10 @@ def test_seeds_are_averaged_and_their_kl_curves_are_thin():
     records = by_size((10,), seed=0) + by_size((10,), seed=1)
     for record, l2 in zip(records[::2], (10.0, 1000.0), strict=True):
         record["log10"]["l2"] = l2
-    curve = sheet("1", records).panels[0].curves[0]
+    prepared = sheet("1", records)
+    curve = prepared.panels[0].curves[0]
     assert (curve.y, curve.low, curve.high) == ((505.0,), (10.0,), (1000.0,))
+    assert prepared.caption.endswith("4 networks; mean over runs, bars from lowest to highest")
     assert [c.is_thin for c in sheet("2", records).panels[1].curves] == [True, True]
 
 
