@@ -28,8 +28,8 @@ from gentool.common.paths import default_data_dir
 from gentool.data.examples import Examples
 from gentool.data.sources import DataSets
 from gentool.numerics.device import describe, fast_products
-from gentool.sharpness.autotune import choose
-from gentool.sharpness.forward import QUICK_WAYS
+from gentool.sharpness.autotune import choose_batching
+from gentool.sharpness.forward import QUICK_BATCHINGS
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.inputs import load_inputs
 from gentool.sharpness.objective import Objective
@@ -137,16 +137,17 @@ def batching(options: argparse.Namespace) -> None:
 
     16 candidates on 128 images for small networks; 1 or 8 on 1,024 or 4,096 for larger ones.
     """
-    ways = " | ".join(f"{way}, ms" for way in QUICK_WAYS)
+    ways = " | ".join(f"{way}, ms" for way in QUICK_BATCHINGS)
     print(f"| network | candidates | images | {ways} | loop / stacked |")
     print("|---|---|---|---|---|---|---|")
     cases = [(*sizes, 16, 128) for sizes in SMALL]
     cases += [(*sizes, *counts) for sizes in LARGE for counts in ((8, 1024), (8, 4096), (1, 4096))]
     for inputs, hidden, candidates, n in cases:
         objective = random_objective(inputs, hidden, n)
-        rounds = [choose(objective, candidates, n) for _ in range(options.rounds)]
+        rounds = [choose_batching(objective, candidates, n) for _ in range(options.rounds)]
         loop, vmap, stacked = (
-            1000 * min(getattr(times, f"{way}_seconds") for times in rounds) for way in QUICK_WAYS
+            1000 * min(getattr(times, f"{way}_seconds") for times in rounds)
+            for way in QUICK_BATCHINGS
         )
         print(
             f"| {inputs}-{hidden}-10 | {candidates} | {n} | {loop:.2f} | {vmap:.2f} "

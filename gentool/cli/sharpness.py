@@ -258,7 +258,7 @@ def _sample(
 ) -> None:
     """Sample the expected sharpness of one checkpoint and write its record."""
     from gentool.checkpoints import checkpoint
-    from gentool.sharpness.expected_record import ExpectedSharpnessOptions, sampled
+    from gentool.sharpness.expected_record import ExpectedSharpnessOptions, expected_record
     from gentool.sharpness.inputs import load_inputs
 
     options = ExpectedSharpnessOptions(*asked)
@@ -278,7 +278,7 @@ def _sample(
         def show(done: int, points: int) -> None:
             bar.update(task, completed=done / points, precise=f"{done} of {points}")
 
-        record, curve = sampled(inputs, options, show)
+        record, curve = expected_record(inputs, options, show)
     job.write(record)
     if not quiet:
         show_expected(record)
@@ -311,7 +311,7 @@ def _search(
     """Search one checkpoint and write its record."""
     from gentool.checkpoints import checkpoint
     from gentool.sharpness.inputs import load_inputs
-    from gentool.sharpness.worst_case_record import searched
+    from gentool.sharpness.worst_case_record import worst_case_record
 
     read = checkpoint.read(job.checkpoint)
     if not quiet:
@@ -324,7 +324,7 @@ def _search(
         data_sets=data_sets,
     )
     with search_progress(quiet, job.checkpoint.name) as show:
-        record, found = searched(inputs, asked, show)
+        record, found = worst_case_record(inputs, asked, show)
     if perturbation is not None and found:
         _save(perturbation, inputs, found[0])
     job.write(record)
@@ -350,5 +350,5 @@ def _save(path: Path, inputs: "SharpnessInputs", found: "SearchResult") -> None:
     witness.write_perturbed(path, inputs.checkpoint, inputs.network, inputs.sets, found.point)
     print(path, flush=True)
     beside = path.with_suffix(".witness")
-    witness.write(beside, witness.witness(claim, inputs.network, found.point))
+    witness.write(beside, witness.make_witness(claim, inputs.network, found.point))
     print(beside, flush=True)

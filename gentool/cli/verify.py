@@ -34,11 +34,11 @@ def verify(
     from gentool.checkpoints import checkpoint as checkpoints
     from gentool.data.sources import DataSets
     from gentool.sharpness.inputs import load_inputs
-    from gentool.sharpness.witness import check_about, read
+    from gentool.sharpness.witness import check_checkpoint, read
     from gentool.sharpness.witness import verify as judge
 
     made, read_checkpoint = read(witness), checkpoints.read(checkpoint)
-    check_about(witness, made, read_checkpoint)
+    check_checkpoint(witness, made, read_checkpoint)
     inputs = load_inputs(
         read_checkpoint,
         fold_batch_norm=made.claim.folded,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # torch is imported when the figure is asked for
 
     from gentool.checkpoints.checkpoint import Checkpoint
     from gentool.sharpness.inputs import SharpnessInputs
-    from gentool.sharpness.landscape import Losses, Profile
+    from gentool.sharpness.landscape import Landscape, Losses
 
 OPTIONS = ("witness", "alpha", "seed", "data", "data_dir", "device", "threads")
 HEADROOM = 0.15  # of the range, for the words above the highest point
@@ -33,13 +33,13 @@ def direction(path: Path, options: FigureOptions) -> Sheet:
     if options.alpha is not None and not 0 < options.alpha < math.inf:
         raise UsageError(f"--alpha is {options.alpha:g}; it has to be a number above 0")
     from gentool.checkpoints import checkpoint
-    from gentool.sharpness.landscape import profile
+    from gentool.sharpness.landscape import landscape
 
     read = checkpoint.read(path)
     inputs, point, alpha = (_claimed if options.witness else _searched)(read, options)
     with progress(options.quiet) as bar:
         task = bar.add_task(f"{path.name}: losses along it", total=1.0)
-        found = profile(
+        found = landscape(
             inputs.network,
             inputs.sets.all,
             point,
@@ -71,7 +71,7 @@ def _claimed(read: "Checkpoint", options: FigureOptions) -> "tuple[SharpnessInpu
     from gentool.sharpness import witness
 
     made = witness.read(options.witness)
-    witness.check_about(options.witness, made, read)
+    witness.check_checkpoint(options.witness, made, read)
     inputs = _load(read, options, fold_batch_norm=made.claim.folded)
     witness.verify(made, inputs.network, inputs.sets.all).check(options.witness)
     return inputs, made.point(inputs.network), made.claim.alpha
@@ -98,7 +98,7 @@ def _searched(
     return inputs, found.point, alpha
 
 
-def _sheet(found: "Profile", name: str, notes: list[str]) -> Sheet:
+def _sheet(found: "Landscape", name: str, notes: list[str]) -> Sheet:
     """The losses as curves, as exponents where they span decades."""
     losses = [loss for line in (found.worst, *found.random) for loss in line.values()]
     losses = [loss for loss in losses if math.isfinite(loss)]

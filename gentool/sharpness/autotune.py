@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from gentool.sharpness.forward import QUICK_WAYS, ways_of
+from gentool.sharpness.forward import QUICK_BATCHINGS, batchings_of
 from gentool.sharpness.objective import Objective, Spent
 
 CANDIDATES = 8
@@ -21,7 +21,7 @@ GAIN = 1.1  # how much faster than a loop another way has to be to be taken
 
 
 @dataclass(frozen=True)
-class Batching:
+class BatchingChoice:
     """What was chosen, and the seconds that decided it; None where it was asked for."""
 
     chosen: str
@@ -35,9 +35,9 @@ class Batching:
         return asdict(self)
 
 
-def choose(
+def choose_batching(
     objective: Objective, candidates: int = CANDIDATES, images: int | None = None
-) -> Batching:
+) -> BatchingChoice:
     """Time a gradient of some candidates on some images each way; the fastest, or else a loop."""
     is_quick = objective.network.mlp_layers or objective.network.weights.device.type == "cuda"
     images = min(images or (SCREENED_IMAGES if is_quick else IMAGES), len(objective))
@@ -45,8 +45,8 @@ def choose(
     points = objective.network.weights.expand(candidates, -1)
     ways = {
         name: replace(trial, batching=name)
-        for name in ways_of(objective.network)
-        if name in QUICK_WAYS
+        for name in batchings_of(objective.network)
+        if name in QUICK_BATCHINGS
     }
     seconds = dict.fromkeys(ways, float("inf"))
     began = time.perf_counter()
@@ -58,7 +58,7 @@ def choose(
     fastest = min(seconds, key=seconds.get)
     chosen = fastest if GAIN * seconds[fastest] < seconds["loop"] else "loop"
     measured = {f"{name}_seconds": round(took, 6) for name, took in seconds.items()}
-    return Batching(chosen, candidates, images, **measured)
+    return BatchingChoice(chosen, candidates, images, **measured)
 
 
 def _seconds(objective: Objective, points: torch.Tensor) -> float:

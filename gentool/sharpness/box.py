@@ -59,12 +59,12 @@ def box(
     if not alpha >= 0:
         raise ValueError(f"alpha is {alpha}; it has to be 0 or more")
     reach = radius(weights, alpha, offset)
-    low = _inward((weights - reach).to(dtype), weights, reach)
-    high = _inward((weights + reach).to(dtype), weights, reach)
+    low = _rounded_inward((weights - reach).to(dtype), weights, reach)
+    high = _rounded_inward((weights + reach).to(dtype), weights, reach)
     return Box(weights, alpha, low, high, offset)
 
 
-def _inward(face: Tensor, weights: Tensor, reach: Tensor) -> Tensor:
+def _rounded_inward(face: Tensor, weights: Tensor, reach: Tensor) -> Tensor:
     """A face moved towards w, by one unit in the last place at a time, until it is in the box."""
     target = weights.to(face.dtype)
     while bool((outside := (face.double() - weights).abs() > reach).any()):

@@ -53,10 +53,12 @@ def defines(name: str) -> Callable[[Function], Function]:
 
 def definitions() -> list[Definition]:
     """All of them, in the order of the modules and of the lines in each."""
-    return [found for module in MODULES for found in _of_source(Path(find_spec(module).origin))]
+    return [
+        found for module in MODULES for found in _definitions_in(Path(find_spec(module).origin))
+    ]
 
 
-def _of_source(path: Path) -> Iterator[Definition]:
+def _definitions_in(path: Path) -> Iterator[Definition]:
     """The definitions in a module's source."""
     text = path.read_text("utf-8")
     tree = ast.parse(text)
@@ -68,12 +70,12 @@ def _of_source(path: Path) -> Iterator[Definition]:
     }
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     for function in sorted(functions, key=lambda node: node.lineno):
-        for name in filter(None, map(_defined, function.decorator_list)):
+        for name in filter(None, map(_defined_name, function.decorator_list)):
             said = re.sub(r"\{[A-Z_]+\}", lambda m: constants[m[0]], ast.get_docstring(function))
             yield Definition(name, *definition_parts(said))
 
 
-def _defined(decorator: ast.expr) -> str | None:
+def _defined_name(decorator: ast.expr) -> str | None:
     """The name that a decorator gives to what its function computes; None for any other one."""
     if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == defines.__name__:
         return ast.literal_eval(decorator.args[0])

@@ -31,7 +31,7 @@ def evaluate_point(network: FunctionalNetwork, examples: Examples, point: Tensor
     named = network.named(point.to(torch.float64))
     loss = torch.zeros((), dtype=torch.float64, device=device)
     wrong = torch.zeros((), dtype=torch.int64, device=device)
-    said = torch.zeros(network.classes, dtype=torch.int64, device=device)
+    class_counts = torch.zeros(network.classes, dtype=torch.int64, device=device)
     size = max(1, memory_budget(device) // (16 * network.activations))
     with torch.inference_mode():
         for images, labels in examples.batches(size, torch.float64):
@@ -39,8 +39,11 @@ def evaluate_point(network: FunctionalNetwork, examples: Examples, point: Tensor
             loss += cross_entropy(logits, labels, reduction="sum")
             predicted = logits.argmax(dim=1)
             wrong += (predicted != labels).sum()
-            said += predicted.bincount(minlength=network.classes)
+            class_counts += predicted.bincount(minlength=network.classes)
     count = len(examples)
     return Evaluation(
-        float(loss) / count, int(wrong) / count, int(said.argmax()), int(said.max()) / count
+        float(loss) / count,
+        int(wrong) / count,
+        int(class_counts.argmax()),
+        int(class_counts.max()) / count,
     )

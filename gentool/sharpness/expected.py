@@ -40,7 +40,7 @@ class ExpectedOptions:
 
 
 @dataclass
-class Point:
+class NoisePoint:
     """One α of the curve: samples of the rise of the loss, pairs counted as one sample."""
 
     alpha: float
@@ -97,7 +97,7 @@ class Point:
 class NoiseCurve:
     """Points in the order of α, and why sampling ended before its precision, if it did."""
 
-    points: list[Point]
+    points: list[NoisePoint]
     stopped: str | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -130,7 +130,7 @@ def expected_curve(
         if last > FARTHEST:
             notes.append(f"expected_sharpness: stays below {HIGHEST} on the whole grid")
         alphas = [ANCHOR * RATIO**j for j in range(first, min(last, FARTHEST) + 1)]
-    points = [Point(alpha, _pairs_pay(noise, pilot, scale(w, alpha))) for alpha in alphas]
+    points = [NoisePoint(alpha, _pairs_pay(noise, pilot, scale(w, alpha))) for alpha in alphas]
     stopped = None
     try:
         stopped = _sample(noise, points, options, show)
@@ -140,7 +140,10 @@ def expected_curve(
 
 
 def _sample(
-    noise: Noise, points: list[Point], options: ExpectedOptions, show: Callable[[int, int], None]
+    noise: Noise,
+    points: list[NoisePoint],
+    options: ExpectedOptions,
+    show: Callable[[int, int], None],
 ) -> str | None:
     """Rounds of draws, each for every α that is not precise enough yet; why it ended early."""
     w = noise.objective.network.weights
@@ -159,7 +162,7 @@ def _sample(
     return None
 
 
-def _is_precise(point: Point, options: ExpectedOptions) -> bool:
+def _is_precise(point: NoisePoint, options: ExpectedOptions) -> bool:
     if point.alpha == 0 and point.count > 1:
         return True
     enough = point.count >= FEWEST
@@ -218,7 +221,7 @@ def at_level(curve: NoiseCurve, weights: Tensor, level: float = LEVEL) -> AtLeve
     return None
 
 
-def _slope(points: list[Point], alpha: float) -> float:
+def _slope(points: list[NoisePoint], alpha: float) -> float:
     """d log E / d log α around an α, over five steps to either side, where noise cancels."""
     near = [p for p in points if abs(math.log(p.alpha / alpha)) < 5.5 * math.log(RATIO)]
     first, last = near[0], near[-1]
@@ -253,7 +256,7 @@ def pac_bayes_bound(loss: float, expected: float, kl: float, examples: int, delt
 
 @defines("pac_bayes_bound")
 def least_bound(
-    points: list[Point], weights: Tensor, loss: float, examples: int, delta: float
+    points: list[NoisePoint], weights: Tensor, loss: float, examples: int, delta: float
 ) -> float:
     """PAC-Bayes bound of equation (5), the least over the grid, with a union bound over it.
 

@@ -14,7 +14,7 @@ from gentool.sharpness.expected import (
     LEVEL,
     ExpectedOptions,
     NoiseCurve,
-    Point,
+    NoisePoint,
     at_level,
     expected_curve,
     kl,
@@ -45,7 +45,7 @@ class ExpectedSharpnessOptions:
         }
 
 
-def sampled(
+def expected_record(
     inputs: SharpnessInputs,
     options: ExpectedSharpnessOptions,
     show: Callable[[int, int], None] = lambda done, all: None,
@@ -126,7 +126,7 @@ def sampled(
 
 
 def _expected_row(
-    point: Point, weights: torch.Tensor, loss: float, images: int, delta: float
+    point: NoisePoint, weights: torch.Tensor, loss: float, images: int, delta: float
 ) -> Json:
     """One point of the curve; null for what overflowed."""
     found = kl(weights, point.alpha) if point.alpha > 0 else math.inf

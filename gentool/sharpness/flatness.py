@@ -55,7 +55,9 @@ def hessian_product(objective: Objective, vector: Tensor) -> Tensor:
     point = objective.network.weights.clone().requires_grad_()
     total = torch.zeros_like(vector)
     objective.spent.gradient += 2 * len(objective)
-    for images, labels in objective.examples.batches(objective.images(2), objective.dtype):
+    for images, labels in objective.examples.batches(
+        objective.images_per_chunk(2), objective.dtype
+    ):
         objective.watch()
         named = objective.network.named(point)
         logits = functional_call(objective.network.module, named, (images,))

@@ -16,31 +16,31 @@ from torch.func import functional_call, vmap
 from gentool.numerics.compiled import compiled
 from gentool.sharpness.functional import FunctionalNetwork
 
-QUICK_WAYS = ("loop", "vmap", "stacked")
-WAYS = (*QUICK_WAYS, "compiled")  # which takes a minute to begin, and so only when asked for
+QUICK_BATCHINGS = ("loop", "vmap", "stacked")
+BATCHINGS = (*QUICK_BATCHINGS, "compiled")  # compiling takes a minute: only when asked for
 
 
-def ways_of(network: FunctionalNetwork) -> tuple[str, ...]:
+def batchings_of(network: FunctionalNetwork) -> tuple[str, ...]:
     """The ways that a network can be evaluated; stacked is for MLPs."""
-    return tuple(way for way in WAYS if network.mlp_layers or way != "stacked")
+    return tuple(name for name in BATCHINGS if network.mlp_layers or name != "stacked")
 
 
-def logits_at(network: FunctionalNetwork, points: Tensor, images: Tensor, way: str) -> Tensor:
+def logits_at(network: FunctionalNetwork, points: Tensor, images: Tensor, batching: str) -> Tensor:
     """Logits (k, n, classes) at points of shape (k, P), differentiable once.
 
     The images are the same for all, (n, C, H, W), or each candidate's own, (k, n, C, H, W).
     """
-    if way == "stacked":
+    if batching == "stacked":
         x = images.flatten(-3)
         return _Stacked.apply(points, x.expand(len(points), *x.shape[-2:]), network)
-    if way == "compiled":
+    if batching == "compiled":
         return _compiled(network)(points, images)
     named, are_own = network.named(points), images.dim() == 5
 
     def one(weights: dict[str, Tensor], x: Tensor) -> Tensor:
         return functional_call(network.module, weights, (x,))
 
-    if way == "vmap" and len(points) > 1:
+    if batching == "vmap" and len(points) > 1:
         return vmap(one, (0, 0 if are_own else None))(named, images)
     found = [
         one({name: tensor[k] for name, tensor in named.items()}, images[k] if are_own else images)

@@ -17,7 +17,7 @@ Losses = dict[float, float]  # by t, in order
 
 
 @dataclass(frozen=True)
-class Profile:
+class Landscape:
     """Losses over the whole set along the worst ν known, and along random corners of its box."""
 
     alpha: float
@@ -35,14 +35,14 @@ class Profile:
         return self.worst[1.0] - self.before
 
 
-def profile(
+def landscape(
     network: FunctionalNetwork,
     examples: Examples,
     point: Tensor,
     alpha: float,
     seed: int = 0,
     show: Callable[[float], None] = lambda done: None,
-) -> Profile:
+) -> Landscape:
     """The losses along the line to `point`, shape (P,), and to random corners, in float64.
 
     `show` is told which fraction is done.
@@ -69,4 +69,4 @@ def profile(
         return {t: loss(torch.lerp(w, end, t)) if t else before for t in places}
 
     worst = along(point.to(w), STEPS)
-    return Profile(alpha, worst, [along(corner, RANDOM_STEPS) for corner in corners])
+    return Landscape(alpha, worst, [along(corner, RANDOM_STEPS) for corner in corners])

@@ -1,4 +1,4 @@
-"""Losses of noisy networks, each on a mini-batch of its own: fresh draws, evaluated together.
+"""Compute losses of noisy networks, many at once, each on a mini-batch of its own.
 
 One sample is a mini-batch B and a draw z ~ N(0, I): d = L_B(f_{w + ν}) − L_B(f_w) with ν = scale z.
 A fresh draw for every mini-batch costs 8 to 33 times less for the same standard error than one draw
@@ -35,18 +35,18 @@ class Noise:
         where = objective.network.weights.device  # normal numbers are many: they are drawn there
         self.generator = torch.Generator(where).manual_seed(seed)
         self.batch = min(BATCH, len(objective))
-        self.together = max(1, min(16, self._fit()))
+        self.draws_per_chunk = max(1, min(16, self._draws_that_fit()))
 
     def draw(self) -> Draws:
-        """The next draws, `together` of them: mini-batches with replacement, z ~ N(0, I)."""
+        """The next draws, `draws_per_chunk` of them: mini-batches with replacement, z ~ N(0, I)."""
         w = self.objective.network.weights
-        shape = (self.together, self.batch)
+        shape = (self.draws_per_chunk, self.batch)
         where = {"generator": self.generator, "device": w.device}
         chosen = torch.randint(len(self.objective), shape, **where)
         images, labels = self.objective.examples.batch(chosen.flatten(), w.dtype)
         images, labels = images.unflatten(0, shape), labels.unflatten(0, shape)
-        z = torch.randn(self.together, len(w), dtype=w.dtype, **where)
-        same = w.expand(self.together, -1)
+        z = torch.randn(self.draws_per_chunk, len(w), dtype=w.dtype, **where)
+        same = w.expand(self.draws_per_chunk, -1)
         before, errors = self._evaluate(same, images, labels)
         return Draws(images, labels, z, before, errors)
 
@@ -56,7 +56,7 @@ class Noise:
         losses, errors = self._evaluate(points, draws.images, draws.labels)
         return losses - draws.before, errors - draws.errors_before
 
-    def _fit(self) -> int:
+    def _draws_that_fit(self) -> int:
         """Draws that a quarter of the memory holds."""
         network = self.objective.network
         numbers = 6 * network.weights.numel() + 3 * self.batch * network.activations
@@ -69,7 +69,7 @@ class Noise:
         numbers = labels.numel() * self.objective.network.activations
         given = (points, images, labels)
         with torch.inference_mode():
-            losses, errors = self.objective.quickly(numbers, _losses_and_errors, *given)
+            losses, errors = self.objective.run_on_chunk(numbers, _losses_and_errors, *given)
         return losses.clone().cpu(), errors.clone().cpu()
 
 

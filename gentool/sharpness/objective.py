@@ -23,17 +23,17 @@ from gentool.sharpness.forward import logits_at
 from gentool.sharpness.functional import FunctionalNetwork
 
 GRADIENT_COST = 3  # forward passes that one gradient costs, about
-CAPTURED = 2**29  # numbers that the layers put out, below which a GPU waits for launches
-CACHED = 4 * 2**20  # bytes of activations that one chunk of a stack on a CPU keeps, as measured
+CAPTURE_LIMIT = 2**29  # numbers that the layers put out, below which a GPU waits for launches
+CACHE_BYTES = 4 * 2**20  # of activations in one chunk of a stack on a CPU, as measured
 
-Goal = Callable[[Tensor, Tensor, Tensor], Tensor]
+Criterion = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From logits (n, classes), labels (n,) and a candidate's own parameter to one number an image."""
 
 Logits = Callable[[Tensor, Tensor], Tensor]
 """From points (k, P) and images to logits (k, n, classes)."""
 
 Tensors = tuple[Tensor, ...]
-Work = Callable[..., Tensors]
+ChunkFunction = Callable[..., Tensors]
 """From `Logits`, and tensors, to tensors."""
 
 
@@ -102,7 +102,7 @@ class Objective:
         one = torch.ones(1, dtype=self.dtype, device=point.device)
         with torch.inference_mode(), self._timed():
             found = [
-                _each(self._logits(point[None], images), labels, training_loss, one)[0]
+                _image_values(self._logits(point[None], images), labels, training_loss, one)[0]
                 for images, labels, _ in self._batches(1)
             ]
         return torch.cat(found).clone()
@@ -111,44 +111,43 @@ class Objective:
         """L at points of shape (k, P): shape (k,), float64."""
         self.spent.forward += len(points) * len(self)
         with torch.inference_mode(), self._timed():
-            chunks = [self._losses(chunk) for chunk in points.split(self.candidates)]
+            chunks = [self._losses(chunk) for chunk in points.split(self.candidates_per_chunk)]
         return torch.cat(chunks).clone()
 
     def gradients(
-        self, points: Tensor, goal: Goal = training_loss, parameters: Tensor | None = None
+        self, points: Tensor, criterion: Criterion = training_loss, parameters: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The mean of a goal at points of shape (k, P), shape (k,), and its gradients, (k, P).
+        """Return the mean of a criterion at points (k, P), shape (k,), and its gradients, (k, P).
 
-        `parameters` holds what the goal is told of each candidate, (k, ...); 1 for the loss itself.
+        `parameters` holds the criterion's own parameter of each point, (k, ...); None: 1 for each.
         """
         self.spent.gradient += len(points) * len(self)
         if parameters is None:
             parameters = torch.ones(len(points), dtype=self.dtype, device=points.device)
-        found = []
+        size = self.candidates_per_chunk
         with self._timed():
-            pairs = zip(
-                points.split(self.candidates), parameters.split(self.candidates), strict=True
-            )
-            for chunk, parameter in pairs:
-                found.append(self._gradients(chunk, goal, parameter))
-        if len(found) == 1:  # a copy of the gradients costs as much as a small product
-            return found[0]
-        values, gradients = zip(*found, strict=True)
+            chunks = [
+                self._gradients(chunk, criterion, parameter)
+                for chunk, parameter in zip(points.split(size), parameters.split(size), strict=True)
+            ]
+        if len(chunks) == 1:  # a copy of the gradients costs as much as a small product
+            return chunks[0]
+        values, gradients = zip(*chunks, strict=True)
         return torch.cat(values), torch.cat(gradients)
 
     @property
-    def candidates(self) -> int:
+    def candidates_per_chunk(self) -> int:
         """Points that are evaluated together: all in a quarter of the memory, 1 in a loop."""
         if self.batching == "loop":
             return 1
         weight = 4 * self.network.weights.numel() + 32 * self.network.activations
         return max(1, self.memory // 2 // (weight * self.dtype.itemsize))
 
-    def images(self, candidates: int) -> int:
-        """Images that go through the network together, beside so many candidates.
+    def images_per_chunk(self, candidates: int) -> int:
+        """Return how many images go through the network together with so many candidates.
 
-        Candidates in a stack share the images. On a CPU they take no more than keep near its cache
-        what is read as often as the weights are, or the activations of all.
+        Stacked candidates share the images. On a CPU there are no more images than keep the
+        activations of all candidates near its cache, or than take as long to read as the weights.
         """
         network, itemsize = self.network, self.dtype.itemsize
         numbers = candidates * network.activations
@@ -156,22 +155,22 @@ class Objective:
             numbers = network.pixels + candidates * network.units
         fitting = self.memory // 2 // (3 * numbers * itemsize)
         if self.batching == "stacked" and network.weights.device.type == "cpu":
-            cached = CACHED // (candidates * network.units * itemsize)
+            cached = CACHE_BYTES // (candidates * network.units * itemsize)
             fitting = min(fitting, max(cached, 6 * len(network.weights) // network.activations))
         return max(1, min(len(self), fitting))
 
     @property
     def _logits(self) -> Logits:
         """The network at any points; holds nothing of this objective's examples or recordings."""
-        return partial(logits_at, self.network, way=self.batching)
+        return partial(logits_at, self.network, batching=self.batching)
 
-    def quickly(self, numbers: int, work: Work, *given: Tensor | Hashable) -> Tensors:
+    def run_on_chunk(self, numbers: int, work: ChunkFunction, *given: Tensor | Hashable) -> Tensors:
         """Some work on a chunk for which the layers put out so many numbers.
 
         On CUDA, where they are few, it is captured, whichever part of the examples asks first.
         """
         on_this = partial(work, self._logits)
-        few = min(CAPTURED, self.memory // (12 * self.dtype.itemsize))
+        few = min(CAPTURE_LIMIT, self.memory // (12 * self.dtype.itemsize))
         if numbers > few or not can_capture(self.network.weights.device):
             return on_this(*given)
         kind = (work, self.batching, torch.backends.cuda.matmul.allow_tf32)
@@ -184,16 +183,18 @@ class Objective:
         ones = torch.ones(len(points), dtype=self.dtype, device=points.device)
         for batch in self._batches(len(points)):
             numbers = len(points) * len(batch[0]) * self.network.activations
-            total += self.quickly(numbers, _losses_on, points, *batch, ones)[0]
+            total += self.run_on_chunk(numbers, _losses_on, points, *batch, ones)[0]
         return total
 
-    def _gradients(self, points: Tensor, goal: Goal, parameters: Tensor) -> tuple[Tensor, Tensor]:
+    def _gradients(
+        self, points: Tensor, criterion: Criterion, parameters: Tensor
+    ) -> tuple[Tensor, Tensor]:
         total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
         gradients = None
         for batch in self._batches(len(points)):
             numbers = len(points) * len(batch[0]) * self.network.activations
-            given = (points, *batch, parameters, goal)
-            values, gradient = self.quickly(numbers, _gradients_on, *given)
+            given = (points, *batch, parameters, criterion)
+            values, gradient = self.run_on_chunk(numbers, _gradients_on, *given)
             gradients = gradient if gradients is None else gradients.add_(gradient)
             total += values
         return total, gradients
@@ -204,7 +205,7 @@ class Objective:
         if weights is None:
             weights = torch.ones(len(self), device=self.examples.labels.device)
         fractions = weights.double() / weights.double().sum()
-        size = self.images(candidates)
+        size = self.images_per_chunk(candidates)
         chunks = zip(self.examples.batches(size, self.dtype), fractions.split(size), strict=True)
         for (images, labels), fraction in chunks:
             self.watch()
@@ -223,7 +224,7 @@ def _losses_on(
     forward: Logits, points: Tensor, images: Tensor, labels: Tensor, fraction: Tensor, ones: Tensor
 ) -> Tensors:
     """The part of the mean loss that some images are, at points (k, P): shape (k,)."""
-    each = _each(forward(points, images), labels, training_loss, ones)
+    each = _image_values(forward(points, images), labels, training_loss, ones)
     return ((each.double() * fraction).sum(dim=1),)
 
 
@@ -234,18 +235,20 @@ def _gradients_on(
     labels: Tensor,
     fraction: Tensor,
     parameters: Tensor,
-    goal: Goal,
+    criterion: Criterion,
 ) -> Tensors:
-    """The part of the mean of a goal that some images are, (k,), and its gradients, (k, P)."""
+    """The part of the mean of a criterion that some images are, (k,), and its gradients, (k, P)."""
     points = points.detach().requires_grad_()
     with torch.enable_grad():
-        each = _each(forward(points, images), labels, goal, parameters)
+        each = _image_values(forward(points, images), labels, criterion, parameters)
         [gradient] = torch.autograd.grad((each * fraction.to(each.dtype)).sum(), points)
     return (each.detach().double() * fraction).sum(dim=1), gradient
 
 
-def _each(logits: Tensor, labels: Tensor, goal: Goal, parameters: Tensor) -> Tensor:
-    """The goal of each candidate on each image, shape (k, n)."""
+def _image_values(
+    logits: Tensor, labels: Tensor, criterion: Criterion, parameters: Tensor
+) -> Tensor:
+    """The criterion of each candidate on each image, shape (k, n)."""
     if len(logits) == 1:
-        return goal(logits[0], labels, parameters[0])[None]
-    return vmap(goal, (0, None, 0))(logits, labels, parameters)
+        return criterion(logits[0], labels, parameters[0])[None]
+    return vmap(criterion, (0, None, 0))(logits, labels, parameters)

@@ -11,9 +11,9 @@ from gentool.data.examples import Examples
 from gentool.networks.models import has_convolutions
 from gentool.numerics.device import fast_products
 from gentool.numerics.memory import memory_budget
-from gentool.sharpness.autotune import Batching, choose
+from gentool.sharpness.autotune import BatchingChoice, choose_batching
 from gentool.sharpness.evaluate import evaluate_point
-from gentool.sharpness.forward import ways_of
+from gentool.sharpness.forward import batchings_of
 from gentool.sharpness.functional import FunctionalNetwork
 from gentool.sharpness.objective import Objective, Spent
 
@@ -35,7 +35,7 @@ class PreparedNetwork:
         self.network = network.to(device)
         self.examples, self.batching = examples, batching
         self.before = evaluate_point(self.network, examples, self.network.weights)
-        self._objectives: dict[torch.dtype, tuple[Objective, Batching]] = {}
+        self._objectives: dict[torch.dtype, tuple[Objective, BatchingChoice]] = {}
 
     @property
     def dtype(self) -> torch.dtype:
@@ -49,7 +49,7 @@ class PreparedNetwork:
         objective, _ = self.objective(self.dtype)
         return objective.gradients(objective.network.weights[None])[1][0]
 
-    def objective(self, dtype: torch.dtype) -> tuple[Objective, Batching]:
+    def objective(self, dtype: torch.dtype) -> tuple[Objective, BatchingChoice]:
         """Return the loss in a precision, its cost counted from 0, and how it batches candidates.
 
         Raises GentoolError where the network cannot be batched as it was asked for.
@@ -59,7 +59,7 @@ class PreparedNetwork:
         objective, batching = self._objectives[dtype]
         return replace(objective, spent=Spent()), batching
 
-    def _prepare(self, dtype: torch.dtype) -> tuple[Objective, Batching]:
+    def _prepare(self, dtype: torch.dtype) -> tuple[Objective, BatchingChoice]:
         device = self.examples.labels.device
         examples = self.examples.normalised() if dtype is torch.float32 else self.examples
         if has_convolutions(self.network.module):
@@ -67,11 +67,11 @@ class PreparedNetwork:
         objective = Objective(
             self.network.to(device, dtype), examples, memory=memory_budget(device)
         )
-        if self.batching not in ("auto", *ways_of(self.network)):
+        if self.batching not in ("auto", *batchings_of(self.network)):
             raise GentoolError(
                 f"--batching {self.batching} is for MLPs; take auto, loop, vmap or compiled"
             )
         with fast_products():
             is_auto = self.batching == "auto"
-            batching = choose(objective) if is_auto else Batching(self.batching)
+            batching = choose_batching(objective) if is_auto else BatchingChoice(self.batching)
         return replace(objective, batching=batching.chosen), batching

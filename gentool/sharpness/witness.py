@@ -66,7 +66,7 @@ class Witness:
         return point
 
 
-def witness(claim: WitnessClaim, network: FunctionalNetwork, point: Tensor) -> Witness:
+def make_witness(claim: WitnessClaim, network: FunctionalNetwork, point: Tensor) -> Witness:
     """The witness of a point in the box of a claim."""
     within = _box(network, claim)
     point = point.to("cpu", within.low.dtype)
@@ -75,10 +75,10 @@ def witness(claim: WitnessClaim, network: FunctionalNetwork, point: Tensor) -> W
     return Witness(claim, torch.from_numpy(bits), inner, point[inner])
 
 
-def write(path: Path, made: Witness) -> None:
+def write(path: Path, witness: Witness) -> None:
     """Write a witness, whole or not at all."""
-    tensors = {"signs": made.signs, "inner": made.inner, "values": made.values}
-    about = {"format": FORMAT, **asdict(made.claim)}
+    tensors = {"signs": witness.signs, "inner": witness.inner, "values": witness.values}
+    about = {"format": FORMAT, **asdict(witness.claim)}
     write_whole(path, save(tensors, {KEY: json.dumps(about, allow_nan=False)}))
 
 
@@ -90,24 +90,24 @@ def read(path: Path) -> Witness:
             tensors = [file.get_tensor(name) for name in ("signs", "inner", "values")]
         if about.pop("format") != FORMAT:
             raise GentoolError(f"{path} has a format that is not known here; update gentool")
-        made = Witness(WitnessClaim(**about), *tensors)
-        _check(made)
+        witness = Witness(WitnessClaim(**about), *tensors)
+        _check(witness)
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None
     except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         raise GentoolError(
             f"{path} is no witness; gentool sharpness --save-perturbation writes them"
         ) from error
-    return made
+    return witness
 
 
-def _check(made: Witness) -> None:
+def _check(witness: Witness) -> None:
     """Raise ValueError for tensors that belong to no claim."""
-    size = made.claim.parameters
-    inner = made.inner
-    if made.signs.dtype != torch.uint8 or made.signs.shape != (-(-size // 8),):
+    size = witness.claim.parameters
+    inner = witness.inner
+    if witness.signs.dtype != torch.uint8 or witness.signs.shape != (-(-size // 8),):
         raise ValueError("signs")
-    if inner.dtype != torch.int64 or inner.dim() != 1 or made.values.shape != inner.shape:
+    if inner.dtype != torch.int64 or inner.dim() != 1 or witness.values.shape != inner.shape:
         raise ValueError("inner")
     if len(inner) and not 0 <= int(inner.min()) <= int(inner.max()) < size:
         raise ValueError("inner")
@@ -138,23 +138,23 @@ class Verification:
             )
 
 
-def check_about(path: Path, made: Witness, checkpoint: Checkpoint) -> None:
+def check_checkpoint(path: Path, witness: Witness, checkpoint: Checkpoint) -> None:
     """Raise GentoolError where a witness, read from `path`, is about another checkpoint."""
-    if checkpoint.sha256 != made.claim.checkpoint:
+    if checkpoint.sha256 != witness.claim.checkpoint:
         raise GentoolError(
-            f"{path} is about another checkpoint (SHA-256 {made.claim.checkpoint[:12]}..., "
+            f"{path} is about another checkpoint (SHA-256 {witness.claim.checkpoint[:12]}..., "
             f"that of {checkpoint.path} is {checkpoint.sha256[:12]}...)"
         )
 
 
-def verify(made: Witness, network: FunctionalNetwork, examples: Examples) -> Verification:
+def verify(witness: Witness, network: FunctionalNetwork, examples: Examples) -> Verification:
     """Recompute a claim by one pass over the data at w and one at w + ν, both in float64."""
-    point = made.point(network)
-    is_inside = _box(network, made.claim).contains(point)
+    point = witness.point(network)
+    is_inside = _box(network, witness.claim).contains(point)
     here = network.to(examples.labels.device)
     before = evaluate_point(here, examples, here.weights)
     after = evaluate_point(here, examples, point.to(examples.labels.device))
-    return Verification(after.loss - before.loss, before.loss, is_inside, made.claim)
+    return Verification(after.loss - before.loss, before.loss, is_inside, witness.claim)
 
 
 def _box(network: FunctionalNetwork, claim: WitnessClaim) -> Box:
@@ -180,12 +180,14 @@ def write_perturbed(
         state = dict(zip(names, state.values(), strict=True))
     else:
         state = {**original.tensors, **state}
-    outcome = _judged(original.outcome, network, sets, point)
+    outcome = _outcome_at(original.outcome, network, sets, point)
     model = replace(original, recipe=recipe, tensors=state).model()
     checkpoints.write(path, model, recipe, outcome)
 
 
-def _judged(old: Outcome, network: FunctionalNetwork, sets: TrainingSet, point: Tensor) -> Outcome:
+def _outcome_at(
+    old: Outcome, network: FunctionalNetwork, sets: TrainingSet, point: Tensor
+) -> Outcome:
     """The outcome of training, with losses and errors at another point."""
     here = network.to(sets.subset.labels.device)
     train, test = (evaluate_point(here, part, point) for part in (sets.subset, sets.test))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gentool.data.examples import Examples
 from gentool.numerics.device import fast_products
-from gentool.sharpness.autotune import Batching
+from gentool.sharpness.autotune import BatchingChoice
 from gentool.sharpness.bounds import first_order, interval_bound
 from gentool.sharpness.box import Box, box
 from gentool.sharpness.definitions import defines
@@ -23,7 +23,7 @@ from gentool.sharpness.evaluate import Evaluation, evaluate_point
 from gentool.sharpness.functional import FunctionalNetwork
 from gentool.sharpness.objective import Spent
 from gentool.sharpness.prepared import PreparedNetwork
-from gentool.sharpness.search.baselines import METHODS, lbfgsb_run, run
+from gentool.sharpness.search.baselines import METHODS, lbfgsb_run, run_method
 from gentool.sharpness.search.enumeration import check_enumerable, enumerate_corners
 from gentool.sharpness.search.multi_start import DEFAULT_STEPS, multi_start
 from gentool.sharpness.search.protocols import m_sharpness
@@ -69,7 +69,7 @@ class SearchResult:
     spent: Spent
     units: float
     precision: str
-    batching: Batching
+    batching: BatchingChoice
     stopped: str | None
     overflowed: bool
 
@@ -160,7 +160,7 @@ class WorstCaseSearch:
             return self._find(alpha, torch.float64)
         return result
 
-    def state(self, alpha: float, dtype: torch.dtype) -> tuple[SearchState, Batching]:
+    def state(self, alpha: float, dtype: torch.dtype) -> tuple[SearchState, BatchingChoice]:
         """A search that has not begun."""
         objective, batching = self.prepared.objective(dtype)
         options = self.options
@@ -215,14 +215,14 @@ class WorstCaseSearch:
         elif self.options.method == EXACT:
             enumerate_corners(state)
         else:
-            run(self.options.method, state)
+            run_method(self.options.method, state)
 
     def _judge(self, state: SearchState) -> tuple[Tensor, Evaluation]:
         """The best point and its evaluation: w itself where nothing higher was found."""
         w = self.network.weights
         point = state.best_point
-        if point is None and state.promising is not None:
-            point = state.box.corner(state.promising)
+        if point is None and state.best_on_sample is not None:
+            point = state.box.corner(state.best_on_sample)
         if point is None:
             return w, self.before
         check_inside(state.box, point)

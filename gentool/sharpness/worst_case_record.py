@@ -54,7 +54,7 @@ class SharpnessOptions:
         }
 
 
-def searched(
+def worst_case_record(
     inputs: SharpnessInputs,
     options: SharpnessOptions,
     show: Callable[[SearchState], None] = lambda state: None,

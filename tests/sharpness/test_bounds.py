@@ -42,7 +42,7 @@ def test_the_interval_bound_holds_at_random_points_of_every_layer():
     task = finder(case)
     state, _ = task.state(0.05, torch.float64)
     corners = state.box.corner(state.random_signs(500))
-    inside = state.middle + torch.rand(500, 1, dtype=torch.float64) * (corners - state.middle)
+    inside = state.center + torch.rand(500, 1, dtype=torch.float64) * (corners - state.center)
     highest = max(state.losses(corners).max(), state.losses(inside).max())
     assert float(highest) - task.before.loss < task.interval_bound(0.05)
 

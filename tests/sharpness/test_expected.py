@@ -18,7 +18,7 @@ from gentool.cli.main import run
 from gentool.records import measure_file
 from gentool.sharpness.expected import (
     ExpectedOptions,
-    Point,
+    NoisePoint,
     at_level,
     expected_curve,
     kl,
@@ -143,7 +143,7 @@ def test_alpha_and_kl_at_a_level_by_hand():
     points = []
     for j in range(-20, 21):
         alpha = 0.103 * 1.05**j
-        one = Point(alpha, paired=False)
+        one = NoisePoint(alpha, paired=False)
         value, spread = 5 * alpha**2, 0.02 * 5 * alpha**2 * math.sqrt(100)
         deviation = torch.tensor([-spread, spread]).double().repeat(50) * math.sqrt(99 / 100)
         one.add(value + deviation, torch.zeros(100))

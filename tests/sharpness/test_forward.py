@@ -9,7 +9,7 @@ from torch import nn
 
 from gentool.common.errors import GentoolError
 from gentool.numerics.memory import memory_budget
-from gentool.sharpness.autotune import choose
+from gentool.sharpness.autotune import choose_batching
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.noise import Noise
 from gentool.sharpness.objective import Objective, towards_class, training_loss
@@ -113,7 +113,7 @@ def test_noise_is_judged_alike_in_every_way():
 def test_what_is_no_mlp_is_not_stacked(layers):
     """It is timed in the other ways only, and asking for it is an error."""
     objective = objective_of(layers, torch.float32)
-    measured = choose(objective)
+    measured = choose_batching(objective)
     assert measured.stacked_seconds is None
     assert measured.chosen in ("loop", "vmap")
     prepared = PreparedNetwork(objective.network, objective.examples, "stacked")
@@ -140,7 +140,7 @@ def test_the_fastest_way_is_taken():
     """Where none is a tenth faster than a loop, the loop."""
     model, data = mlp_case()
     network = functional_network(model, (1, 1, 6)).to(torch.device("cpu"), torch.float32)
-    found = choose(Objective(network, data))
+    found = choose_batching(Objective(network, data))
     seconds = {way: getattr(found, f"{way}_seconds") for way in ("loop", "vmap", "stacked")}
     fastest = min(seconds, key=seconds.get)
     assert found.chosen == (fastest if 1.1 * seconds[fastest] < seconds["loop"] else "loop")

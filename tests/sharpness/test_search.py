@@ -212,7 +212,7 @@ def test_in_a_deep_network_short_steps_towards_a_class_begin_higher(batching, mo
 
     def losses():
         anywhere = state.random_signs(1)[0]
-        corners = starts._towards(state, state.objective, anywhere, torch.eye(4))
+        corners = starts._class_corners(state, state.objective, anywhere, torch.eye(4))
         return state.objective.losses(state.box.corner(corners))
 
     ascended = losses()

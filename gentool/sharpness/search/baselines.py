@@ -36,7 +36,7 @@ def default(state: SearchState) -> None:
 def random(state: SearchState) -> None:
     """Random corners of the box, the highest of them."""
     while state.affords(1):
-        count = min(state.objective.candidates, int(state.units - state.units_spent))
+        count = min(state.objective.candidates_per_chunk, int(state.units - state.units_spent))
         state.losses(state.box.corner(state.random_signs(max(1, count))))
 
 
@@ -46,11 +46,11 @@ def pga(state: SearchState) -> None:
 
     Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018.
     """
-    point, step = state.middle, 0.25 * _reach(state)
+    point, step = state.center, 0.25 * _half_widths(state)
     while state.affords_gradient:
         _, gradient = state.gradients(point[None])
         point = state.box.project(point + step * gradient[0].sign())
-    _last(state, point)
+    _look_at(state, point)
 
 
 @METHODS.register
@@ -61,8 +61,8 @@ def apgd(state: SearchState) -> None:
     twice the radius.
     """
     steps = max(1, int((state.units - state.units_spent) // 3))
-    reach, size = _reach(state), 2.0
-    point = previous = anchor = state.middle
+    reach, size = _half_widths(state), 2.0
+    point = previous = anchor = state.center
     best, gradient_there = -torch.inf, None
     interval, since, gains, moved_at_check, best_at_check = (
         max(1, int(0.22 * steps)),
@@ -90,21 +90,21 @@ def apgd(state: SearchState) -> None:
         step = state.box.project(point + size * reach * gradient.sign())
         ahead = state.box.project(point + 0.75 * (step - point) + 0.25 * (point - previous))
         previous, point = point, ahead
-    _last(state, point)
+    _look_at(state, point)
 
 
 @METHODS.register
 def vertex(state: SearchState) -> None:
     """Vertex iteration, ν ← r·sign(∇L(w + ν)), from w; again from a random corner on arrival."""
     if not state.affords_gradient:
-        _last(state, state.middle)
+        _look_at(state, state.center)
         return
-    climb = Climb.from_point(state, state.box, state.middle, state.random_signs(1))
+    climb = Climb.from_point(state, state.box, state.center, state.random_signs(1))
     while state.affords_gradient:
         _, gains = climb.step()
         if gains[0] <= MIN_GAIN * state.rise:
             climb = Climb(state, state.box, state.random_signs(1))
-    _last(state, state.box.corner(climb.signs[0]))
+    _look_at(state, state.box.corner(climb.signs[0]))
 
 
 @METHODS.register
@@ -124,7 +124,7 @@ def lbfgsb_subspace(state: SearchState) -> None:
     _restarted_lbfgsb(state, SUBSPACE)
 
 
-class _SpentError(Exception):
+class _UnitsSpentError(Exception):
     """The units are spent: leave the solver."""
 
 
@@ -142,7 +142,7 @@ def lbfgsb_run(state: SearchState, dimensions: int | None) -> None:
     """
     from scipy.optimize import minimize
 
-    reach = _reach(state).double()
+    reach = _half_widths(state).double()
     seed = int(torch.randint(2**31, (1,), generator=state.generator))
     unknowns = dimensions or len(reach)
     subspace = Subspace(seed, len(reach), dimensions, reach.device) if dimensions else None
@@ -151,7 +151,7 @@ def lbfgsb_run(state: SearchState, dimensions: int | None) -> None:
 
     def lowered(v: numpy.ndarray) -> tuple[float, numpy.ndarray]:
         if not state.affords_gradient:
-            raise _SpentError
+            raise _UnitsSpentError
         vector = torch.from_numpy(v / width).to(reach.device)
         inside = vector if subspace is None else subspace.point(vector)
         point = state.box.center + reach * inside.clamp(-1, 1)
@@ -162,7 +162,7 @@ def lbfgsb_run(state: SearchState, dimensions: int | None) -> None:
         scale.append(1 / max(float(gradient.norm()), 1e-300))
         return -scale[0] * float(losses[0]), -scale[0] * gradient.cpu().numpy()
 
-    with suppress(_SpentError):
+    with suppress(_UnitsSpentError):
         minimize(
             lowered,
             0.1 * width * numpy.random.default_rng(seed).uniform(-1, 1, unknowns),
@@ -193,21 +193,23 @@ class Subspace:
 
     def point(self, vector: Tensor) -> Tensor:
         """The point (P,) that has given coordinates (dimensions,), both float64."""
-        return torch.cat([rows @ vector.float() for rows in self._blocks()]).double()
+        return torch.cat([rows @ vector.float() for rows in self._basis_blocks()]).double()
 
     def coordinates(self, gradient: Tensor) -> Tensor:
         """A gradient (P,) with respect to the coordinates (dimensions,), both float64."""
         parts = gradient.float().split(ROWS)
-        return sum(rows.T @ part for rows, part in zip(self._blocks(), parts, strict=True)).double()
+        return sum(
+            rows.T @ part for rows, part in zip(self._basis_blocks(), parts, strict=True)
+        ).double()
 
-    def _blocks(self) -> Iterable[Tensor]:
-        return self._one_block if self.size <= ROWS else self._drawn()
+    def _basis_blocks(self) -> Iterable[Tensor]:
+        return self._one_block if self.size <= ROWS else self._draw_blocks()
 
     @cached_property
     def _one_block(self) -> list[Tensor]:
-        return list(self._drawn())
+        return list(self._draw_blocks())
 
-    def _drawn(self) -> Iterator[Tensor]:
+    def _draw_blocks(self) -> Iterator[Tensor]:
         for i, start in enumerate(range(0, self.size, ROWS)):
             generator = torch.Generator(self.device).manual_seed(self.seed + i)
             shape = (min(ROWS, self.size - start), self.dimensions)
@@ -215,17 +217,17 @@ class Subspace:
             yield rows.div_(rows.norm(dim=1, keepdim=True))
 
 
-def _reach(state: SearchState) -> Tensor:
+def _half_widths(state: SearchState) -> Tensor:
     return (state.box.high - state.box.low) / 2
 
 
-def _last(state: SearchState, point: Tensor) -> None:
+def _look_at(state: SearchState, point: Tensor) -> None:
     """Look at the point that the last step went to, where one pass more is in the budget."""
     if state.affords(1):
         state.losses(point[None])
 
 
-def run(name: str, state: SearchState) -> None:
+def run_method(name: str, state: SearchState) -> None:
     """Run a search by name; its one start is entered in the table where it entered none."""
     METHODS[name](state)
     if not state.starts:

@@ -25,7 +25,7 @@ def vertex_step(
 ) -> tuple[Tensor, Tensor]:
     """Return the losses at corners, bool (k, P), and the corners that the gradients point to."""
     losses, following = [], []
-    for chunk in signs.split(objective.candidates):
+    for chunk in signs.split(objective.candidates_per_chunk):
         loss, gradient = objective.gradients(box.corner(chunk))
         losses.append(loss)
         following.append(corner_of_gradient(gradient, chunk))
@@ -80,7 +80,7 @@ class Climb:
 
     def look(self, candidates: int | None = None) -> None:
         """Compare the loss at the last corners too, some candidates at a time, without a step."""
-        size = candidates or self.objective.candidates
+        size = candidates or self.objective.candidates_per_chunk
         chunks = self.signs.split(size) if len(self.signs) else ()
         losses = [self.objective.losses(self.box.corner(chunk)) for chunk in chunks]
         if losses:

@@ -33,7 +33,7 @@ def enumerate_corners(state: SearchState) -> None:
     """
     size = len(state.box.center)
     bits = torch.arange(size, device=state.box.low.device)
-    step = max(1, state.objective.candidates)
+    step = max(1, state.objective.candidates_per_chunk)
     for start in range(0, 2**size, step):
         numbers = torch.arange(start, min(start + step, 2**size), device=bits.device)
         state.losses(state.box.corner((numbers[:, None] >> bits & 1).bool()))

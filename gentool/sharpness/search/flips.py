@@ -14,13 +14,13 @@ MOST_PARAMETERS = 32
 RANDOM_CORNERS = 24
 
 
-def flip(state: SearchState, corners: Tensor) -> None:
+def climb_by_flips(state: SearchState, corners: Tensor) -> None:
     """Climb by flips from given corners, bool (k, P), and from random ones."""
     for signs in torch.cat([corners, state.random_signs(RANDOM_CORNERS)]):
-        _climb(state, signs)
+        _climb_from(state, signs)
 
 
-def _climb(state: SearchState, signs: Tensor) -> None:
+def _climb_from(state: SearchState, signs: Tensor) -> None:
     """Take the best single flip while one gains, then the best flip of two, until none does."""
     loss = state.losses(state.box.corner(signs)[None])[0]
     single = torch.eye(len(signs), dtype=torch.bool, device=signs.device)

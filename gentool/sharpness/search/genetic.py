@@ -11,28 +11,30 @@ from torch import Tensor
 from gentool.sharpness.search.climb import climb_until_arrived, has_gained
 from gentool.sharpness.search.state import SearchState
 
-CHILDREN = 6  # a generation; every second one of a single parent
-FLIPPED = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)  # of the signs of a single parent
-CLIMB = 8  # vertex iterations at most of a child
+CHILDREN_PER_GENERATION = 6  # every second one of a single parent
+FLIP_FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)  # of the signs of a single parent
+CHILD_STEPS = 8  # vertex iterations at most of a child
 GENERATIONS = 30
 
 
-def breed(
+def genetic_search(
     state: SearchState, signs: Tensor, losses: Tensor, count: int, patience: int
 ) -> tuple[Tensor, Tensor]:
     """The best `count` corners of a pool, bool (k, P), and their losses, after breeding.
 
     It ends after `patience` generations without a gain, or when all are alike.
     """
-    signs, losses = _fittest(signs, losses, count)
+    signs, losses = _best_distinct(signs, losses, count)
     in_vain = 0
     for _ in range(GENERATIONS):
         if in_vain == patience or len(signs) < 2:
             break
         highest = losses[0]
-        children = torch.stack([_child(state, signs, i) for i in range(CHILDREN)])
-        found, corners = climb_until_arrived(state, children, CLIMB)
-        signs, losses = _fittest(torch.cat([signs, corners]), torch.cat([losses, found]), count)
+        children = torch.stack([_child(state, signs, i) for i in range(CHILDREN_PER_GENERATION)])
+        found, corners = climb_until_arrived(state, children, CHILD_STEPS)
+        signs, losses = _best_distinct(
+            torch.cat([signs, corners]), torch.cat([losses, found]), count
+        )
         gained = has_gained(losses[0], losses[0] - highest, state.loss_before)
         in_vain = 0 if gained else in_vain + 1
     return signs, losses
@@ -43,21 +45,21 @@ def _child(state: SearchState, pool: Tensor, i: int) -> Tensor:
     generator, size = state.generator, pool.shape[1]
     if i % 2:
         parent = int(torch.randint(max(1, len(pool) // 2), (1,), generator=generator))
-        fraction = FLIPPED[int(torch.randint(len(FLIPPED), (1,), generator=generator))]
-        return pool[parent] ^ _chance(state, size, fraction)
+        choice = int(torch.randint(len(FLIP_FRACTIONS), (1,), generator=generator))
+        return pool[parent] ^ _random_mask(state, size, FLIP_FRACTIONS[choice])
     first, second = torch.randperm(len(pool), generator=generator)[:2].tolist()
     if i % 4 == 0:
         first, second = 0, second or first
-    mixed = torch.where(_chance(state, size, 0.5), pool[first], pool[second])
-    return mixed ^ _chance(state, size, FLIPPED[0])
+    mixed = torch.where(_random_mask(state, size, 0.5), pool[first], pool[second])
+    return mixed ^ _random_mask(state, size, FLIP_FRACTIONS[0])
 
 
-def _chance(state: SearchState, size: int, fraction: float) -> Tensor:
+def _random_mask(state: SearchState, size: int, fraction: float) -> Tensor:
     drawn = torch.rand(size, generator=state.generator) < fraction
     return drawn.to(state.box.low.device)
 
 
-def _fittest(signs: Tensor, losses: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _best_distinct(signs: Tensor, losses: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The highest of the pool, those of equal loss taken for the same corner."""
     order = losses.argsort(descending=True, stable=True)
     signs, losses = signs[order], losses[order]

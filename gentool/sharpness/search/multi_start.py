@@ -19,31 +19,31 @@ from gentool.sharpness.search.climb import (
     corner_of_gradient,
     has_gained,
 )
-from gentool.sharpness.search.flips import MOST_PARAMETERS, flip
-from gentool.sharpness.search.genetic import breed
-from gentool.sharpness.search.rprop import polish
-from gentool.sharpness.search.starts import default_restarts, effort, is_cheap, starts
+from gentool.sharpness.search.flips import MOST_PARAMETERS, climb_by_flips
+from gentool.sharpness.search.genetic import genetic_search
+from gentool.sharpness.search.rprop import rprop
+from gentool.sharpness.search.starts import default_restarts, genetic_effort, is_cheap, starts
 from gentool.sharpness.search.state import SearchState, Start
 
 SCREENED = 512  # images that the first screening takes, at least; 1/16 of the set where more
 SCREEN_STEPS = 3
 FINALISTS = 3
 DEFAULT_STEPS = 12
-POLISH_STEPS = 20  # twice as many where a pass is cheap
-POOL = 12  # corners that are bred
+RPROP_STEPS = 20  # twice as many where a pass is cheap
+POOL_SIZE = 12  # corners that are bred
 
 
 @dataclass
-class Candidates:
+class NamedCorners:
     """Corners with the best loss that each has reached; names as in the table of starts."""
 
     names: list[str]
     signs: Tensor  # (k, P), bool
     losses: Tensor  # (k,)
 
-    def best(self, count: int) -> "Candidates":
+    def best(self, count: int) -> "NamedCorners":
         order = self.losses.argsort(descending=True, stable=True)[:count]
-        return Candidates(
+        return NamedCorners(
             [self.names[i] for i in order.tolist()], self.signs[order], self.losses[order]
         )
 
@@ -58,83 +58,86 @@ def multi_start(
     """
     whole = len(state.objective)
     restarts = restarts or default_restarts(state.objective)
-    state.expected_units = _expected(state, restarts, steps)
+    state.expected_units = _expected_units(state, restarts, steps)
     small = state.sample(max(SCREENED, whole // 16))
     names, signs = starts(state, small, restarts)
     nothing = torch.full((len(names),), -torch.inf, dtype=torch.float64, device=signs.device)
-    screened = _screen(state, small, Candidates(names, signs, nothing))
+    screened = _screen(state, small, NamedCorners(names, signs, nothing))
     if is_cheap(state.objective):
-        finished = _bred(state, _with_plain(state, screened), restarts, steps)
+        finished = _genetic_phase(state, _with_gradient_corner(state, screened), restarts, steps)
     else:
         if len(small) < whole // 4:
             larger = state.sample(whole // 4)
             screened = _screen(state, larger, screened.best(max(2 * FINALISTS, restarts // 3)))
-        finished = _finish(state, _with_plain(state, screened.best(FINALISTS)), steps)
-    polish(state, state.best_point, _polish_steps(state, steps))
+        finalists = _with_gradient_corner(state, screened.best(FINALISTS))
+        finished = _finish_on_whole_set(state, finalists, steps)
+    rprop(state, state.best_point, _rprop_steps(state, steps))
     if len(state.box.center) <= MOST_PARAMETERS:
-        flip(state, finished.signs)
+        climb_by_flips(state, finished.signs)
 
 
-def _expected(state: SearchState, restarts: int, steps: int) -> float:
+def _expected_units(state: SearchState, restarts: int, steps: int) -> float:
     """About the cost of the search, in passes over the whole set, if no candidate arrives early."""
     part = min(1.0, max(SCREENED / len(state.objective), 1 / 16))
     screening = restarts * (SCREEN_STEPS + 1) * part
     if is_cheap(state.objective):
-        going_on = effort(state.objective) * 5 * (restarts + 2 * steps)
+        going_on = genetic_effort(state.objective) * 5 * (restarts + 2 * steps)
     else:
         going_on = (restarts / 3) * SCREEN_STEPS * 0.25 + (FINALISTS + 1) * steps / 2
-    return 3 * (screening + going_on + _polish_steps(state, steps))
+    return 3 * (screening + going_on + _rprop_steps(state, steps))
 
 
-def _polish_steps(state: SearchState, steps: int) -> int:
-    most = POLISH_STEPS * (2 if is_cheap(state.objective) else 1)
+def _rprop_steps(state: SearchState, steps: int) -> int:
+    most = RPROP_STEPS * (2 if is_cheap(state.objective) else 1)
     return most * steps // DEFAULT_STEPS
 
 
-def _screen(state: SearchState, part: Objective, candidates: Candidates) -> Candidates:
+def _screen(state: SearchState, part: Objective, candidates: NamedCorners) -> NamedCorners:
     """Some vertex iterations of every candidate over a part of the data; each one's best corner."""
     signs, losses = candidates.signs, []
-    for chunk in signs.split(part.candidates):  # in place: with many parameters signs are large
-        climb = Climb(part, state.box, chunk, mark_overflow=state.ranked)
+    for chunk in signs.split(part.candidates_per_chunk):
+        climb = Climb(part, state.box, chunk, mark_overflow=state.mark_overflow)
         for _ in range(SCREEN_STEPS):
             climb.step()
-            state.promising = climb.corners[climb.losses.argmax()].clone()
+            state.best_on_sample = climb.corners[climb.losses.argmax()].clone()
         climb.look()
-        chunk[:] = climb.corners
+        chunk[:] = climb.corners  # in place: with many parameters signs are large
         losses.append(climb.losses)
     losses = torch.cat(losses)
-    before = float(part.losses(state.middle[None]))
+    before = float(part.losses(state.center[None]))
     for name, loss in zip(candidates.names, losses.tolist(), strict=True):
-        _enter(state, name, loss - before, len(part))
-    return Candidates(candidates.names, signs, losses)
+        _record_start(state, name, loss - before, len(part))
+    return NamedCorners(candidates.names, signs, losses)
 
 
-def _with_plain(state: SearchState, finalists: Candidates) -> Candidates:
+def _with_gradient_corner(state: SearchState, finalists: NamedCorners) -> NamedCorners:
     """Finalists and the corner of the gradient at w: where α is small there is one basin."""
-    _, gradients = state.gradients(state.middle[None])
+    _, gradients = state.gradients(state.center[None])
     plain = corner_of_gradient(gradients, finalists.signs[:1])
-    return Candidates(
+    return NamedCorners(
         [*finalists.names, "gradient"],
         torch.cat([finalists.signs, plain]),
         torch.cat([finalists.losses, finalists.losses.new_full((1,), -torch.inf)]),
     )
 
 
-def _bred(state: SearchState, candidates: Candidates, restarts: int, steps: int) -> Candidates:
+def _genetic_phase(
+    state: SearchState, candidates: NamedCorners, restarts: int, steps: int
+) -> NamedCorners:
     """All candidates, and random corners where there are few parameters, climbed and bred."""
-    more = effort(state.objective)
+    more = genetic_effort(state.objective)
     random = state.random_signs((more - 1) * restarts * 3 // 5)
     names = candidates.names + [f"random {i}, all images" for i in range(1, len(random) + 1)]
     losses, signs = climb_until_arrived(state, torch.cat([candidates.signs, random]), steps)
     for name, loss in zip(names, losses.tolist(), strict=True):
-        _enter(state, name, loss - state.loss_before, len(state.objective))
+        _record_start(state, name, loss - state.loss_before, len(state.objective))
     patience = max(1, steps // 3)
-    signs, losses = breed(state, signs, losses, more * POOL, more * patience)
-    _enter(state, "bred", float(losses[0]) - state.loss_before, len(state.objective))
-    return Candidates([f"bred {i}" for i in range(1, len(losses) + 1)], signs, losses)
+    signs, losses = genetic_search(state, signs, losses, more * POOL_SIZE, more * patience)
+    _record_start(state, "bred", float(losses[0]) - state.loss_before, len(state.objective))
+    return NamedCorners([f"bred {i}" for i in range(1, len(losses) + 1)], signs, losses)
 
 
-def _finish(state: SearchState, finalists: Candidates, steps: int) -> Candidates:
+def _finish_on_whole_set(state: SearchState, finalists: NamedCorners, steps: int) -> NamedCorners:
     """Vertex iteration over the whole set, half of the candidates dropped when a third is done.
 
     A candidate has arrived when a step gains it nothing to speak of.
@@ -153,11 +156,11 @@ def _finish(state: SearchState, finalists: Candidates, steps: int) -> Candidates
             break
     climb.look(candidates=1)  # a point takes 32 times the memory of its signs
     order = torch.cat([*order, climb.active])
-    finished = Candidates(
+    finished = NamedCorners(
         [finalists.names[i] for i in order.tolist()], climb.corners[order], climb.losses[order]
     )
     for name, loss in zip(finished.names, finished.losses.tolist(), strict=True):
-        _enter(state, name, loss - state.loss_before, len(state.objective))
+        _record_start(state, name, loss - state.loss_before, len(state.objective))
     return finished
 
 
@@ -167,7 +170,7 @@ def _upper_half(losses: Tensor) -> Tensor:
     return torch.isin(torch.arange(len(losses), device=losses.device), upper)
 
 
-def _enter(state: SearchState, name: str, rise: float, images: int) -> None:
+def _record_start(state: SearchState, name: str, rise: float, images: int) -> None:
     """Enter a start in the table, or what is now known of it."""
     for start in state.starts:
         if start.name == name:

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from gentool.sharpness.search.state import SearchState
 
-FIRST = 0.5  # step of every coordinate, in units of its own radius
+FIRST_STEP = 0.5  # step of every coordinate, in units of its own radius
 GROWTH, SHRINKING = 1.2, 0.5  # where the sign has stayed, and where it has turned
 
 
-def polish(state: SearchState, point: Tensor | None, steps: int) -> None:
+def rprop(state: SearchState, point: Tensor | None, steps: int) -> None:
     """Steps along the gradient's signs, halved for each coordinate whose sign has turned.
 
     So each coordinate that belongs between the faces finds its place by bisection, while those at
@@ -22,7 +22,7 @@ def polish(state: SearchState, point: Tensor | None, steps: int) -> None:
     if point is None:
         return
     reach = (state.box.high - state.box.low) / 2
-    size = FIRST * reach
+    size = FIRST_STEP * reach
     before = torch.zeros_like(point)
     for _ in range(steps):
         _, gradients = state.gradients(point[None])

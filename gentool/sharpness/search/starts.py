@@ -21,12 +21,12 @@ from gentool.sharpness.objective import Objective, towards_class, training_loss
 from gentool.sharpness.search.climb import corner_of_gradient, vertex_step
 from gentool.sharpness.search.state import SearchState
 
-SOFT = 10.0  # temperature of the softened loss
+SOFT_TEMPERATURE = 10.0  # temperature of the softened loss
 MINIBATCH = 64
 WIDER = (2.0, 4.0, 8.0)  # how many times as wide the boxes are in which the continued starts begin
 WIDER_STEPS = 3
 CHEAP = 2**24  # numbers that all layers put out in a pass: breeding over the whole set
-LITTLE = 2**25  # images times parameters below which breeding goes on for longer
+SMALL_SET = 2**25  # images times parameters below which breeding goes on for longer
 ASCENT_STEPS, FINE_STEPS = 8, 32  # of an ascent that is two radii long; deep and cheap networks
 DEEP = 4  # layers with weights from which a network is deep
 
@@ -36,9 +36,9 @@ def is_cheap(objective: Objective) -> bool:
     return len(objective) * objective.network.activations <= CHEAP
 
 
-def effort(objective: Objective) -> int:
+def genetic_effort(objective: Objective) -> int:
     """How many times as long to breed, 1 to 4: networks of few parameters are rugged, and cheap."""
-    return max(1, min(4, LITTLE // (len(objective) * len(objective.network.weights))))
+    return max(1, min(4, SMALL_SET // (len(objective) * len(objective.network.weights))))
 
 
 def default_restarts(objective: Objective) -> int:
@@ -53,8 +53,8 @@ def starts(state: SearchState, part: Objective, restarts: int) -> tuple[list[str
     classes, and those of minibatches; random corners fill up.
     """
     names: list[str] = []
-    signs = torch.empty(restarts, len(state.middle), dtype=torch.bool, device=state.middle.device)
-    for name, corner in _all(state, part):
+    signs = torch.empty(restarts, len(state.center), dtype=torch.bool, device=state.center.device)
+    for name, corner in _endless_starts(state, part):
         if len(names) == restarts:
             break
         signs[len(names)] = corner
@@ -62,21 +62,21 @@ def starts(state: SearchState, part: Objective, restarts: int) -> tuple[list[str
     return names, signs
 
 
-def _all(state: SearchState, part: Objective) -> Iterator[tuple[str, Tensor]]:
+def _endless_starts(state: SearchState, part: Objective) -> Iterator[tuple[str, Tensor]]:
     """Starts without end, cheapest to leave out last."""
-    w = state.middle
+    w = state.center
     anywhere = state.random_signs(1)[0]
-    soft = torch.tensor([SOFT], dtype=part.dtype, device=w.device)
+    soft = torch.tensor([SOFT_TEMPERATURE], dtype=part.dtype, device=w.device)
     _, gradient = part.gradients(w[None], training_loss, soft)
     softened = corner_of_gradient(gradient[0], anywhere)
     yield "softened", softened
-    yield "ascent", _ascended(state, part, anywhere)[0]
+    yield "ascent", _ascent_corners(state, part, anywhere)[0]
     for factor in WIDER:
-        yield f"wider {factor:g}", _continued(state, part, softened, factor)
+        yield f"wider {factor:g}", _corner_from_wider_box(state, part, softened, factor)
     classes = torch.randperm(part.network.classes, generator=state.generator)[:10]
     directions = torch.eye(part.network.classes, dtype=part.dtype, device=w.device)
-    for few in classes.split(part.candidates):
-        corners = _towards(state, part, anywhere, directions[few.to(w.device)])
+    for few in classes.split(part.candidates_per_chunk):
+        corners = _class_corners(state, part, anywhere, directions[few.to(w.device)])
         yield from zip([f"class {c}" for c in few.tolist()], corners, strict=True)
     for i in range(1, 5):
         order = torch.randperm(len(part), generator=state.generator)[:MINIBATCH]
@@ -91,16 +91,18 @@ def is_deep(objective: Objective) -> bool:
     return sum(len(shape) > 1 for shape in objective.network.shapes) >= DEEP
 
 
-def _towards(state: SearchState, part: Objective, otherwise: Tensor, directions: Tensor) -> Tensor:
+def _class_corners(
+    state: SearchState, part: Objective, otherwise: Tensor, directions: Tensor
+) -> Tensor:
     """Corners, bool (k, P), that make the network say each of k classes, as rows (k, classes)."""
     if is_deep(part):
-        return _ascended(state, part, otherwise, directions)
-    points = state.middle.expand(len(directions), -1)
+        return _ascent_corners(state, part, otherwise, directions)
+    points = state.center.expand(len(directions), -1)
     _, gradients = part.gradients(points, towards_class, directions)
     return corner_of_gradient(gradients, otherwise)
 
 
-def _ascended(
+def _ascent_corners(
     state: SearchState, part: Objective, otherwise: Tensor, directions: Tensor | None = None
 ) -> Tensor:
     """The corners, bool (k, P), on whose side some steps of gradient ascent from w end.
@@ -112,7 +114,7 @@ def _ascended(
     within, steps = state.box, FINE_STEPS if is_fine else ASCENT_STEPS
     length = (within.high - within.low) / steps  # in all twice as far as the faces
     count = 1 if directions is None else len(directions)
-    points = state.middle.expand(count, -1)
+    points = state.center.expand(count, -1)
     for i in range(steps):
         if directions is not None and i < steps // 2:
             losses, gradients = part.gradients(points, towards_class, directions)
@@ -120,10 +122,12 @@ def _ascended(
             losses, gradients = part.gradients(points)
         moved = within.project(points + length * gradients.sign())
         points = torch.where(losses.isfinite()[:, None], moved, points)
-    return corner_of_gradient(points - state.middle, otherwise)
+    return corner_of_gradient(points - state.center, otherwise)
 
 
-def _continued(state: SearchState, part: Objective, signs: Tensor, factor: float) -> Tensor:
+def _corner_from_wider_box(
+    state: SearchState, part: Objective, signs: Tensor, factor: float
+) -> Tensor:
     """Where vertex iteration in a box `factor` times as wide ends: its basin, seen from afar."""
     within = state.box
     wide = box(within.center, factor * within.alpha, part.dtype, within.offset)

@@ -51,7 +51,7 @@ class SearchState:
     show: Callable[["SearchState"], None] = lambda state: None
     best_loss: float = -math.inf
     best_point: Tensor | None = None
-    promising: Tensor | None = None  # signs of the best corner on a part, before any on the whole
+    best_on_sample: Tensor | None = None  # (P,) bool; the best corner on a part of the set
     overflowed: bool = False
     starts: list[Start] = field(default_factory=list)
 
@@ -59,9 +59,9 @@ class SearchState:
         self.objective = replace(self.objective, watch=self.watch)  # the cost is one count
 
     @property
-    def candidates(self) -> int:
+    def candidates_per_chunk(self) -> int:
         """Points that are evaluated together."""
-        return self.objective.candidates
+        return self.objective.candidates_per_chunk
 
     @property
     def rise(self) -> float:
@@ -94,14 +94,14 @@ class SearchState:
 
     def losses(self, points: Tensor) -> Tensor:
         """Losses over the whole set at points of shape (k, P), remembered if they are the best."""
-        return self._offer(points, self.objective.losses(points))
+        return self._remember_best(points, self.objective.losses(points))
 
     def gradients(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Losses and gradients over the whole set, the losses remembered."""
         losses, gradients = self.objective.gradients(points)
-        return self._offer(points, losses), gradients
+        return self._remember_best(points, losses), gradients
 
-    def ranked(self, losses: Tensor) -> Tensor:
+    def mark_overflow(self, losses: Tensor) -> Tensor:
         """Losses with those that overflowed last: no number can be reported of them."""
         finite = losses.isfinite()
         self.overflowed |= not bool(finite.all())
@@ -116,11 +116,11 @@ class SearchState:
     @cached_property
     def hardest_first(self) -> Tensor:
         """The images by their loss at w, the highest first, as indices, shape (m,)."""
-        losses = self.objective.image_losses(self.middle)
+        losses = self.objective.image_losses(self.center)
         return losses.argsort(descending=True, stable=True)
 
     @property
-    def middle(self) -> Tensor:
+    def center(self) -> Tensor:
         """w itself, in the precision of the search."""
         return self.box.low / 2 + self.box.high / 2
 
@@ -141,8 +141,8 @@ class SearchState:
         weights[len(hard) :] = len(others) / len(drawn)
         return self.objective.part(torch.cat([hard, drawn]), weights)
 
-    def _offer(self, points: Tensor, losses: Tensor) -> Tensor:
-        losses = self.ranked(losses)
+    def _remember_best(self, points: Tensor, losses: Tensor) -> Tensor:
+        losses = self.mark_overflow(losses)
         i = int(losses.argmax())
         if losses[i] > self.best_loss:
             self.best_loss, self.best_point = float(losses[i]), points[i].detach().clone()
