@@ -72,7 +72,10 @@ class Callbacks:
 
 
 def check_plan(plan: Sequence[PlannedRun]) -> None:
-    """Raise UsageError, before data is loaded, if a recipe names an unknown model or option."""
+    """Raise UsageError for an unknown model, model option, optimizer or schedule.
+
+    No data is loaded for it.
+    """
     for planned in plan:
         check_names(_recipe_with_defaults(planned))
 

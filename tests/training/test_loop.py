@@ -83,15 +83,15 @@ def test_checking_the_stop_rule_ends_as_soon_as_it_is_broken(monkeypatch, gaps, 
 def test_ending_a_check_early_changes_neither_weights_nor_outcome(monkeypatch, options):
     """Compared with checks on the whole training set; the rule is met or not."""
     monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 7)
-    asked = recipe(**{"epochs": 400} | options)
-    early, outcome = train(asked, sets(), CPU)
+    run_recipe = recipe(**{"epochs": 400} | options)
+    early, outcome = train(run_recipe, sets(), CPU)
 
     def complete(model, examples, stop_loss, group):
         loss, error = evaluate(model, examples, group)
         return error == 0 and loss < stop_loss
 
     monkeypatch.setattr(run, "meets_stop_rule", complete)
-    late, outcome_late = train(asked, sets(), CPU)
+    late, outcome_late = train(run_recipe, sets(), CPU)
     assert same(early, late)
     assert outcome == outcome_late
 
@@ -125,9 +125,9 @@ def test_training_leaves_the_callers_random_generator_as_it_was():
 )
 def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(tmp_path, monkeypatch, options):
     """Interrupted in the fourth of six epochs and resumed: same weights, same history."""
-    asked = recipe(epochs=6, **options)
-    data = sets(input_shape=asked.input_shape)
-    whole, outcome = train(asked, data, CPU)
+    run_recipe = recipe(epochs=6, **options)
+    data = sets(input_shape=run_recipe.input_shape)
+    whole, outcome = train(run_recipe, data, CPU)
     state = tmp_path / "run.state"
     monkeypatch.setattr(run, "SECONDS_BETWEEN_STATES", 0)
 
@@ -136,8 +136,8 @@ def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(tmp_path, monkeypatch
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(asked, data, CPU, state_path=state, on_epoch=interrupt)
-    resumed, outcome_resumed = train(asked, data, CPU, state_path=state, resume=True)
+        train(run_recipe, data, CPU, state_path=state, on_epoch=interrupt)
+    resumed, outcome_resumed = train(run_recipe, data, CPU, state_path=state, resume=True)
     assert same(whole, resumed)
     assert outcome_resumed == outcome
 
@@ -161,9 +161,9 @@ def test_a_damaged_state_is_refused(tmp_path, damage):
 
 
 def test_the_error_of_a_diverging_run_names_epoch_loss_and_remedy():
-    asked = replace(recipe(epochs=20), lr=1e30)
+    run_recipe = replace(recipe(epochs=20), lr=1e30)
     with pytest.raises(GentoolError, match=r"diverged in epoch \d+ \(loss .*\); lower --lr"):
-        train(asked, sets(), CPU)
+        train(run_recipe, sets(), CPU)
 
 
 def test_no_batch_has_a_single_image():
@@ -230,8 +230,8 @@ def test_a_gpu_fits_random_labels_as_the_cpu_does(precision):
         )
         for name, part in vars(sets(input_shape=(3, 32, 32))).items()
     }
-    asked = recipe("vgg", (3, 32, 32), width=0.1, epochs=200, precision=precision)
-    model, outcome = train(asked, TrainingSet(**parts), cuda)
+    run_recipe = recipe("vgg", (3, 32, 32), width=0.1, epochs=200, precision=precision)
+    model, outcome = train(run_recipe, TrainingSet(**parts), cuda)
     assert outcome.stop_rule_met
     assert {p.device.type for p in model.parameters()} == {"cuda"}
 

@@ -21,9 +21,9 @@ SEEDS = (0, 1, 2)
 
 
 def run(state_path=None, **options):
-    asked = recipe(**options)
-    data = replace(sets(), subset=examples(60, seed=asked.seed))
-    return Run(asked, data, CPU, CheckpointPolicy(state_path=state_path))
+    run_recipe = recipe(**options)
+    data = replace(sets(), subset=examples(60, seed=run_recipe.seed))
+    return Run(run_recipe, data, CPU, CheckpointPolicy(state_path=state_path))
 
 
 def apart(one, other):
@@ -78,21 +78,21 @@ def test_a_deeper_mlp_has_the_same_step():
 def test_a_step_is_the_same_with_images_normalised_batch_by_batch(monkeypatch):
     """uint8 images too large to be held as floats: the same losses and weights, to the bit."""
 
-    def trained():
+    def train_one_epoch():
         stored = replace(examples(60), images=torch.arange(60 * 16, dtype=torch.int64) * 7 % 256)
         stored = replace(stored, images=stored.images.to(torch.uint8).reshape(60, 1, 4, 4))
-        one = Run(
+        trained_run = Run(
             recipe(batch_size=7),
             replace(sets(), subset=stored, confusion=stored),
             CPU,
             CheckpointPolicy(),
         )
         with torch.random.fork_rng():
-            return one, StackedMLPs([one]).train_epoch()
+            return trained_run, StackedMLPs([trained_run]).train_epoch()
 
-    at_once, expected = trained()
+    at_once, expected = train_one_epoch()
     monkeypatch.setattr("gentool.data.examples.NORMALISE_AT_ONCE", 0)
-    by_batch, losses = trained()
+    by_batch, losses = train_one_epoch()
     assert (at_once.examples.images.dtype, by_batch.examples.images.dtype) == (
         torch.float32,
         torch.uint8,
@@ -107,24 +107,24 @@ def test_a_stack_gives_the_networks_that_are_trained_one_by_one():
     runs = [run(seed=seed, hidden=64) for seed in SEEDS]
     ended = []
     train_runs(runs, ended.append)
-    assert {one.recipe.seed for one in ended} == set(SEEDS)
-    for one in runs:
-        model, outcome = train(one.recipe, one.sets, CPU)
-        assert one.outcome().stop_rule_met
-        assert one.outcome().epochs == outcome.epochs
-        assert apart(one.state.model, model) < ROUNDING
-    assert len({one.state.epoch for one in runs}) > 1
+    assert {trained_run.recipe.seed for trained_run in ended} == set(SEEDS)
+    for trained_run in runs:
+        model, outcome = train(trained_run.recipe, trained_run.sets, CPU)
+        assert trained_run.outcome().stop_rule_met
+        assert trained_run.outcome().epochs == outcome.epochs
+        assert apart(trained_run.state.model, model) < ROUNDING
+    assert len({trained_run.state.epoch for trained_run in runs}) > 1
 
 
 def test_a_finished_network_no_longer_changes_while_its_stack_goes_on():
     """Its outcome when it ends equals its outcome when all others have ended."""
     kept = {}
     runs = [run(seed=seed, hidden=64) for seed in SEEDS]
-    train_runs(runs, lambda one: kept.update({one.recipe.seed: one.outcome()}))
-    for one in runs:
-        assert one.outcome() == kept[one.recipe.seed]
-        assert evaluate(one.state.model, one.examples)[1] == 0
-        assert all(parameter.is_contiguous() for parameter in one.state.model.parameters())
+    train_runs(runs, lambda finished: kept.update({finished.recipe.seed: finished.outcome()}))
+    for trained_run in runs:
+        assert trained_run.outcome() == kept[trained_run.recipe.seed]
+        assert evaluate(trained_run.state.model, trained_run.examples)[1] == 0
+        assert all(parameter.is_contiguous() for parameter in trained_run.state.model.parameters())
 
 
 def test_a_state_written_in_a_stack_resumes_a_single_network(tmp_path, monkeypatch):
@@ -135,11 +135,11 @@ def test_a_state_written_in_a_stack_resumes_a_single_network(tmp_path, monkeypat
         run(path, seed=seed, hidden=64, epochs=3) for seed, path in zip(SEEDS, paths, strict=True)
     ]
     train_runs(runs)
-    for one, path in zip(runs, paths, strict=True):
-        again = State.initial(one.recipe, CPU)
-        again.load(path, one.recipe)
+    for trained_run, path in zip(runs, paths, strict=True):
+        again = State.initial(trained_run.recipe, CPU)
+        again.load(path, trained_run.recipe)
         assert again.epoch == 3
-        assert apart(again.model, one.state.model) == 0
+        assert apart(again.model, trained_run.state.model) == 0
         assert path.stat().st_size < 40_000  # 1,283 weights and as many momenta, and zip's names
 
 
