@@ -1,1 +1,1 @@
-"""Devices, memory, CUDA graphs, and linear algebra."""
+"""Provide devices, memory budgets, CUDA graphs, compilation and linear algebra."""

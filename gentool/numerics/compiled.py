@@ -1,4 +1,4 @@
-"""torch.compile, whose failures are told in one line."""
+"""Call torch.compile, and report a failure in one line."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -9,19 +9,19 @@ from gentool.common.errors import GentoolError
 
 
 def compiled(function: Callable) -> Callable:
-    """The same function, compiled when it is first called and for each new kind of shapes.
+    """Return the same function, compiled at its first call and again for other kinds of shapes.
 
-    The call raises GentoolError where it cannot be compiled, as without a C++ compiler.
+    The call raises GentoolError if compilation fails, for example without a C++ compiler.
     """
     from torch._dynamo.exc import TorchDynamoException  # takes a second to import
 
-    torch.compiler.reset()  # else the ninth network that shares its code would not be compiled
-    fast = torch.compile(function)
+    torch.compiler.reset()  # torch compiles the same code for eight networks at most
+    compiled_function = torch.compile(function)
 
     @wraps(function)
-    def call(*given: object) -> object:
+    def call(*arguments: object) -> object:
         try:
-            return fast(*given)
+            return compiled_function(*arguments)
         except TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
             raise GentoolError(f"torch.compile failed: {reason}; go on without it") from error

@@ -1,8 +1,8 @@
-"""CUDA graphs: the many small launches of a step recorded once, and from then on replayed as one.
+"""Record the many small kernel launches of a step as a CUDA graph, and replay them as one.
 
-Launching a kernel takes about as long as a small one runs, so that a step of a narrow network waits
-for the launches. The trap: a graph reads and writes the memory that it was recorded with. What it
-is given is copied there, and what it returns is overwritten by the next replay.
+Launching a kernel takes about as long as a small kernel runs, so a step of a narrow network spends
+its time on launches. The trap: a graph reads and writes the memory that it was recorded with.
+Arguments are copied into that memory, and the next replay overwrites the results.
 """
 
 import gc
@@ -17,18 +17,20 @@ Results = tuple[Tensor | None, ...]
 
 
 def can_capture(device: torch.device) -> bool:
-    """Whether there are such graphs on a device."""
+    """Return whether a device has CUDA graphs."""
     return device.type == "cuda"
 
 
 class CudaGraphed:
-    """A function of tensors, and of what can be hashed, to tensors, replayed as a CUDA graph.
+    """Wrap a function of tensors and hashable arguments so that it is replayed as a CUDA graph.
 
-    It may change other tensors, always the same ones in place, and must never wait for the device.
-    For each kind of arguments (the shapes of tensors, the others as they are) the first call runs
-    the function as it is, for libraries choose their kernels and compilers compile then; the second
-    records it.
-    What is returned is good until the next call: the recordings share their memory.
+    The function returns tensors. It may change other tensors in place, the same ones at each call,
+    and must never wait for the device.
+
+    There is one graph for each combination of tensor shapes and hashable arguments. The first call
+    with a combination runs the function itself, since libraries choose their kernels and compilers
+    compile then; the second call records the graph. Results are valid until the next call, for the
+    graphs share their memory.
     """
 
     def __init__(self, function: Callable[..., Results]) -> None:
@@ -37,39 +39,40 @@ class CudaGraphed:
         self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, *arguments: Tensor | Hashable) -> Results:
-        kind = tuple(value.shape if isinstance(value, Tensor) else value for value in arguments)
+        key = tuple(value.shape if isinstance(value, Tensor) else value for value in arguments)
         first = next(value for value in arguments if isinstance(value, Tensor))
-        with torch.cuda.device_of(first):  # streams and recordings are of the current device
-            if kind not in self.graphs:
-                self.graphs[kind] = None
-                return _aside(lambda: self.function(*arguments))
-            if self.graphs[kind] is None:
-                self.graphs[kind] = _Graph(self.function, arguments, self.pool)
-            return self.graphs[kind].replay(arguments)
+        with torch.cuda.device_of(first):  # streams and graphs belong to the current device
+            if key not in self.graphs:
+                self.graphs[key] = None
+                return _on_side_stream(lambda: self.function(*arguments))
+            if self.graphs[key] is None:
+                self.graphs[key] = _Graph(self.function, arguments, self.pool)
+            return self.graphs[key].replay(arguments)
 
 
 class _Graph:
-    """One recording, with the memory that it reads its arguments from."""
+    """Hold a recorded graph and the memory from which it reads its arguments."""
 
     def __init__(
         self, function: Callable[..., Results], arguments: Arguments, pool: tuple[int, int]
     ) -> None:
-        self.places = [v.detach().clone() if isinstance(v, Tensor) else v for v in arguments]
+        self.buffers = [v.detach().clone() if isinstance(v, Tensor) else v for v in arguments]
         self.graph = torch.cuda.CUDAGraph()
-        with _uncollected(), torch.cuda.graph(self.graph, pool=pool):
-            self.results = function(*self.places)  # nothing runs while it is recorded
+        with _without_garbage_collection(), torch.cuda.graph(self.graph, pool=pool):
+            self.results = function(*self.buffers)  # recording runs nothing
 
     def replay(self, arguments: Arguments) -> Results:
-        for place, value in zip(self.places, arguments, strict=True):
+        """Copy the arguments into the graph's memory, replay it and return its results."""
+        for buffer, value in zip(self.buffers, arguments, strict=True):
             if isinstance(value, Tensor):
-                place.copy_(value)
+                buffer.copy_(value)
         self.graph.replay()
         return self.results
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection: a graph that is freed while another is recorded spoils it."""
+def _without_garbage_collection() -> Iterator[None]:
+    """Suspend garbage collection: freeing a graph while another is recorded would break it."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -79,11 +82,11 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _aside(work: Callable[[], Results]) -> Results:
-    """Work on a stream of its own, as PyTorch asks of what is recorded afterwards."""
-    here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-    aside.wait_stream(here)
-    with torch.cuda.stream(aside):
+def _on_side_stream(work: Callable[[], Results]) -> Results:
+    """Run a function on a stream of its own, as PyTorch requires before it is recorded."""
+    current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+    side.wait_stream(current)
+    with torch.cuda.stream(side):
         results = work()
-    here.wait_stream(aside)
+    current.wait_stream(side)
     return results

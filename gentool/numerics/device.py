@@ -1,4 +1,4 @@
-"""Where to compute: the device that an option names, and what a record says of it."""
+"""Choose the device and the precision of its products, and describe the device in records."""
 
 import platform
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from gentool.common.errors import GentoolError, UsageError
 
 
 def resolve(name: str) -> torch.device:
-    """The device of `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; auto takes CUDA where there is one.
+    """Return the device of `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:N` or `mps`.
 
-    From then on float32 means float32 on CUDA, where PyTorch's convolutions take TF32 unless told
-    otherwise: that is for what asks for it, see `fast_products`.
+    Also turn off TF32, which PyTorch's convolutions use for float32 on CUDA by default; code that
+    may use it asks for `fast_products`.
 
-    Raises UsageError for another name, GentoolError for a device that this machine does not have.
+    Raise UsageError for another name, GentoolError for a device that this machine does not have.
     """
     torch.backends.cudnn.allow_tf32 = False
     if name == "auto":
@@ -35,22 +35,22 @@ def resolve(name: str) -> torch.device:
 
 
 def use(name: str, threads: int | None) -> torch.device:
-    """The device of a name, with so many threads on the CPU; None: as torch chooses."""
+    """Return the device of a name; use `threads` threads on the CPU, None for torch's choice."""
     if threads is not None:
         torch.set_num_threads(threads)
     return resolve(name)
 
 
 def in_double_precision(device: torch.device) -> torch.device:
-    """Where to compute in float64 when asked for a device: MPS has none, the CPU takes over."""
+    """Return the device for float64: the CPU in place of MPS, which has no float64."""
     return torch.device("cpu") if device.type == "mps" else device
 
 
 @contextmanager
 def fast_products(tf32: bool = True) -> Iterator[None]:
-    """TF32 for products of float32 on CUDA, for steps and searches, never for what is reported.
+    """Use TF32 for products of float32 on CUDA: in steps and searches, never in reported numbers.
 
-    Of cuDNN's kernels those that give the same bits every time.
+    Also restrict cuDNN to kernels that give the same bits every time.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic
@@ -63,12 +63,12 @@ def fast_products(tf32: bool = True) -> Iterator[None]:
 
 
 def describe(device: torch.device) -> str:
-    """A device in words, as `cpu` or `cuda (NVIDIA H100)`."""
+    """Return a device in words, such as `cpu` or `cuda (NVIDIA H100)`."""
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
 def versions() -> dict[str, str]:
-    """The versions of what computes."""
+    """Return the versions of Python, torch and NumPy."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -1,4 +1,4 @@
-"""Norms of matrices, scaled by the largest entry so that no square overflows or vanishes."""
+"""Compute norms of matrices, scaled by the largest entry so that no square over- or underflows."""
 
 import math
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 def frobenius(W: Tensor) -> float:
-    """Frobenius norm of a tensor; NaN or infinite where an entry is."""
+    """Compute the Frobenius norm of a tensor; NaN or infinite if an entry is."""
     scale = _scale(W)
     return float(torch.linalg.vector_norm(W / scale)) * scale
 
 
 def spectral(W: Tensor) -> float:
-    """Spectral norm of a matrix: the root of the top eigenvalue of its smaller Gram matrix.
+    """Compute the spectral norm of a matrix, the root of its smaller Gram matrix's top eigenvalue.
 
-    Exact to rounding in float64, and much cheaper than a singular value decomposition where the
-    matrix is wide. NaN where an entry is NaN or infinite.
+    Exact to rounding in float64, and much cheaper than a singular value decomposition if the
+    matrix is wide. NaN if an entry is NaN or infinite.
     """
     scale = _scale(W)
     if not math.isfinite(scale):
@@ -27,11 +27,11 @@ def spectral(W: Tensor) -> float:
 
 
 def sum_of_row_norms(W: Tensor) -> float:
-    """Sum of the Euclidean norms of the rows: the (2,1) norm of the transpose."""
+    """Compute the sum of the Euclidean norms of the rows: the (2,1) norm of the transpose."""
     scale = _scale(W)
     return float(torch.linalg.vector_norm(W / scale, dim=1).sum()) * scale
 
 
 def _scale(W: Tensor) -> float:
-    """The largest absolute entry, 1 where all are zero."""
+    """Return the largest absolute entry, 1 if all are zero."""
     return float(W.abs().amax()) or 1.0

@@ -6,10 +6,10 @@ CPU_MEMORY = 2**28  # bytes for points and activations
 
 
 def memory_budget(device: torch.device) -> int:
-    """Bytes for points and activations, a round number, so that runs repeat to the bit.
+    """Return the bytes for points and activations, a round number so that runs repeat to the bit.
 
-    On CUDA a sixth to a third of what is free, rounded down to a power of two: what other networks
-    have left behind, or a little that another process holds, does not change it.
+    On CUDA it is a sixth to a third of the free memory, rounded down to a power of two: memory that
+    other networks left cached, or a little that another process holds, does not change it.
     """
     if device.type != "cuda":
         return CPU_MEMORY

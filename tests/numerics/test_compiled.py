@@ -1,6 +1,6 @@
-"""torch.compile where it is asked for: the same numbers to rounding, and failures in one line.
+"""torch.compile gives the same numbers up to rounding, and reports a failure in one line.
 
-Both ways compute in float64, where rounding is far below any other difference.
+Both sides compute in float64, where rounding is far below any other difference.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ DEVICES = [
 
 @pytest.fixture(scope="module")
 def compiler():
-    """torch.compile needs a C++ compiler and Python's headers, which not every machine has."""
+    """Skip a test on a machine without the C++ compiler and Python headers of torch.compile."""
     try:
         compiled(torch.nn.functional.silu)(torch.ones(3))
     except GentoolError as error:
@@ -43,8 +43,8 @@ def on(device, part):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.usefixtures("compiler", "_float64")
-def test_a_compiled_step_is_the_step(device):
-    """Three epochs of an MLP with batch norm, a last batch of another size among them."""
+def test_a_compiled_training_step_trains_the_same_network(device):
+    """Three epochs of an MLP with batch norm; the last batch has another size."""
     device = torch.device(device)
     data = sets()
     data = replace(data, **{name: on(device, part) for name, part in vars(data).items()})
@@ -53,8 +53,8 @@ def test_a_compiled_step_is_the_step(device):
     fast = Run(asked, data, device, CheckpointPolicy(), is_compiled=True)
     with torch.random.fork_rng():
         for _ in range(3):
-            found = [train_epoch(run) for run in (plain, fast)]
-            assert found[1] == pytest.approx(found[0], rel=ROUNDING)
+            expected, losses = (train_epoch(run) for run in (plain, fast))
+            assert losses == pytest.approx(expected, rel=ROUNDING)
     # not relative: biases before batch norm have a gradient of 0, and move by rounding alone
     one, other = (dict(run.state.model.state_dict()) for run in (plain, fast))
     torch.testing.assert_close(one, other, rtol=0, atol=ROUNDING)
@@ -62,8 +62,8 @@ def test_a_compiled_step_is_the_step(device):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.usefixtures("compiler")
-def test_a_compiled_search_sees_the_same_losses_and_gradients(device):
-    """One candidate and several, on more than one number of images."""
+def test_compiled_losses_and_gradients_of_a_search_are_the_same(device):
+    """For one candidate and several, on two numbers of images."""
     model, data = mlp_case()
     device = torch.device(device)
     network = functional_network(model, (1, 1, 6)).to(device)
@@ -73,19 +73,19 @@ def test_a_compiled_search_sees_the_same_losses_and_gradients(device):
     ).to(device)
     for k, images in ((1, 80), (4, 80), (4, 30)):
         part = loop.part(torch.arange(images, device=device))
-        together = replace(part, batching="compiled")
-        assert torch.allclose(together.losses(points[:k]), part.losses(points[:k]), rtol=1e-12)
-        for found, wanted in zip(
-            together.gradients(points[:k]), part.gradients(points[:k]), strict=True
+        fast = replace(part, batching="compiled")
+        assert torch.allclose(fast.losses(points[:k]), part.losses(points[:k]), rtol=1e-12)
+        for values, expected in zip(
+            fast.gradients(points[:k]), part.gradients(points[:k]), strict=True
         ):
-            assert torch.allclose(found, wanted, rtol=1e-10, atol=1e-13)
+            assert torch.allclose(values, expected, rtol=1e-10, atol=1e-13)
 
 
-def test_what_cannot_be_compiled_is_said_in_one_line(monkeypatch, tmp_path):
-    """Without a C++ compiler, as on many a machine."""
+def test_a_failed_compilation_is_an_error_of_one_line(monkeypatch, tmp_path):
+    """On a machine without a C++ compiler."""
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/no/compiler"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     network = compiled(nn.Sequential(nn.Linear(3, 4), nn.ReLU()).to(CPU))
-    with pytest.raises(GentoolError, match=r"torch\.compile failed: .*go on without it") as told:
+    with pytest.raises(GentoolError, match=r"torch\.compile failed: .*go on without it") as error:
         network(torch.ones(2, 3))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)

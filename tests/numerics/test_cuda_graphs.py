@@ -1,6 +1,6 @@
-"""CUDA graphs: what is replayed is the function, on whatever it is given.
+"""CUDA graphs: replaying a graph gives the same numbers as calling its function.
 
-Without a GPU, recordings are played on the CPU.
+Without a GPU, the CPU simulates recording and replay (`helpers.played_graphs`).
 """
 
 import gc
@@ -16,7 +16,7 @@ from helpers.small_sets import CPU, recipe, same, sets
 
 from gentool.data.examples import TrainingSet
 from gentool.networks.models import initialised
-from gentool.numerics.cuda_graphs import CudaGraphed, _uncollected
+from gentool.numerics.cuda_graphs import CudaGraphed, _without_garbage_collection
 from gentool.numerics.device import fast_products, resolve
 from gentool.sharpness.expected import ExpectedOptions, expected_curve
 from gentool.sharpness.functional import functional_network
@@ -37,42 +37,42 @@ def playing():
 
 @pytest.fixture
 def device(monkeypatch):
-    """CUDA where there is one; else the CPU, with graphs that are played."""
+    """CUDA if there is one, else the CPU with simulated graphs."""
     if not ON_CUDA:
         play(monkeypatch)
     return torch.device("cuda" if ON_CUDA else "cpu")
 
 
-def test_a_captured_function_is_the_function(device):
-    """First calls, recorded ones and replays; two shapes and two numbers in turn."""
-    captured = CudaGraphed(lambda x, factor, y: (factor * x + y, x.sum()))
+def test_a_graphed_function_returns_the_same_as_the_function(device):
+    """In the first call, the recording and the replays; for two shapes and two numbers in turn."""
+    graphed = CudaGraphed(lambda x, factor, y: (factor * x + y, x.sum()))
     for i in range(4):
         for n in (3, 5):
             for factor in (2, 3):
                 x = torch.full((n,), float(i), device=device)
-                found, total = captured(x, factor, x + 1)
-                assert torch.equal(found, factor * x + x + 1)
+                values, total = graphed(x, factor, x + 1)
+                assert torch.equal(values, factor * x + x + 1)
                 assert total == n * i
 
 
-def test_what_a_captured_function_changes_is_changed_once_a_call(device):
-    """The first call runs as it is, the second records, which alone runs nothing."""
+def test_a_graphed_function_changes_other_tensors_once_a_call(device):
+    """The first call runs the function, the second records (which runs nothing) and replays."""
     total = torch.zeros(2, device=device)
-    captured = CudaGraphed(lambda x: (total.add_(x),))
+    graphed = CudaGraphed(lambda x: (total.add_(x),))
     for i in range(1, 5):
-        [found] = captured(torch.ones(2, device=device))
-        assert found.tolist() == [i, i]
+        [values] = graphed(torch.ones(2, device=device))
+        assert values.tolist() == [i, i]
 
 
-def test_nothing_is_collected_while_a_graph_is_recorded():
-    """And afterwards garbage is collected again, errors or not."""
-    with suppress(ValueError), _uncollected():
+def test_garbage_collection_is_suspended_while_a_graph_is_recorded():
+    """And is on again afterwards, also after an error."""
+    with suppress(ValueError), _without_garbage_collection():
         assert not gc.isenabled()
         raise ValueError
     assert gc.isenabled()
 
 
-def test_a_captured_step_is_the_step():
+def test_a_graphed_training_step_trains_the_same_network():
     """A VGG with batch norm, batches of two sizes: the same to the bit after three epochs."""
     asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=23)
     data = sets(n=68, input_shape=(3, 32, 32))
@@ -86,7 +86,7 @@ def test_a_captured_step_is_the_step():
     assert same(plain.state.model, fast.state.model)
 
 
-def test_a_captured_step_normalises_images_as_they_are_stored():
+def test_a_graphed_training_step_normalises_stored_images():
     """uint8 on the device, as a GPU holds the images of a VGG: the same to the bit."""
     asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=23)
     data = sets(n=68, input_shape=(3, 32, 32))
@@ -108,8 +108,8 @@ def test_a_captured_step_normalises_images_as_they_are_stored():
     assert same(held.state.model, stored.state.model)
 
 
-def test_a_captured_stack_is_the_stack_and_leaves_no_memory_behind():
-    """Two MLPs, batches of two sizes; what a stack held goes with it."""
+def test_graphed_stacked_mlps_train_the_same_networks_and_free_their_memory():
+    """Two MLPs, batches of two sizes; deleting the stack frees its graphs."""
     plain, fast = (
         [
             Run(recipe(seed=seed, batch_size=23), sets(n=68), CPU, CheckpointPolicy())
@@ -131,19 +131,19 @@ def test_a_captured_stack_is_the_stack_and_leaves_no_memory_behind():
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.1])
-def test_a_captured_search_finds_the_same_point(alpha):
-    """Losses and gradients of every number of candidates, on parts and on the whole."""
-    wanted = find(mlp_case(), alpha)
+def test_a_graphed_search_finds_the_same_point(alpha):
+    """With losses and gradients of any number of candidates, on parts of the data and on all."""
+    plain = find(mlp_case(), alpha)
     with playing():
-        found = find(mlp_case(), alpha)
+        graphed = find(mlp_case(), alpha)
         assert PlayedGraph.played > 50
-    assert torch.equal(found.point, wanted.point)
-    assert found.after == wanted.after
-    assert found.units == wanted.units
+    assert torch.equal(graphed.point, plain.point)
+    assert graphed.after == plain.after
+    assert graphed.units == plain.units
 
 
-def test_captured_noise_is_the_same_noise():
-    """Expected sharpness of a small VGG at one alpha, one network after the other."""
+def test_graphed_expected_sharpness_is_the_same():
+    """Of a small VGG at one alpha, one noisy network after the other."""
     asked = recipe("vgg", (3, 32, 32), width=0.02)
     network = functional_network(initialised(asked).eval(), (3, 32, 32))
     data = sets(n=10, input_shape=(3, 32, 32)).subset
@@ -158,8 +158,8 @@ def test_captured_noise_is_the_same_noise():
         assert PlayedGraph.played > 3
 
 
-def test_recordings_go_with_their_objective():
-    """No circle of references holds the memory of graphs back."""
+def test_graphs_are_freed_with_their_objective():
+    """No cycle of references keeps their memory."""
     model, data = mlp_case()
     network = functional_network(model, (1, 1, 6))
     with playing():
@@ -171,8 +171,8 @@ def test_recordings_go_with_their_objective():
         assert gone() is None
 
 
-def test_tf32_is_for_steps_and_searches_alone():
-    """Off once a device is chosen, on where asked for, and then as it was; errors included."""
+def test_tf32_is_on_only_inside_fast_products():
+    """Off once a device is chosen, on inside, and as before afterwards, also after an error."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     resolve("cpu")
     assert not cudnn.allow_tf32
