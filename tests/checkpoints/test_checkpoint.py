@@ -1,4 +1,4 @@
-"""Checkpoints: a file that anyone can load, the same bytes for the same run, damage in one line."""
+"""Checkpoints: loadable without gentool, the same bytes for the same run, errors of one line."""
 
 import json
 import struct
@@ -32,8 +32,8 @@ def test_the_tensors_are_a_plain_state_dict(trained):
     assert model.load_state_dict(load_file(trained))
 
 
-def test_the_metadata_is_one_key_that_tells_all(trained):
-    """Recipe with the facts of the draw, outcome, versions; nothing that changes by run."""
+def test_the_metadata_is_one_json_object_with_recipe_and_outcome(trained):
+    """Format, recipe with the facts about the training data, outcome, versions."""
     about = metadata(trained)
     assert set(about) == {"format", "recipe", "outcome", "versions"}
     assert about["recipe"]["hidden"] == 16
@@ -51,7 +51,7 @@ def test_a_checkpoint_written_again_has_the_same_bytes(trained, tmp_path):
     assert (tmp_path / "again.safetensors").read_bytes() == trained.read_bytes()
 
 
-def test_the_model_that_comes_back_is_in_evaluation_mode(trained):
+def test_the_model_of_a_checkpoint_is_in_evaluation_mode(trained):
     model = checkpoint.read(trained).model()
     assert not model.training
     assert {p.device.type for p in model.parameters()} == {"cpu"}
@@ -100,8 +100,8 @@ def _folder(path):
         ),
     ],
 )
-def test_a_damaged_file_is_told_in_one_line(saved, damage, words):
-    """The line names the file and what is wrong with it."""
+def test_reading_a_damaged_file_is_an_error_of_one_line(saved, damage, words):
+    """The line names the file and the fault."""
     damage(saved)
     with pytest.raises(GentoolError, match=words) as error:
         checkpoint.read(saved)
@@ -138,8 +138,8 @@ def test_tensors_that_do_not_fit_the_recipe_are_named(saved, change, words):
         ("surprise", 1, "unknown keys"),
     ],
 )
-def test_a_recipe_that_no_gentool_wrote_is_refused(saved, key, value, words):
-    """Without allocating what it asks for."""
+def test_an_invalid_recipe_is_refused(saved, key, value, words):
+    """Without allocating the memory that its sizes would need."""
     about = metadata(saved)
     about["recipe"][key] = value
     rewrite(saved, about=json.dumps(about))

@@ -1,7 +1,7 @@
-"""Checkpoints of other programs: the function inferred is the one that was saved, or it is asked.
+"""Checkpoints of other programs: the inferred network computes the saved function, or asks.
 
-Every network is built by the code of the program that it stands for, saved, read, and compared, in
-evaluation mode and in float64.
+Every network is built as another program builds it, saved, read, and compared in evaluation mode
+and in float64.
 """
 
 import pytest
@@ -44,14 +44,14 @@ def some_images(shape, n=2):
     return torch.randn(n, *shape, generator=generator, dtype=torch.float64)
 
 
-def assert_same_logits(found, expected):
-    """To rounding, relative to the largest."""
-    assert found.dtype == expected.dtype == torch.float64
-    assert (found - expected).abs().max() < ROUNDING * expected.abs().max()
+def assert_same_logits(logits, expected):
+    """Compare up to rounding, relative to the largest logit."""
+    assert logits.dtype == expected.dtype == torch.float64
+    assert (logits - expected).abs().max() < ROUNDING * expected.abs().max()
 
 
-def own(model):
-    """One of gentool's own models, saved by somebody who knows nothing of gentool."""
+def gentool_model(model):
+    """Return one of gentool's models, to be saved without its metadata."""
     return initialised(
         Recipe(model=model, batch_norm=True, width=0.125, input_shape=(3, 32, 32), classes=10)
     )
@@ -86,21 +86,25 @@ FAMILIES = {
         (1, 28, 26),
         {"input_shape": "1x28x26", "pool": "avg"},
     ),
-    "gentool's vgg16": (lambda: own("vgg16"), (3, 32, 32), {}),
-    "gentool's vgg, with 4x4 pooling": (lambda: own("vgg"), (3, 32, 32), {"model": "vgg"}),
+    "gentool's vgg16": (lambda: gentool_model("vgg16"), (3, 32, 32), {}),
+    "gentool's vgg, with 4x4 pooling": (
+        lambda: gentool_model("vgg"),
+        (3, 32, 32),
+        {"model": "vgg"},
+    ),
     "an MLP of odd names": (NamedMLP, (1, 4, 5), {}),
     "an MLP of many equal layers": (sequential_mlp, (1, 4, 5), {"input_shape": "1x4x5"}),
     "an MLP in a list": (ListMLP, (1, 4, 5), {"model": "mlp"}),
 }
 
 
-# safetensors keep no order of the tensors, .pt files do: it could matter to MLPs alone
+# safetensors files keep no order of the tensors, .pt files do: only MLPs could depend on it
 CASES = [(family, ".safetensors") for family in FAMILIES]
 CASES += [(family, ".pt") for family in FAMILIES if "MLP" in family or "timm at 64" in family]
 
 
 @pytest.mark.parametrize(("family", "suffix"), CASES)
-def test_the_network_inferred_has_the_logits_of_the_one_saved(tmp_path, family, suffix):
+def test_the_inferred_network_has_the_logits_of_the_saved_network(tmp_path, family, suffix):
     make, shape, hints = FAMILIES[family]
     model = with_random_statistics(make())
     path = save(model.state_dict(), tmp_path / f"net{suffix}")
@@ -108,14 +112,14 @@ def test_the_network_inferred_has_the_logits_of_the_one_saved(tmp_path, family, 
     images = some_images(shape)
     with torch.inference_mode():
         expected = model.double()(images)
-        found = read.model().double()(images)
-    assert_same_logits(found, expected)
+        logits = read.model().double()(images)
+    assert_same_logits(logits, expected)
 
 
 @pytest.mark.parametrize(
     "family", ["CIFAR vgg11, one linear layer", "timm at 64x64", "an MLP of odd names"]
 )
-def test_the_canonical_network_of_an_inferred_one_has_its_logits(tmp_path, family):
+def test_the_canonical_network_of_an_inferred_network_has_the_same_logits(tmp_path, family):
     make, shape, hints = FAMILIES[family]
     model = with_random_statistics(make())
     read = checkpoint.read(save(model.state_dict(), tmp_path / "net.pt"), Hints.parse(**hints))
@@ -127,8 +131,8 @@ def test_the_canonical_network_of_an_inferred_one_has_its_logits(tmp_path, famil
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_foreign_network_keeps_the_names_of_its_tensors(tmp_path, family):
-    """`load_state_dict` of the original takes what the network inferred has."""
+def test_an_inferred_network_keeps_the_names_of_the_tensors(tmp_path, family):
+    """`load_state_dict` of the original accepts the state dict of the inferred network."""
     make, _, hints = FAMILIES[family]
     model = make()
     path = save(model.state_dict(), tmp_path / "net.safetensors")
@@ -136,7 +140,7 @@ def test_a_foreign_network_keeps_the_names_of_its_tensors(tmp_path, family):
     assert model.load_state_dict(state, strict=True)
 
 
-def test_what_was_inferred_is_recorded_in_words(tmp_path):
+def test_the_recipe_describes_in_words_what_was_inferred(tmp_path):
     path = save(CifarVGG().state_dict(), tmp_path / "net.pt")
     read = checkpoint.read(path)
     words = "; ".join(read.recipe.origin["inferred"])
@@ -169,14 +173,14 @@ def test_pool_overrides_the_kind_of_pooling(tmp_path):
         lambda state: {"state_dict": {f"model.{name}": t for name, t in state.items()}},
     ],
 )
-def test_a_state_dict_is_found_where_programs_put_it(tmp_path, wrap):
-    """Nested, and behind the names of wrappers."""
+def test_a_state_dict_is_found_where_other_programs_put_it(tmp_path, wrap):
+    """Nested in a mapping, and with the prefixes of wrappers."""
     state = NamedMLP().state_dict()
     read = checkpoint.read(save(wrap(state), tmp_path / "net.pth"))
     assert set(read.tensors) == set(state)
 
 
-def test_an_older_pytorch_file_is_read_under_any_name(tmp_path):
+def test_an_older_pytorch_file_is_recognised_without_a_suffix(tmp_path):
     path = tmp_path / "weights"
     torch.save(NamedMLP().state_dict(), path, _use_new_zipfile_serialization=False)
     assert checkpoint.read(path).recipe.classes == 3
@@ -191,7 +195,7 @@ def test_half_precision_is_read_as_float32(tmp_path, dtype):
 
 
 def test_the_order_of_linear_layers_follows_from_their_sizes(tmp_path):
-    """Where names sort otherwise; and the asked order is taken where sizes leave several."""
+    """Not from the sorted names; where sizes leave several orders, --order decides."""
     sizes = {"zero.weight": (16, 20), "b.weight": (16, 16), "a.weight": (16, 16)}
     state = {name: torch.randn(shape) for name, shape in sizes.items()}
     state["last.weight"] = torch.randn(3, 16)
@@ -201,7 +205,7 @@ def test_the_order_of_linear_layers_follows_from_their_sizes(tmp_path):
     for order in ("zero,b,a,last", "zero,a,b,last"):
         layers = checkpoint.read(path, Hints.parse(order=order)).recipe.layers
         assert ",".join(layer["name"] for layer in layers if layer["type"] == "linear") == order
-    with pytest.raises(UsageError, match="last puts out 3, b takes 16"):
+    with pytest.raises(UsageError, match="last has 3 outputs, b after it has 16 inputs"):
         checkpoint.read(path, Hints.parse(order="zero,a,last,b"))
     with pytest.raises(UsageError, match="name each linear layer once"):
         checkpoint.read(path, Hints.parse(order="zero,last"))
@@ -214,14 +218,14 @@ AMBIGUOUS = {
     "the last pooling": (lambda: CifarVGG(last_pooling=False), {}, "--input-shape 3x32x32"),
     "an unknown plan": (SmallAverageVGG, {}, "--input-shape and --pool"),
     "its kind of pooling": (SmallAverageVGG, {"input_shape": "1x28x26"}, "--pool"),
-    "the paper's last pooling": (lambda: own("vgg"), {}, "--model"),
+    "the paper's last pooling": (lambda: gentool_model("vgg"), {}, "--model"),
     "ReLU between": (ListMLP, {}, "--model mlp"),
 }
 
 
 @pytest.mark.parametrize("case", AMBIGUOUS)
-def test_what_is_ambiguous_is_asked_for_by_its_option(tmp_path, case):
-    """Exit code 2, and never a silent guess."""
+def test_an_ambiguous_checkpoint_needs_the_option_that_the_error_names(tmp_path, case):
+    """A UsageError of one line, exit code 2, instead of a guess."""
     make, hints, option = AMBIGUOUS[case]
     path = save(make().state_dict(), tmp_path / "net.safetensors")
     with pytest.raises(UsageError, match=option) as error:
@@ -262,14 +266,14 @@ def test_a_hint_that_does_not_fit_is_an_error(tmp_path, make, hints, words):
         {"labels": "maybe"},
     ],
 )
-def test_a_malformed_hint_is_wrongly_asked(hints):
+def test_a_malformed_hint_is_a_usage_error(hints):
     with pytest.raises(UsageError):
         Hints.parse(**hints)
 
 
 @pytest.mark.slow
 def test_the_real_vgg16_of_torchvision_is_read(tmp_path):
-    """138 million weights, 224x224."""
+    """It has 138 million weights and takes images of 224x224."""
     model = torchvision.models.vgg16(weights=None).eval()
     path = save(model.state_dict(), tmp_path / "vgg16.pth")
     images = some_images((3, 224, 224), n=1)

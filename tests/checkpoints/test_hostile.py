@@ -1,4 +1,4 @@
-"""Files with hostile or damaged content: one line, exit 1, nothing run, nothing written."""
+"""Hostile or damaged files: an error of one line, exit 1, nothing run, nothing written."""
 
 import json
 import os
@@ -25,7 +25,7 @@ class Payload:
 
 
 def mlp(**changes):
-    """The state dict of a small MLP with some tensors replaced; `fc1__weight` is fc1.weight."""
+    """Return the state dict of an MLP with some tensors replaced; `fc1__weight` is fc1.weight."""
     state = {
         "fc1.weight": torch.ones(8, 64),
         "fc1.bias": torch.ones(8),
@@ -69,7 +69,7 @@ STATES = {
     ),
     "channels that do not chain": (
         CifarVGG().state_dict() | {"features.4.weight": torch.ones(8, 5, 3, 3)},
-        "takes 5 channels, 'features.0' before it puts out 4",
+        "takes 5 channels, 'features.0' before it has 4 outputs",
     ),
     "convolutions alone": ({"features.0.weight": torch.ones(4, 3, 3, 3)}, "one of them is missing"),
     "a classifier that does not fit": (
@@ -89,7 +89,7 @@ CONTENTS = {
     "weights without values": (mlp(fc1__weight=torch.ones(8, 64, device="meta")), "without values"),
     "a terabyte of one number": (
         {"a.weight": torch.zeros(1).expand(10**6, 10**6)},
-        "holds but a part",
+        "stores only part of its numbers",
     ),
     "a list": ([1, 2], "holds a list"),
     "a tensor": (torch.ones(3), "holds a Tensor"),
@@ -99,7 +99,7 @@ CONTENTS = {
 }
 
 
-def refused(path, words, capsys):
+def assert_refused(path, words, capsys):
     """Assert that every command refuses a file in one line, runs nothing and writes nothing."""
     before = sorted(path.parent.iterdir())
     for command in (
@@ -127,21 +127,23 @@ def test_a_state_dict_that_is_no_network_is_refused(tmp_path, capsys, case, suff
     state, words = STATES[case]
     path = tmp_path / f"net{suffix}"
     torch.save(state, path) if suffix == ".pt" else save_file(state, path)
-    refused(path, words, capsys)
+    assert_refused(path, words, capsys)
 
 
 @pytest.mark.parametrize("is_zip", [True, False])
 @pytest.mark.parametrize("case", CONTENTS)
-def test_a_pytorch_file_that_holds_other_things_is_refused(tmp_path, capsys, case, is_zip):
-    """In both of PyTorch's formats; code in it is never run."""
+def test_a_pytorch_file_with_other_content_than_a_state_dict_is_refused(
+    tmp_path, capsys, case, is_zip
+):
+    """In both formats of torch.save; code in the file is not run."""
     content, words = CONTENTS[case]
     torch.save(content, tmp_path / "net.pt", _use_new_zipfile_serialization=is_zip)
-    refused(tmp_path / "net.pt", words, capsys)
+    assert_refused(tmp_path / "net.pt", words, capsys)
     assert not (tmp_path / "executed").exists()
 
 
-def test_the_payload_would_have_run(tmp_path):
-    """Else the test above would show nothing."""
+def test_the_payload_runs_if_a_file_is_unpickled_without_protection(tmp_path):
+    """So the tests above would notice it."""
     torch.save({"a": Payload()}, tmp_path / "net.pt")
     torch.load(tmp_path / "net.pt", weights_only=False)
     assert (tmp_path / "executed").exists()
@@ -189,9 +191,9 @@ def _huge_shape(path):
         ("net.safetensors", _huge_shape, "no whole safetensors file"),
     ],
 )
-def test_a_file_that_is_damaged_or_a_trap_is_refused(tmp_path, capsys, name, make, words):
+def test_a_damaged_or_hostile_file_is_refused(tmp_path, capsys, name, make, words):
     make(tmp_path / name)
-    refused(tmp_path / name, words, capsys)
+    assert_refused(tmp_path / name, words, capsys)
     assert not (tmp_path / "executed").exists()
 
 
@@ -217,7 +219,7 @@ SIZES = {"in_features": 4, "out_features": 3, "bias": False}
         ({"a": 1}, "layers is"),
     ],
 )
-def test_a_list_of_layers_that_no_gentool_wrote_is_refused(tmp_path, capsys, layers, words):
+def test_an_invalid_list_of_layers_in_a_recipe_is_refused(tmp_path, capsys, layers, words):
     path, good = tmp_path / "net.safetensors", tmp_path / "good.safetensors"
     torch.save({"a.weight": torch.ones(3, 4)}, tmp_path / "net.pt")
     assert run(["convert", str(tmp_path / "net.pt"), "-o", str(good), "--quiet"]) == 0
@@ -235,8 +237,8 @@ def test_a_list_of_layers_that_no_gentool_wrote_is_refused(tmp_path, capsys, lay
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_reported_and_their_measures_null(tmp_path, capsys, value):
-    """With data too: margins do not exist then."""
+def test_measures_are_null_if_weights_are_nan_or_infinite(tmp_path, capsys, value):
+    """With data as well, since the margins are not finite; inspect names the tensor."""
     path = tmp_path / "net.pt"
     torch.save(mlp(fc1__weight=torch.full((8, 64), value)), path)
     assert run(["measure", str(path), "--data", "digits"]) == 0

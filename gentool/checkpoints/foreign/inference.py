@@ -1,4 +1,4 @@
-"""From the tensors of a foreign checkpoint to its recipe, which says what was inferred."""
+"""Infer the recipe of a foreign checkpoint from its tensors."""
 
 import torch
 from torch import Tensor
@@ -18,36 +18,36 @@ from gentool.records.recipe import Recipe
 def infer_recipe(
     tensors: dict[str, Tensor], hints: Hints, file: str, sha256: str, is_ordered: bool
 ) -> tuple[Recipe, dict[str, Tensor]]:
-    """The recipe and the state dict of a foreign checkpoint.
+    """Return the recipe and the state dict of a foreign checkpoint.
 
-    `is_ordered` tells whether the tensors come in the order in which the network was defined.
-    Raises UsageError where an option has to say what the file does not, GentoolError where it holds
-    no VGG and no MLP.
+    With `is_ordered`, the tensors come in the order in which the network was defined. Raise
+    UsageError if an option has to name a fact that the file does not hold, GentoolError if the file
+    holds neither a VGG nor an MLP.
     """
-    parts = layers_of(checked_weights(tensors))
-    has_convolutions = any(part.kind == "conv2d" for part in parts)
-    if not has_convolutions and not any(part.kind == "linear" for part in parts):
+    layers = layers_of(checked_weights(tensors))
+    has_convolutions = any(layer.kind == "conv2d" for layer in layers)
+    if not has_convolutions and not any(layer.kind == "linear" for layer in layers):
         raise GentoolError("it holds no convolution and no linear layer")
     if hints.model is not None and (hints.model == "mlp") == has_convolutions:
         kind = "has convolutions" if has_convolutions else "has linear layers only"
         raise UsageError(f"--model is {hints.model}, but the network {kind}")
     infer = infer_vgg if has_convolutions else infer_mlp
-    found = infer(parts, hints, is_ordered)
-    if found.classes < 2:
+    network = infer(layers, hints, is_ordered)
+    if network.classes < 2:
         raise GentoolError("the network has one output; measures of margins need two classes")
     with torch.device("meta"):
-        model = chain(found.layers)
-    output_shapes(model, found.input_shape)
+        model = chain(network.layers)
+    output_shapes(model, network.input_shape)
     recipe = Recipe.of_foreign(
-        batch_norm=any(part.kind == "norm" for part in parts),
-        input_shape=found.input_shape,
-        classes=found.classes,
-        layers=tuple(found.layers),
+        batch_norm=any(layer.kind == "norm" for layer in layers),
+        input_shape=network.input_shape,
+        classes=network.classes,
+        layers=tuple(network.layers),
         origin={
             "file": file,
             "sha256": sha256,
             "said": hints.architecture(),
-            "inferred": found.words,
+            "inferred": network.words,
         },
     )
-    return recipe, state_dict_of(parts)
+    return recipe, state_dict_of(layers)

@@ -1,4 +1,4 @@
-"""Which linear layer follows which: safetensors keep no order, and names need not tell it."""
+"""Put linear layers in order: safetensors files keep no order, and names need not show it."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -6,20 +6,21 @@ from itertools import pairwise
 from gentool.checkpoints.foreign.layers import ForeignLayer
 from gentool.common.errors import GentoolError, UsageError
 
-_LOOKS = 2_000_000
+_MOST_LOOKS = 2_000_000
 
 
 def linears_in_order(
-    layers: list[ForeignLayer], asked: tuple[str, ...] | None, in_file_order: bool
+    layers: list[ForeignLayer], names: tuple[str, ...] | None, in_file_order: bool
 ) -> tuple[list[ForeignLayer], str]:
-    """The linear layers from first to last, and how that was found.
+    """Return the linear layers from first to last, and in words the reason for that order.
 
-    It is what was asked for; or the only order in which the outputs of each are the inputs of the
-    next and the numbers in names of one kind go up; or the order of the file, where that means
-    something (`in_file_order`). UsageError where several orders fit, GentoolError where none does.
+    It is the order of `names`, if given; else the only order in which the outputs of each layer are
+    the inputs of the next and the numbers in names of one template go up; else the order of the
+    file, if that is the order of definition (`in_file_order`). Raise UsageError if several orders
+    fit, GentoolError if none fits.
     """
-    if asked is not None:
-        return _named_order(layers, asked), "the order asked for"
+    if names is not None:
+        return _named_order(layers, names), "the order asked for"
     fitting = [order for order, _ in zip(_orders(layers), range(2), strict=False)]
     if len(fitting) == 1:
         return fitting[0], "the only order that fits the sizes and the numbers in the names"
@@ -50,8 +51,8 @@ def _named_order(layers: list[ForeignLayer], names: tuple[str, ...]) -> list[For
     for before, after in pairwise(order):
         if before.outputs != after.inputs:
             raise UsageError(
-                f"--order: {before.name} puts out {before.outputs}, {after.name} takes "
-                f"{after.inputs}"
+                f"--order: {before.name} has {before.outputs} outputs, {after.name} after it has "
+                f"{after.inputs} inputs"
             )
     return order
 
@@ -61,9 +62,10 @@ def _is_chain(layers: list[ForeignLayer]) -> bool:
 
 
 def _orders(layers: list[ForeignLayer]) -> Iterator[list[ForeignLayer]]:
-    """Every order that fits, by depth-first search.
+    """Yield every order that fits, by depth-first search.
 
-    Raises UsageError after _LOOKS looks at a layer: a chain needs few, a puzzle is asked about.
+    Raise UsageError after looking at _MOST_LOOKS layers: a chain needs few; where sizes leave more
+    choices, the user is asked for --order.
     """
     looks = 0
     stack: list[tuple[list[ForeignLayer], list[ForeignLayer]]] = [
@@ -72,13 +74,13 @@ def _orders(layers: list[ForeignLayer]) -> Iterator[list[ForeignLayer]]:
     while stack:
         order, rest = stack.pop()
         looks += len(rest)
-        if looks > _LOOKS:
+        if looks > _MOST_LOOKS:
             raise _ambiguous(layers)
         if not rest:
             yield order
         seen = set()
         for layer in rest:
-            is_first_of_its_kind = layer.template not in seen
+            is_first_of_template = layer.template not in seen
             seen.add(layer.template)
-            if is_first_of_its_kind and (not order or order[-1].outputs == layer.inputs):
+            if is_first_of_template and (not order or order[-1].outputs == layer.inputs):
                 stack.append(([*order, layer], [other for other in rest if other is not layer]))

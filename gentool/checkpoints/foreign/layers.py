@@ -1,4 +1,4 @@
-"""The layers that a state dict's tensors belong to, by their names and shapes."""
+"""Group the tensors of a state dict into layers, by their names and shapes."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _KINDS = {2: "linear", 4: "conv2d"}
 
 @dataclass(frozen=True, eq=False)
 class ForeignLayer:
-    """One layer with tensors: a convolution, a linear layer, or batch norm (`kind` is `norm`)."""
+    """Hold the tensors of one layer; `kind` is conv2d, linear or norm (batch norm)."""
 
     name: str
     kind: str
@@ -35,23 +35,23 @@ class ForeignLayer:
 
     @property
     def container(self) -> str:
-        """The name of the module that holds this layer; `` for the network itself."""
+        """Return the name of the module that holds this layer; empty for the network itself."""
         return self.name.rpartition(".")[0]
 
     @property
     def index(self) -> int | None:
-        """Its place in an nn.Sequential, where its name is a number."""
+        """Return the index in an nn.Sequential: the end of the name if that is a number."""
         number = self.name.rpartition(".")[2]
         return int(number) if re.fullmatch(r"[0-9]{1,6}", number) else None
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """All numbers in its name."""
+        """Return all numbers in the name."""
         return tuple(map(int, re.findall(r"[0-9]{1,9}", self.name)))
 
     @property
     def template(self) -> str:
-        """Its name with # for the numbers: layers of one template are counted in order."""
+        """Return the name with # for its numbers: layers of one template are numbered in order."""
         return re.sub(r"[0-9]+", "#", self.name)
 
     @property
@@ -60,9 +60,9 @@ class ForeignLayer:
 
 
 def layers_of(tensors: dict[str, Tensor]) -> list[ForeignLayer]:
-    """The layers of a state dict, in its order.
+    """Return the layers of a state dict, in its order.
 
-    Raises GentoolError, naming the tensor, for one of a layer that is none of those known.
+    Raise GentoolError, naming the tensor, if it belongs to a layer of another kind.
     """
     layers: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -80,46 +80,46 @@ def layers_of(tensors: dict[str, Tensor]) -> list[ForeignLayer]:
                 "not of one layer"
             )
         layers.setdefault(layer, {})[leaf] = tensor
-    return [_part(name, leaves) for name, leaves in layers.items()]
+    return [_layer(name, leaves) for name, leaves in layers.items()]
 
 
 def norms_after(
-    layers: list[ForeignLayer], parts: list[ForeignLayer], in_file_order: bool
+    layers: list[ForeignLayer], all_layers: list[ForeignLayer], in_file_order: bool
 ) -> dict[str, ForeignLayer]:
-    """The batch norm after each of `layers`, by the layer's name.
+    """Return the batch norm after each convolution or linear layer, by the layer's name.
 
-    In an nn.Sequential it is the one at the next index; elsewhere the one of the same numbers in
-    its name (bn2 after fc2), or the only one of its size, or, where the order of the file means
-    something, the next in it. Raises GentoolError where that leaves one without a layer, or of
-    another size than its layer.
+    In an nn.Sequential it is the batch norm at the next index. Elsewhere it is the one with the
+    same numbers in its name (bn2 after fc2), or the only one of that size, or the next in the file
+    if its order is that of definition. Raise GentoolError if a batch norm is left without a layer,
+    or its size differs from the layer's.
     """
-    found: dict[str, ForeignLayer] = {}
-    for before, norm in pairwise([parts[0], *parts]):
+    norms: dict[str, ForeignLayer] = {}
+    for before, norm in pairwise([all_layers[0], *all_layers]):
         if norm.kind != "norm":
             continue
-        layer = _before(norm, [layer for layer in layers if layer.name not in found])
+        layer = _before(norm, [layer for layer in layers if layer.name not in norms])
         if layer is None and in_file_order and before in layers and norm.index is None:
             layer = before
         if layer is None:
             raise GentoolError(
                 f"batch norm {norm.name!r} ({norm.outputs} channels) directly follows no layer "
-                "that its name tells; a .pt file keeps the order of the layers and may tell"
+                "that its name shows; a .pt file keeps the order of the layers and may show it"
             )
         if layer.outputs != norm.outputs:
             raise GentoolError(
                 f"batch norm {norm.name!r} has {norm.outputs} channels, layer {layer.name!r} "
-                f"before it puts out {layer.outputs}"
+                f"before it has {layer.outputs} outputs"
             )
-        found[layer.name] = norm
-    return found
+        norms[layer.name] = norm
+    return norms
 
 
 def _before(norm: ForeignLayer, layers: list[ForeignLayer]) -> ForeignLayer | None:
-    """The layer that a batch norm follows, if one does."""
+    """Return the layer that a batch norm follows, or None if its name and size do not show it."""
     if norm.index is not None:
-        together = [layer for layer in layers if layer.container == norm.container]
-        if together:
-            return next((layer for layer in together if layer.index == norm.index - 1), None)
+        siblings = [layer for layer in layers if layer.container == norm.container]
+        if siblings:
+            return next((layer for layer in siblings if layer.index == norm.index - 1), None)
     fitting = [layer for layer in layers if layer.outputs == norm.outputs]
     numbered = [layer for layer in fitting if layer.numbers == norm.numbers]
     if len(numbered) == 1 and norm.numbers:
@@ -127,7 +127,7 @@ def _before(norm: ForeignLayer, layers: list[ForeignLayer]) -> ForeignLayer | No
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _part(name: str, leaves: dict[str, Tensor]) -> ForeignLayer:
+def _layer(name: str, leaves: dict[str, Tensor]) -> ForeignLayer:
     if "running_mean" in leaves or "running_var" in leaves:
         return _norm(name, leaves)
     weight = leaves.get("weight")
@@ -138,7 +138,7 @@ def _part(name: str, leaves: dict[str, Tensor]) -> ForeignLayer:
             f"the weight of layer {name!r} has shape {tuple(weight.shape)}; a convolution's has "
             "four sizes, a linear layer's two, and batch norm comes with running statistics"
         )
-    return _fitting(ForeignLayer(name, _KINDS[weight.dim()], leaves))
+    return _with_checked_vectors(ForeignLayer(name, _KINDS[weight.dim()], leaves))
 
 
 def _norm(name: str, leaves: dict[str, Tensor]) -> ForeignLayer:
@@ -153,17 +153,17 @@ def _norm(name: str, leaves: dict[str, Tensor]) -> ForeignLayer:
         raise GentoolError(
             f"batch norm {name!r} has a negative running variance; the checkpoint is damaged"
         )
-    return _fitting(ForeignLayer(name, "norm", leaves))
+    return _with_checked_vectors(ForeignLayer(name, "norm", leaves))
 
 
-def _fitting(part: ForeignLayer) -> ForeignLayer:
-    """The part itself; GentoolError where a vector of it is not one number an output."""
-    vectors = {leaf for leaf in part.tensors if leaf != COUNTER}
-    for leaf in vectors - ({"weight"} if part.kind != "norm" else set()):
-        shape = tuple(part.tensors[leaf].shape)
-        if shape != (part.outputs,):
+def _with_checked_vectors(layer: ForeignLayer) -> ForeignLayer:
+    """Return the layer. Raise GentoolError if a vector of it is not one number an output."""
+    vectors = {leaf for leaf in layer.tensors if leaf != COUNTER}
+    for leaf in vectors - ({"weight"} if layer.kind != "norm" else set()):
+        shape = tuple(layer.tensors[leaf].shape)
+        if shape != (layer.outputs,):
             raise GentoolError(
-                f"the {leaf} of layer {part.name!r} has shape {shape}; its outputs are "
-                f"{part.outputs}"
+                f"the {leaf} of layer {layer.name!r} has shape {shape}, but it has "
+                f"{layer.outputs} outputs"
             )
-    return part
+    return layer

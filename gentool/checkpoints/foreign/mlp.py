@@ -1,4 +1,4 @@
-"""The layers of an MLP, from linear layers under any names."""
+"""Infer the layers of an MLP from linear layers under any names."""
 
 import math
 from itertools import pairwise
@@ -10,23 +10,23 @@ from gentool.checkpoints.hints import Hints
 from gentool.common.errors import GentoolError, UsageError
 
 
-def infer_mlp(parts: list[ForeignLayer], hints: Hints, in_file_order: bool) -> InferredNetwork:
-    """An MLP: flattening, then linear layers with batch norm, where there is some, and ReLU.
+def infer_mlp(layers: list[ForeignLayer], hints: Hints, in_file_order: bool) -> InferredNetwork:
+    """Infer an MLP: flattening, then linear layers, with their batch norm if any, and ReLU.
 
-    Raises UsageError where an option has to say what the file does not, GentoolError where the
-    shapes do not fit.
+    Raise UsageError if an option has to name a fact that the file does not hold, GentoolError if
+    the shapes do not fit.
     """
     if hints.pool is not None:
         raise UsageError(f"--pool is {hints.pool}, but the network has linear layers only")
-    linears = [part for part in parts if part.kind == "linear"]
+    linears = [layer for layer in layers if layer.kind == "linear"]
     order, how = linears_in_order(linears, hints.order, in_file_order)
     shape = _input_shape(order[0].inputs, hints)
-    norms = norms_after(order, parts, in_file_order)
+    norms = norms_after(order, layers, in_file_order)
     check_room_for_relu(order, norms, hints)
-    builder = LayerBuilder(parts)
-    builder.apart("flatten", "flatten")
+    builder = LayerBuilder(layers)
+    builder.add_between_containers("flatten", "flatten")
     add_linears(builder, order, norms)
-    words = [f"mlp of {len(order)} linear layers ({_sizes_in_words(order)})", "ReLU between them"]
+    words = [f"mlp of {len(order)} linear layers ({_sizes(order)})", "ReLU between them"]
     if len(order) > 1:
         words.append(f"in {how}")
     if norms:
@@ -41,27 +41,27 @@ def add_linears(
 ) -> None:
     """Add linear layers with their batch norm, and ReLU after all but the last."""
     for linear in order:
-        builder.weight(linear, norms.get(linear.name))
+        builder.add_weight_layer(linear, norms.get(linear.name))
         if linear is not order[-1]:
-            builder.between("relu")
+            builder.add_in_container("relu")
 
 
 def check_room_for_relu(
     order: list[ForeignLayer], norms: dict[str, ForeignLayer], hints: Hints
 ) -> None:
-    """Raise UsageError where two layers have indices that leave no place for a ReLU between them.
+    """Raise UsageError if the indices of two layers leave no place for a ReLU between them.
 
-    In an nn.Sequential there is none then; in an nn.ModuleList the forward pass may call one.
+    In an nn.Sequential there is no ReLU then; after an nn.ModuleList the forward pass may call one.
     """
     if hints.model is not None:
         return
     for before, after in pairwise(order):
         last = norms.get(before.name, before)
-        is_together = last.index is not None and last.container == after.container
-        if is_together and after.index is not None and after.index == last.index + 1:
+        is_same_container = last.index is not None and last.container == after.container
+        if is_same_container and after.index is not None and after.index == last.index + 1:
             raise UsageError(
                 f"the indices of {last.name!r} and {after.name!r} leave no place for a ReLU "
-                "between; if the forward pass has one there, say so with --model mlp (or vgg11 ...)"
+                "between; if the forward pass calls one there, name --model mlp (or vgg11 ...)"
             )
 
 
@@ -77,5 +77,5 @@ def _input_shape(inputs: int, hints: Hints) -> tuple[int, int, int]:
     return hints.input_shape
 
 
-def _sizes_in_words(order: list[ForeignLayer]) -> str:
+def _sizes(order: list[ForeignLayer]) -> str:
     return "-".join(map(str, [order[0].inputs, *(layer.outputs for layer in order)]))

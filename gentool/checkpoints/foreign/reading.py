@@ -1,7 +1,7 @@
-"""The tensors of a file that another program saved, read without running anything in it.
+"""Read the tensors of a file that another program saved, without running anything in it.
 
 The traps avoided: a pickle may hold code, a zip may unpack to more than the disk holds, and a
-tensor may claim a shape that its few stored numbers are repeated to fill.
+tensor may claim a large shape that repeats the few numbers stored.
 """
 
 import pickle
@@ -24,7 +24,7 @@ COUNTER = "num_batches_tracked"
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; GentoolError where it is damaged."""
+    """Read tensors and metadata of a safetensors file. Raise GentoolError if it is damaged."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
@@ -39,14 +39,16 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_pytorch(path: Path) -> dict[str, Tensor]:
-    """The state dict of a PyTorch file, wherever in it that is, in the order of the file.
+    """Read the state dict of a PyTorch file, in the order of the file, also from nested mappings.
 
-    Raises GentoolError, without running any of it, for a file that holds objects of classes or
-    code, is damaged, or has no state dict.
+    Raise GentoolError, without running anything in the file, if it holds code or objects of
+    classes, is damaged, or has no state dict.
     """
     _check_size_of_zip(path)
     try:
-        with warnings.catch_warnings(action="ignore"):  # on how the file was made, not on ours
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # about the program that wrote the file, not about gentool
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise GentoolError(
@@ -64,10 +66,10 @@ def read_pytorch(path: Path) -> dict[str, Tensor]:
 
 
 def checked_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors without the names of wrappers; half and bfloat16 as float32.
+    """Return the tensors without the prefixes of wrappers; float16 and bfloat16 as float32.
 
-    Raises GentoolError, naming the tensor, for one that is empty, of a type that is no weight's, or
-    larger than what is stored of it.
+    Raise GentoolError, naming the tensor, if one is empty, of a type that weights do not have, or
+    of a shape with more numbers than the file stores.
     """
     if not tensors:
         raise GentoolError("it holds no tensors")
@@ -77,18 +79,20 @@ def checked_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check_size_of_zip(path: Path) -> None:
-    """Refuse a zip whose entries unpack to more than the file: torch.save does not compress."""
+    """Raise GentoolError if a zip unpacks to more than its size: torch.save does not compress."""
     try:
         with zipfile.ZipFile(path) as file:
             unpacked = sum(entry.file_size for entry in file.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return  # an older file that is no zip, or a damaged one: torch's loader says so
+        return  # an older format, or damaged: torch.load accepts it or says so
     if unpacked > path.stat().st_size:
-        raise GentoolError(f"{path} is a compressed archive of {unpacked} bytes, not PyTorch's")
+        raise GentoolError(
+            f"{path} is a compressed archive of {unpacked} bytes, not a file of torch.save"
+        )
 
 
 def _state_dict(content: object, depth: int = 0) -> dict[str, Tensor]:
-    """The mapping of names to tensors in what a file holds."""
+    """Return the mapping of names to tensors in the content of a file, which may nest it."""
     if not isinstance(content, Mapping):
         raise GentoolError(f"it holds a {type(content).__name__}, not a state dict")
     nested = [key for key in NESTED_UNDER if isinstance(content.get(key), Mapping)]
@@ -98,7 +102,9 @@ def _state_dict(content: object, depth: int = 0) -> dict[str, Tensor]:
         return _state_dict(content[nested[0]], depth + 1)
     for name, value in content.items():
         if not isinstance(name, str):
-            raise GentoolError(f"it has {str(name)[:80]} for a name, which is none of a layer")
+            raise GentoolError(
+                f"it has {str(name)[:80]} for a name; the names in a state dict are strings"
+            )
         if not isinstance(value, Tensor):
             known = ", ".join(NESTED_UNDER)
             raise GentoolError(
@@ -109,7 +115,7 @@ def _state_dict(content: object, depth: int = 0) -> dict[str, Tensor]:
 
 
 def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names without what DataParallel, torch.compile and training frameworks put before them.
+    """Remove the prefixes that DataParallel, torch.compile and training frameworks add to names.
 
     `model.0.weight` keeps its `model.`: that is the name of an nn.Sequential, not of a wrapper.
     """
@@ -138,6 +144,7 @@ def _checked_weight(name: str, tensor: Tensor) -> Tensor:
         )
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise GentoolError(
-            f"tensor {name!r} has shape {tuple(tensor.shape)}, of which the file holds but a part"
+            f"tensor {name!r} has shape {tuple(tensor.shape)}, but the file stores only part of "
+            "its numbers"
         )
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

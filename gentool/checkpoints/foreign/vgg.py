@@ -1,10 +1,10 @@
-"""The layers of a VGG: stacks of 3x3 convolutions with poolings, then linear layers.
+"""Infer the layers of a VGG: stacks of 3x3 convolutions with poolings, then linear layers.
 
-What the tensors do not hold is found thus. *Where the poolings are*: from gaps in the numbers of
-`features.N`, as `vgg_poolings` tells. *Whether they take the maximum*: as the known
-VGGs do, unless --pool says otherwise. *How large the images are*: what the first linear layer
-takes, times the poolings; where the map is pooled to 7x7 whatever comes in, that tells nothing, and
---input-shape has to say, save for the thousand classes of ImageNet.
+The tensors do not hold three facts. *Places of the poolings*: inferred from gaps in the numbers of
+`features.N`, see `vgg_poolings`. *Kind of pooling*: maximum, as in the known VGGs, unless --pool is
+given. *Size of the images*: the side of the first linear layer's map times the poolings. A VGG that
+pools its last map to 7x7 accepts images of any size, so --input-shape has to name theirs, except
+for the 1000 classes of ImageNet (224x224).
 """
 
 import math
@@ -20,26 +20,26 @@ from gentool.common.errors import UsageError
 _IMAGENET = (1000, 224)
 
 
-def infer_vgg(parts: list[ForeignLayer], hints: Hints, in_file_order: bool) -> InferredNetwork:
-    """A VGG, as the module says.
+def infer_vgg(layers: list[ForeignLayer], hints: Hints, in_file_order: bool) -> InferredNetwork:
+    """Infer a VGG, as described at the top of this file.
 
-    Raises UsageError where an option has to say what the file does not, GentoolError where the
-    shapes do not fit.
+    Raise UsageError if an option has to name a fact that the file does not hold, GentoolError if
+    the shapes do not fit.
     """
-    net = vgg_parts(parts, hints, in_file_order)
+    net = vgg_parts(layers, hints, in_file_order)
     model, sizes = poolings(net, hints)
     pool = hints.pool or "max"
     shape = hints.input_shape or _input_shape(net, sizes)
-    builder = LayerBuilder(parts)
+    builder = LayerBuilder(layers)
     for convolution, size in zip(net.body, sizes, strict=True):
         padding = [side // 2 for side in convolution.kernel]
-        builder.weight(convolution, net.norms.get(convolution.name), padding=padding)
-        builder.between("relu")
+        builder.add_weight_layer(convolution, net.norms.get(convolution.name), padding=padding)
+        builder.add_in_container("relu")
         if size > 1:
-            builder.between(f"{pool}_pool2d", kernel_size=size, stride=size)
-    arriving = [side // math.prod(sizes) for side in shape[1:]]
-    adapted = _add_head(builder, net, arriving, is_known=model is not None)
-    words = [*_in_words(net, model, sizes, pool), *adapted]
+            builder.add_in_container(f"{pool}_pool2d", kernel_size=size, stride=size)
+    map_size = [side // math.prod(sizes) for side in shape[1:]]
+    head_words = _add_head(builder, net, map_size, is_known=model is not None)
+    words = [*_in_words(net, model, sizes, pool), *head_words]
     if hints.input_shape is None:
         smallest = "" if net.side == ADAPTED else ", the smallest square that fits"
         words.append(f"input shape {'x'.join(map(str, shape))}{smallest}")
@@ -47,9 +47,9 @@ def infer_vgg(parts: list[ForeignLayer], hints: Hints, in_file_order: bool) -> I
 
 
 def _input_shape(net: VGGParts, sizes: list[int]) -> tuple[int, int, int]:
-    """The smallest square input with the map that the classifier takes.
+    """Return the smallest square input whose map has the size that the classifier takes.
 
-    Raises UsageError where --input-shape has to say.
+    Raise UsageError if the shapes do not show it, so that --input-shape is needed.
     """
     side, channels = net.side, net.body[0].inputs
     classes, imagenet_side = _IMAGENET
@@ -65,31 +65,31 @@ def _input_shape(net: VGGParts, sizes: list[int]) -> tuple[int, int, int]:
 
 
 def _add_head(
-    builder: LayerBuilder, net: VGGParts, arriving: list[int], *, is_known: bool
+    builder: LayerBuilder, net: VGGParts, map_size: list[int], *, is_known: bool
 ) -> list[str]:
-    """Add what follows the convolutions; returns in words what of it no tensor shows.
+    """Add the layers after the convolutions; return a description of those without tensors.
 
-    `arriving` is the height and width of the map that arrives there. Known VGGs pool to 7x7, which
-    at 224x224 changes nothing.
+    `map_size` is the height and width of the map after the convolutions. Known VGGs pool it to 7x7,
+    which changes nothing for images of 224x224.
     """
     words = []
-    if is_known and net.side == ADAPTED and (not net.head or min(arriving) < ADAPTED):
-        size = [max(ADAPTED, side) for side in arriving] if net.head else [ADAPTED, ADAPTED]
-        builder.apart("adaptive_avg_pool2d", "avgpool", output_size=size)
+    if is_known and net.side == ADAPTED and (not net.head or min(map_size) < ADAPTED):
+        size = [max(ADAPTED, side) for side in map_size] if net.head else [ADAPTED, ADAPTED]
+        builder.add_between_containers("adaptive_avg_pool2d", "avgpool", output_size=size)
         words.append(f"adaptive average pooling to {size[0]}x{size[1]} before the classifier")
     for convolution in net.head:
-        builder.weight(convolution, None)
-        builder.between("relu")
+        builder.add_weight_layer(convolution, None)
+        builder.add_in_container("relu")
     if net.head:
-        builder.apart("adaptive_avg_pool2d", "global_pool", output_size=1)
+        builder.add_between_containers("adaptive_avg_pool2d", "global_pool", output_size=1)
         words.append("global average pooling before the last layer")
-    builder.apart("flatten", "flatten")
+    builder.add_between_containers("flatten", "flatten")
     add_linears(builder, net.linears, net.norms)
     return words
 
 
 def _in_words(net: VGGParts, model: str | None, sizes: list[int], pool: str) -> list[str]:
-    on = sum(part.name in net.norms for part in net.body)
+    on = sum(layer.name in net.norms for layer in net.body)
     last = f"{sizes[-1]}x{sizes[-1]} after the last" if sizes[-1] > 1 else "none after the last"
     return [
         f"{model or 'a VGG'} of {len(net.body)} convolutions, padded to keep their size, stride 1",

@@ -1,8 +1,9 @@
-"""Where the poolings of a VGG are, and how large: no tensor shows them, gaps in numbers may.
+"""Infer the places and sizes of the poolings of a VGG from gaps between the layers' numbers.
 
-`features.N` counts modules. A gap between two convolutions has room for batch norm, ReLU, and, if
-it is larger by one, for a pooling or a dropout. It is taken for a pooling where the channels are
-those of VGG-11, 13, 16 or 19 and the gaps are just where that one pools; elsewhere options say.
+`features.N` counts modules, also those without tensors. A gap between two convolutions has room for
+batch norm and ReLU, and, if it is larger by one, for a pooling or a dropout. It is taken for a
+pooling if the channels are those of VGG-11, 13, 16 or 19 and the gaps are exactly at the poolings
+of that VGG. For other networks, options have to name the poolings.
 """
 
 import math
@@ -15,14 +16,14 @@ from gentool.networks.models import STACKS, poolings_of
 
 _KNOWN = ("vgg11", "vgg13", "vgg16", "vgg19")
 ADAPTED = 7
-"""The side of the map that torchvision's and timm's VGGs pool to, whatever comes in."""
+"""The side of the map to which the VGGs of torchvision and timm pool images of any size."""
 
 
 def poolings(net: VGGParts, hints: Hints) -> tuple[str | None, list[int]]:
-    """The VGG that this is, if a known one, and the size of the pooling after each convolution.
+    """Return the name of a known VGG, or None, and the size of the pooling after each convolution.
 
-    1 where there is none. Raises UsageError where an option has to say it, GentoolError where what
-    options say does not fit.
+    The size is 1 without a pooling. Raise UsageError if an option has to name the poolings,
+    GentoolError if the options do not fit the network.
     """
     if hints.model is not None:
         return hints.model, _plan_of_named_model(net, hints.model)
@@ -33,10 +34,10 @@ def poolings(net: VGGParts, hints: Hints) -> tuple[str | None, list[int]]:
 
 
 def _with_or_without_last(net: VGGParts, sizes: list[int], hints: Hints) -> list[int]:
-    """The plan of a VGG, or that without the last pooling, which no number shows.
+    """Return the pooling sizes of a known VGG, with or without the last, which no gap shows.
 
-    The input shape tells which. Without it, a map of 1x1 is what is left of 32x32 images by the
-    whole plan. Raises UsageError for other maps, which may come from images of two sizes.
+    The input shape decides. Without it, a map of 1x1 is taken for 32x32 images after all poolings.
+    Raise UsageError for other maps, which are possible for images of two sizes.
     """
     if net.side == ADAPTED or (net.side == 1 and hints.input_shape is None):
         return sizes
@@ -50,15 +51,15 @@ def _with_or_without_last(net: VGGParts, sizes: list[int], hints: Hints) -> list
 
 
 def _known_vgg(net: VGGParts) -> str | None:
-    """The VGG whose channels, up to a common factor, and poolings these are, if one is.
+    """Return the VGG with the same channels, up to a common factor, and the same gaps, or None.
 
-    Raises UsageError where the channels are those of a VGG and the gaps are not.
+    Raise UsageError if only the channels are those of a VGG.
     """
-    channels = [part.outputs for part in net.body]
+    channels = [layer.outputs for layer in net.body]
     for model in _KNOWN:
-        wanted = [channel for stack in STACKS[model] for channel in stack]
-        ratios = [channel * wanted[0] for channel in channels]
-        if len(channels) != len(wanted) or ratios != [want * channels[0] for want in wanted]:
+        plan = [channel for stack in STACKS[model] for channel in stack]
+        ratios = [channel * plan[0] for channel in channels]
+        if len(channels) != len(plan) or ratios != [channel * channels[0] for channel in plan]:
             continue
         if _gaps(net) == [int(size > 1) for size in _plan(model)[:-1]]:
             return model
@@ -71,7 +72,7 @@ def _known_vgg(net: VGGParts) -> str | None:
 
 
 def _gaps(net: VGGParts) -> list[int]:
-    """How many modules beside batch norm and ReLU each gap between the convolutions has."""
+    """Count the modules other than batch norm and ReLU between each two convolutions."""
     return [
         after.index - before.index - 2 - (before.name in net.norms)
         for before, after in pairwise(net.body)
@@ -79,7 +80,7 @@ def _gaps(net: VGGParts) -> list[int]:
 
 
 def _plan(model: str) -> list[int]:
-    """The size of the pooling after each convolution of a VGG, 1 where there is none."""
+    """Return the size of the pooling after each convolution of a VGG, 1 without a pooling."""
     if model not in STACKS:
         known = ", ".join(["mlp", *STACKS])
         raise UsageError(f"--model is {model!r}; a foreign checkpoint can be: {known}")
@@ -88,33 +89,36 @@ def _plan(model: str) -> list[int]:
 
 
 def _plan_of_named_model(net: VGGParts, model: str) -> list[int]:
-    """The plan of a VGG; UsageError where the network has not as many convolutions or less room."""
+    """Return the pooling sizes of the VGG that --model names.
+
+    Raise UsageError if the network has another number of convolutions, or no gap for a pooling.
+    """
     sizes = _plan(model)
     if len(sizes) != len(net.body):
         raise UsageError(
             f"--model {model} has {len(sizes)} convolutions, the network {len(net.body)}"
         )
-    if len({part.container for part in net.body}) == 1 and net.body[0].index is not None:
-        for part, size, gap in zip(net.body, sizes, _gaps(net), strict=False):
+    if len({layer.container for layer in net.body}) == 1 and net.body[0].index is not None:
+        for layer, size, gap in zip(net.body, sizes, _gaps(net), strict=False):
             if size > 1 > gap:
                 raise UsageError(
-                    f"--model {model} pools after {part.name!r}, where its numbers leave no place"
+                    f"--model {model} pools after {layer.name!r}, where the indices leave no place"
                 )
     return sizes
 
 
 def _from_gaps(net: VGGParts, hints: Hints) -> list[int]:
-    """The pooling after each convolution of a VGG that is none of those known.
+    """Return the size of the pooling after each convolution of an unknown VGG.
 
-    The gaps are taken for poolings of 2x2, and the input shape has to confirm it: it also tells
-    whether one follows the last convolution.
+    Each gap is taken for a pooling of 2x2. The input shape has to confirm it; it also shows whether
+    a pooling follows the last convolution.
     """
     gaps = _gaps(net)
     if hints.input_shape is None or hints.pool is None or not set(gaps) <= {0, 1}:
         raise UsageError(
-            "the convolutions are of no VGG known here; name --input-shape and --pool, and every "
-            "gap of one in their numbers is taken for a 2x2 pooling, or the model with --model "
-            f"({', '.join(STACKS)})"
+            "the convolutions are not those of a known VGG; name --input-shape and --pool, and "
+            "every gap of one in their numbers is taken for a 2x2 pooling, or name the model with "
+            f"--model ({', '.join(STACKS)})"
         )
     for last in (1, 2):
         sizes = [*(1 + gap for gap in gaps), last]
@@ -128,6 +132,6 @@ def _from_gaps(net: VGGParts, hints: Hints) -> list[int]:
 
 
 def _side_after(sizes: list[int], shape: tuple[int, ...]) -> float:
-    """The side of the map after poolings, as `VGGParts.side` is: a root of the area."""
+    """Return the side of the map after poolings, like `VGGParts.side`: the root of its area."""
     height, width = (list(accumulate(sizes, lambda a, b: a // b, initial=n))[-1] for n in shape[1:])
     return math.sqrt(height * width)
