@@ -136,7 +136,7 @@ def _figure(
 ) -> "tuple[Figure, list[str]]":
     """A figure with a name."""
     from gentool.figures import draw
-    from gentool.figures.inputs import given
+    from gentool.figures.inputs import read_inputs
 
-    sheet = entry.prepare(given(entry, files), asked)
+    sheet = entry.prepare(read_inputs(entry, files), asked)
     return draw(sheet, title), sheet.notes

@@ -1,7 +1,7 @@
-"""Figures with a name: those of the paper from measure files, and looks at data and networks.
+"""Prepare and draw figures: those of the paper, of networks and their data, and charts of any key.
 
-Each is one function in FIGURES that prepares a Sheet (a Gallery, of images), plain values which
-tests can check; one function draws any.
+Each named figure is one function in FIGURES. It prepares plain values, a Sheet or a Gallery of
+images, which tests can check; `draw` draws them.
 """
 
 from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def draw(prepared: Sheet | Gallery, title: str | None = None) -> Figure:
-    """The figure of what was prepared."""
+    """Draw a sheet or a gallery."""
     if isinstance(prepared, Gallery):
         return draw_gallery(prepared, title)
     return draw_sheet(prepared, title)

@@ -1,4 +1,4 @@
-"""The paper's figure 3: networks trained with a confusion set of random labels."""
+"""Prepare the paper's figure 3: networks trained with a confusion set of random labels."""
 
 from collections import defaultdict
 
@@ -14,7 +14,7 @@ CONFUSION = "recipe.confusion"
 
 @FIGURES.register("3", "records", "reference")
 def confusion(records: list[Record], options: FigureOptions) -> Sheet:
-    """Figure 3 of the paper: errors, measures and KL curves against the confusion-set size."""
+    """Prepare figure 3 of the paper: errors, measures and KL curves by confusion-set size."""
     networks = _networks(records)
     notes = list(networks.notes)
     if options.reference:
@@ -34,7 +34,7 @@ def confusion(records: list[Record], options: FigureOptions) -> Sheet:
 
 
 def _networks(records: list[Record]) -> Networks:
-    """The true-label networks of the training size that has most confusion-set sizes."""
+    """Return the true-label networks of the training size with the most confusion-set sizes."""
     sizes: dict[int, set[int]] = defaultdict(set)
     for record in records:
         recipe = record["recipe"] or {}

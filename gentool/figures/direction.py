@@ -1,4 +1,4 @@
-"""Sharpness to be seen: the loss around a network, in the worst direction found and in others."""
+"""Prepare a figure of the loss around a network: along the worst perturbation, and random ones."""
 
 import math
 from pathlib import Path
@@ -8,13 +8,13 @@ from gentool.common.console import progress
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.paths import default_data_dir
 from gentool.figures import style
-from gentool.figures.inputs import inferred
+from gentool.figures.inputs import inference_notes
 from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.series import DECADES_FOR_LOG
 from gentool.figures.sheet import Axis, Curve, Layout, Panel, Remark, Sheet
 from gentool.sharpness.search.progress import search_progress
 
-if TYPE_CHECKING:  # torch is imported when the figure is asked for
+if TYPE_CHECKING:  # torch is imported only to prepare this figure
     from torch import Tensor
 
     from gentool.checkpoints.checkpoint import Checkpoint
@@ -27,7 +27,7 @@ HEADROOM = 0.15  # of the range, for the words above the highest point
 
 @FIGURES.register("direction", "checkpoint", *OPTIONS)
 def direction(path: Path, options: FigureOptions) -> Sheet:
-    """The training loss along the worst perturbation found, and along random ones."""
+    """Prepare the training loss along the worst perturbation of a search, and along random ones."""
     if options.witness is not None and options.alpha is not None:
         raise UsageError("the witness says what alpha is; leave out --alpha")
     if options.alpha is not None and not 0 < options.alpha < math.inf:
@@ -36,10 +36,10 @@ def direction(path: Path, options: FigureOptions) -> Sheet:
     from gentool.sharpness.landscape import landscape
 
     read = checkpoint.read(path)
-    inputs, point, alpha = (_claimed if options.witness else _searched)(read, options)
+    inputs, point, alpha = (_from_witness if options.witness else _from_search)(read, options)
     with progress(options.quiet) as bar:
         task = bar.add_task(f"{path.name}: losses along it", total=1.0)
-        found = landscape(
+        losses = landscape(
             inputs.network,
             inputs.sets.all,
             point,
@@ -47,7 +47,7 @@ def direction(path: Path, options: FigureOptions) -> Sheet:
             options.seed,
             lambda done: bar.update(task, completed=done),
         )
-    return _sheet(found, f"{path.stem}, {len(inputs.sets.all):,} images", inferred(read))
+    return _sheet(losses, f"{path.stem}, {len(inputs.sets.all):,} images", inference_notes(read))
 
 
 def _load(
@@ -66,8 +66,13 @@ def _load(
     )
 
 
-def _claimed(read: "Checkpoint", options: FigureOptions) -> "tuple[SharpnessInputs, Tensor, float]":
-    """The point of a witness that holds, and its alpha."""
+def _from_witness(
+    read: "Checkpoint", options: FigureOptions
+) -> "tuple[SharpnessInputs, Tensor, float]":
+    """Return what the worst direction is drawn from, with the point and alpha of a witness.
+
+    Raise GentoolError if the witness does not hold.
+    """
     from gentool.sharpness import witness
 
     made = witness.read(options.witness)
@@ -77,10 +82,10 @@ def _claimed(read: "Checkpoint", options: FigureOptions) -> "tuple[SharpnessInpu
     return inputs, made.point(inputs.network), made.claim.alpha
 
 
-def _searched(
+def _from_search(
     read: "Checkpoint", options: FigureOptions
 ) -> "tuple[SharpnessInputs, Tensor, float]":
-    """The point that the default search finds, and its alpha."""
+    """Return what the worst direction is drawn from, with the point of the default search."""
     from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
     from gentool.sharpness.worst_case_record import SharpnessOptions
 
@@ -92,24 +97,24 @@ def _searched(
         )
         if not math.isfinite(search.before.loss):
             raise GentoolError(f"the training loss is {search.before.loss}; nothing can be drawn")
-        found = search.find(alpha)
-    if found.stopped == "interrupted":
+        result = search.find(alpha)
+    if result.stopped == "interrupted":
         raise Interrupted("interrupted; nothing was drawn")
-    return inputs, found.point, alpha
+    return inputs, result.point, alpha
 
 
-def _sheet(found: "Landscape", name: str, notes: list[str]) -> Sheet:
-    """The losses as curves, as exponents where they span decades."""
-    losses = [loss for line in (found.worst, *found.random) for loss in line.values()]
+def _sheet(around: "Landscape", name: str, notes: list[str]) -> Sheet:
+    """Return a sheet with the losses as curves, logarithmic if they span decades."""
+    losses = [loss for line in (around.worst, *around.random) for loss in line.values()]
     losses = [loss for loss in losses if math.isfinite(loss)]
     is_log = min(losses) > 0 and math.log10(max(losses) / min(losses)) >= DECADES_FOR_LOG
     scaled = math.log10 if is_log else float
     low, high = scaled(min(losses)), scaled(max(losses))
     padding = HEADROOM * ((high - low) or 1.0)
     colour, marker = style.fixed("sharpness")
-    random = f"{len(found.random)} random corners of the box"
-    worst = _curve("worst perturbation found", found.worst, colour, marker, scaled)
-    others = [_curve(random, line, style.FAINT, "", scaled) for line in found.random]
+    random = f"{len(around.random)} random corners of the box"
+    worst = _curve("worst perturbation found", around.worst, colour, marker, scaled)
+    others = [_curve(random, line, style.FAINT, "", scaled) for line in around.random]
     panel = Panel(
         "",
         Axis("multiple of the perturbation ν", low=-1.1, high=1.1),
@@ -120,16 +125,16 @@ def _sheet(found: "Landscape", name: str, notes: list[str]) -> Sheet:
             high + padding,
         ),
         [worst, *others],
-        level=scaled(found.before),
-        remarks=[Remark(1.0, worst.y[-1], f"rise {found.rise:.4g}")],
+        level=scaled(around.before),
+        remarks=[Remark(1.0, worst.y[-1], f"rise {around.rise:.4g}")],
     )
-    box = f"|νᵢ| ≤ α(|wᵢ| + 1), α = {found.alpha:g}"
+    box = f"|νᵢ| ≤ α(|wᵢ| + 1), α = {around.alpha:g}"
     caption = f"{name}; {box}; the level line is the loss at 0"
     return Sheet([panel], caption, 1, "figure", layout=Layout(panel_width=6.0), notes=notes)
 
 
 def _curve(label: str, losses: "Losses", colour: str, marker: str, scaled: object) -> Curve:
-    """One line's losses; the marker is at its end."""
+    """Return the losses along one line as a curve, with its marker at the end."""
     points = [(t, scaled(loss)) for t, loss in losses.items() if math.isfinite(loss)]
     x, y = zip(*points, strict=True)
     return Curve(

@@ -1,4 +1,4 @@
-"""Images with their labels, before they are drawn, and drawn."""
+"""Hold images with their labels as plain values, and draw them."""
 
 import math
 import textwrap
@@ -19,7 +19,7 @@ LONGEST = 13  # characters of a class name below an image
 
 @dataclass(frozen=True)
 class Tile:
-    """One image, as pixels of shape (H, W) or (H, W, 3), and the names of its classes."""
+    """Hold one image, pixels of shape (H, W) or (H, W, 3), with its given and its true class."""
 
     pixels: ndarray
     given: str
@@ -32,7 +32,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Shelf:
-    """Images under a heading."""
+    """Hold images under a heading."""
 
     heading: str
     tiles: list[Tile]
@@ -40,7 +40,7 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Gallery:
-    """A figure of images: shelves one below the other, the line under them, notes for people."""
+    """Hold a figure of images: shelves one below the other, the line under them, and notes."""
 
     shelves: list[Shelf]
     caption: str
@@ -48,7 +48,7 @@ class Gallery:
 
 
 def draw_gallery(gallery: Gallery, title: str | None = None) -> Figure:
-    """The figure of a gallery: given labels in the colours of true and of random ones."""
+    """Draw a gallery; right labels have the colour of true labels, wrong ones that of random."""
     rows = sum(math.ceil(len(shelf.tiles) / COLUMNS) for shelf in gallery.shelves)
     lines = textwrap.wrap(gallery.caption, 125)
     top = HEADING * bool(title)
@@ -73,15 +73,15 @@ def draw_gallery(gallery: Gallery, title: str | None = None) -> Figure:
 
 
 def _draw_tile(axes: Axes, tile: Tile) -> None:
-    """An image in a frame, its given label below it; the true one too where that differs."""
+    """Draw an image in a frame, with its given label below it, and the true one if it differs."""
     colour, _ = style.fixed("true" if tile.is_right else "random")
     height, width = tile.pixels.shape[:2]
     is_stripe = max(height, width) > 4 * min(height, width)  # a vector, not an image
     axes.imshow(tile.pixels, "gray", aspect="auto" if is_stripe else "equal")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(color=colour, linewidth=2)
-    said = _short(tile.given) + ("\n" if tile.is_right else f"\n({_short(tile.true)})")
-    axes.set_xlabel(said, size=9, color=colour, labelpad=3)
+    label = _short(tile.given) + ("\n" if tile.is_right else f"\n({_short(tile.true)})")
+    axes.set_xlabel(label, size=9, color=colour, labelpad=3)
 
 
 def _short(name: str) -> str:

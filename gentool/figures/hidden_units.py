@@ -1,4 +1,4 @@
-"""The paper's figure 4: MLPs with more and more hidden units."""
+"""Prepare the paper's figure 4: MLPs with a growing number of hidden units."""
 
 from gentool.figures import panels, style
 from gentool.figures.registry import FIGURES, FigureOptions
@@ -13,7 +13,7 @@ PAPER_ERRORS = {"outcome.train_error": "fig4_err_train", "outcome.test_error": "
 
 @FIGURES.register("4", "records", "reference")
 def width(records: list[Record], options: FigureOptions) -> Sheet:
-    """Figure 4 of the paper: errors, measures and KL curves against the hidden units of MLPs."""
+    """Prepare figure 4 of the paper: errors, measures and KL curves by hidden units of MLPs."""
     networks = choose(
         records,
         "4",

@@ -1,4 +1,4 @@
-"""What a figure is made from: measure files merged by checkpoint, or one checkpoint."""
+"""Read the files of a figure: measure files merged by checkpoint, or one checkpoint."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,38 +17,41 @@ MEASURES, CHECKPOINT = "a measure file", "a checkpoint"
 KINDS = {"json": MEASURES, "safetensors": CHECKPOINT, "pytorch": CHECKPOINT}
 
 
-def given(entry: NamedFigure, files: list[Path]) -> list[Record] | Path:
-    """The files as the figure reads them; UsageError where it reads others, or fewer."""
+def read_inputs(entry: NamedFigure, files: list[Path]) -> list[Record] | Path:
+    """Return records, or a checkpoint's path, as the figure needs them.
+
+    Raise UsageError if the figure needs files of another kind, or one checkpoint, not several.
+    """
     if entry.reads == "outcomes":
-        return merge(_outcome(path) if kind(path) == CHECKPOINT else read(path) for path in files)
-    wanted = CHECKPOINT if entry.reads == "checkpoint" else MEASURES
+        return merge(_outcome(path) if _kind(path) == CHECKPOINT else read(path) for path in files)
+    expected = CHECKPOINT if entry.reads == "checkpoint" else MEASURES
     for path in files:
-        if (found := kind(path)) not in (wanted, None):
-            remedy = "; gentool measure makes one" if wanted == MEASURES else ""
+        if (actual := _kind(path)) not in (expected, None):
+            remedy = "; gentool measure makes one" if expected == MEASURES else ""
             raise UsageError(
-                f"{path} is {found}, and --figure {entry.name} is drawn from {wanted}{remedy}"
+                f"{path} is {actual}, and --figure {entry.name} is drawn from {expected}{remedy}"
             )
-    if wanted == MEASURES:
+    if expected == MEASURES:
         return merge(map(read, files))
     if len(files) > 1:
         raise UsageError(f"--figure {entry.name} draws one checkpoint; {len(files)} are named")
     return files[0]
 
 
-def kind(path: Path) -> str | None:
+def _kind(path: Path) -> str | None:
     """Return whether a file is a measure file or a checkpoint; None for others."""
     return KINDS.get(file_kind(path))
 
 
-def inferred(checkpoint: "Checkpoint") -> list[str]:
-    """A note of what was inferred of a checkpoint that another program saved."""
+def inference_notes(checkpoint: "Checkpoint") -> list[str]:
+    """Return a note on what was inferred from a foreign checkpoint; none for one of gentool."""
     if checkpoint.kind == "gentool":
         return []
     return [f"{checkpoint.path.name}: inferred {'; '.join(checkpoint.recipe.origin['inferred'])}"]
 
 
 def _outcome(path: Path) -> Record:
-    """A record of what a checkpoint says of its training."""
+    """Return a record with the recipe and the outcome of a checkpoint."""
     metadata = checkpoint_metadata.read(path)
     return {
         "checkpoint": {"file": path.name, "sha256": sha256(path)},

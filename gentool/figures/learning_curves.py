@@ -1,4 +1,4 @@
-"""The course of training: loss and error of each epoch, as training saw them."""
+"""Prepare a figure of the course of training: loss and error of each epoch, in training mode."""
 
 import math
 from dataclasses import replace
@@ -17,45 +17,45 @@ EPOCHS = Axis("epoch", low=0)
 
 @FIGURES.register("training", "outcomes")
 def training(records: list[Record], options: FigureOptions) -> Sheet:
-    """Loss and error over the epochs of training, a curve a network."""
-    known = [record for record in records if lookup(record, "outcome.history.epoch")]
-    if not known:
+    """Prepare loss and error over the epochs of training, one curve for each network."""
+    trained = [record for record in records if lookup(record, "outcome.history.epoch")]
+    if not trained:
         raise GentoolError(
             "none of these files holds the history of a training; gentool train writes it into "
             "checkpoints, gentool measure into measure files"
         )
     notes = []
-    if unknown := len(records) - len(known):
-        notes.append(f"{count(unknown, 'network')} without a history left out")
-    networks = legend_entries(known)
-    losses = [_curve(told, "loss") for told in networks]
+    if missing := len(records) - len(trained):
+        notes.append(f"{count(missing, 'network')} without a history left out")
+    networks = legend_entries(trained)
+    losses = [_curve(entry, "loss") for entry in networks]
     shown = [
         Panel("training loss", EPOCHS, Axis("loss, mean of the epoch", "log10"), losses),
         Panel(
             "training error",
             EPOCHS,
             Axis("error, mean of the epoch"),
-            [_curve(told, "error") for told in networks],
+            [_curve(entry, "error") for entry in networks],
         ),
     ]
     return Sheet(
         [panels.panel(panel, notes) for panel in shown],
-        f"{summary(known)}; in training mode; {_ends(known)}",
+        f"{summary(trained)}; in training mode; {_ends(trained)}",
         legends="figure",
         notes=notes,
     )
 
 
-def _curve(told: LegendEntry, key: str) -> Curve:
-    """Loss, as exponents, or error of each epoch; the last one is marked."""
-    history = told.record["outcome"]["history"]
+def _curve(entry: LegendEntry, key: str) -> Curve:
+    """Return the curve of log10 of the loss, or of the error, with the last epoch marked."""
+    history = entry.record["outcome"]["history"]
     points = [
         (epoch, value)
         for epoch, value in zip(history["epoch"], history[key], strict=True)
         if value is not None and math.isfinite(value) and (value > 0 or key == "error")
     ]
     x, y = zip(*points, strict=True) if points else ((), ())
-    curve = Curve(told.name, x, y, told.colour, _marker(told.record), marked=(len(x) - 1,))
+    curve = Curve(entry.name, x, y, entry.colour, _marker(entry.record), marked=(len(x) - 1,))
     return replace(curve, y=tuple(map(math.log10, y))) if key == "loss" else curve
 
 
@@ -64,6 +64,6 @@ def _marker(record: Record) -> str:
 
 
 def _ends(records: list[Record]) -> str:
-    """What the markers of these networks mean."""
+    """Return what the markers of these networks mean."""
     words = {FIT: "dots: stopping rule met", GAVE_UP: "crosses: not met"}
     return "; ".join(words[marker] for marker in words if marker in map(_marker, records))

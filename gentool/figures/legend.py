@@ -1,7 +1,7 @@
-"""Networks of any kind in one panel, told apart by what differs in their recipes.
+"""Name and colour networks in one panel by the keys in which their recipes differ.
 
-True labels are blue and random ones vermilion; of those with the same labels, the later are darker.
-Where all have the same labels, the colours are those of sizes in order.
+True labels are blue and random ones vermilion, in tints if several networks have the same labels.
+If all networks have the same labels, their colours are those of sizes in order.
 """
 
 import math
@@ -29,7 +29,7 @@ _NAMES: dict[str, Callable[[object], str]] = {
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A network with its name and colour in the legend."""
+    """Hold a network with its name and colour in the legend."""
 
     record: Record
     name: str
@@ -37,7 +37,7 @@ class LegendEntry:
 
 
 def legend_entries(records: list[Record]) -> list[LegendEntry]:
-    """The networks in order: by labels, then by whatever else differs."""
+    """Return the networks with names and colours, sorted by labels, then by other keys."""
     recipes = [_recipe(record) for record in records]
     unnamed = fields_with(Role.UNNAMED)
     keys = dict.fromkeys(key for recipe in recipes for key in recipe if key not in unnamed)
@@ -55,11 +55,11 @@ def legend_entries(records: list[Record]) -> list[LegendEntry]:
         name if name and names.count(name) == 1 else f"{name} {file}".strip()
         for name, file in zip(names, files, strict=True)
     ]
-    return [LegendEntry(*told) for told in zip(ordered, names, _colours(ordered), strict=True)]
+    return [LegendEntry(*parts) for parts in zip(ordered, names, _colours(ordered), strict=True)]
 
 
 def summary(records: list[Record]) -> str:
-    """What was drawn, in one line: the data sets, the models and the number of networks."""
+    """Return one line for the caption: the data sets, the models and the number of networks."""
     recipes = [_recipe(record) for record in records]
     data = {describe_source(recipe["data"]) for recipe in recipes if recipe.get("data")}
     models = {recipe["model"].upper() for recipe in recipes if recipe.get("model")}
@@ -71,7 +71,7 @@ def _recipe(record: Record) -> dict:
 
 
 def _name(recipe: dict, keys: list[str]) -> str:
-    """The values that a recipe has under some keys, in words."""
+    """Return the values that a recipe has under some keys, in words."""
     words = []
     for key in keys:
         value = recipe.get(key)
@@ -85,21 +85,21 @@ def _name(recipe: dict, keys: list[str]) -> str:
 
 
 def _colours(ordered: list[Record]) -> list[str]:
-    """A colour for each network of a list in which equal labels are neighbours."""
+    """Return a colour for each network of a list in which equal labels are neighbours."""
     groups: dict[object, int] = defaultdict(int)
     for record in ordered:
         groups[_recipe(record).get("labels")] += 1
     if len(groups) == 1 and len(ordered) > 1:
         return style.sequence(len(ordered))
     looks = style.looks(list(map(str, groups)))
-    found = []
+    colours = []
     for (colour, _), size in zip(looks, groups.values(), strict=True):
-        found += style.tints(colour, size)
-    return found
+        colours += style.tints(colour, size)
+    return colours
 
 
 def label_order(label: object) -> tuple[int, float, str]:
-    """Return a sort key: true labels, noisy ones, random ones; numbers by size, words by letter."""
+    """Return a sort key: true, noisy, then random labels; numbers by size; words by alphabet."""
     if isinstance(label, (int, float)):  # false before true
         return (0, float(label), "")
     text = str(label)

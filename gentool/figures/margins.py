@@ -1,4 +1,4 @@
-"""The margins of the training images: how they are distributed, and which one γ is."""
+"""Prepare a figure of the distribution of the training images' margins, with γ."""
 
 from dataclasses import replace
 
@@ -16,43 +16,46 @@ Points = tuple[tuple[float, ...], tuple[float, ...]]
 
 @FIGURES.register("margins", "records")
 def margins(records: list[Record], options: FigureOptions) -> Sheet:
-    """Distributions of the training images' margins, a curve a network, γ marked."""
-    known = [record for record in records if lookup(record, "margin.histogram.counts")]
-    if not known:
+    """Prepare the distributions of the training images' margins, a curve for each network, with γ."""
+    measured = [record for record in records if lookup(record, "margin.histogram.counts")]
+    if not measured:
         raise GentoolError(
             "none of these files holds margins; gentool measure computes them from the data"
         )
     notes = []
-    if unknown := len(records) - len(known):
-        notes.append(f"{count(unknown, 'network')} without margins left out")
-    networks = legend_entries(known)
-    lines = _uprights(networks)
+    if missing := len(records) - len(measured):
+        notes.append(f"{count(missing, 'network')} without margins left out")
+    networks = legend_entries(measured)
+    lines = _gamma_lines(networks)
     shown = [
         Panel(
             "distribution",
             Axis(MARGIN),
             Axis("share of the images per unit of margin", low=0),
-            [Curve(told.name, *steps(told.record), told.colour) for told in networks],
+            [Curve(entry.name, *steps(entry.record), entry.colour) for entry in networks],
             vertical_lines=lines,
         ),
         Panel(
             "quantiles",
             Axis(MARGIN),
             Axis("share of the images up to there", low=0),
-            [_dotted(Curve(told.name, *quantiles(told.record), told.colour)) for told in networks],
+            [
+                _dotted(Curve(entry.name, *quantiles(entry.record), entry.colour))
+                for entry in networks
+            ],
             vertical_lines=lines,
         ),
     ]
     return Sheet(
         [panels.panel(panel, notes) for panel in shown],
-        f"{summary(known)}; training images without the confusion set",
+        f"{summary(measured)}; training images without the confusion set",
         legends="figure",
         notes=notes,
     )
 
 
 def steps(record: Record) -> Points:
-    """The outline of a histogram, whose area is 1: x, y."""
+    """Return x and y of the outline of a histogram of margins, whose area is 1."""
     histogram = record["margin"]["histogram"]
     edges, counts = histogram["edges"], histogram["counts"]
     x, y = [edges[0]], [0.0]
@@ -64,23 +67,23 @@ def steps(record: Record) -> Points:
 
 
 def quantiles(record: Record) -> Points:
-    """The margins that given shares of the images have at most: margin, share."""
-    found = sorted((float(level), x) for level, x in record["margin"]["quantiles"].items())
-    return tuple(x for _, x in found), tuple(level for level, _ in found)
+    """Return margins, and the shares of the images that have this margin or less."""
+    pairs = sorted((float(level), x) for level, x in record["margin"]["quantiles"].items())
+    return tuple(x for _, x in pairs), tuple(level for level, _ in pairs)
 
 
 def _dotted(curve: Curve) -> Curve:
-    """The same curve with all its points to be seen."""
+    """Return the same curve with a dot at each point."""
     return replace(curve, marker=".", marked=tuple(range(len(curve.x))))
 
 
-def _uprights(networks: list[LegendEntry]) -> list[VerticalLine]:
-    """Each network's γ, and 0 where some margins are negative."""
-    found = [
-        VerticalLine(margin["gamma"], f"margin γ, ε = {margin['epsilon']:g}", told.colour)
-        for told in networks
-        for margin in [told.record["margin"]]
+def _gamma_lines(networks: list[LegendEntry]) -> list[VerticalLine]:
+    """Return a vertical line at each network's γ, and at 0 if some margins are negative."""
+    lines = [
+        VerticalLine(margin["gamma"], f"margin γ, ε = {margin['epsilon']:g}", entry.colour)
+        for entry in networks
+        for margin in [entry.record["margin"]]
     ]
-    if any(told.record["margin"]["histogram"]["edges"][0] < 0 for told in networks):
-        found.append(VerticalLine(0.0, "below 0: errors", "0.3", "-"))
-    return found
+    if any(entry.record["margin"]["histogram"]["edges"][0] < 0 for entry in networks):
+        lines.append(VerticalLine(0.0, "below 0: errors", "0.3", "-"))
+    return lines

@@ -1,4 +1,4 @@
-"""The panels that figures share: errors, measures rescaled to [0, 1], expected sharpness on KL."""
+"""Prepare panels of several figures: errors, rescaled measures, expected sharpness against KL."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ KL_LABEL = "KL as the paper plots it, Σ w² / σ²"
 
 
 def panel(drawn: Panel, notes: list[str], *messages: str) -> Panel:
-    """A panel that says what is missing, which the notes say too."""
+    """Return a panel with messages on missing values, and add these to the notes."""
     missing = [message for message in messages if message]
     if not drawn.curves:
         missing = missing or [f"no {drawn.y.label} in these files"]
@@ -27,7 +27,7 @@ def panel(drawn: Panel, notes: list[str], *messages: str) -> Panel:
 def sheet(
     panels: list[Panel], caption: str, notes: list[str], columns: int = 3, legends: str = "panels"
 ) -> Sheet:
-    """Return a sheet whose caption says what bars are, where there are any."""
+    """Return a sheet; its caption explains the bars if there are any."""
     has_bars = any(curve.has_bars for panel in panels for curve in panel.curves)
     caption += "; mean over runs, bars from lowest to highest" * has_bars
     return Sheet(panels, caption, columns, legends, notes=notes)
@@ -36,11 +36,11 @@ def sheet(
 def errors(
     records: list[Record], x: Axis, key: str, paper: dict[str, str], notes: list[str]
 ) -> Panel:
-    """Training, test and confusion error against a size."""
+    """Return a panel of training, test and confusion error against a size."""
     curves, behind = [], []
     for name in ERRORS:
-        if found := series.values(records, key, name):
-            curves.append(series.averaged(found, style.words(name), *style.fixed(name)))
+        if values := series.values(records, key, name):
+            curves.append(series.averaged(values, style.words(name), *style.fixed(name)))
         if name in paper:
             behind.append(paper_curve(paper[name], style.words(name), name))
     return panel(Panel("errors", x, Axis("error", is_shared=True), curves, behind), notes)
@@ -49,12 +49,12 @@ def errors(
 def rescaled(
     records: list[Record], x: Axis, key: str, prefix: str | None, notes: list[str]
 ) -> Panel:
-    """Each measure against a size, from its lowest value, 0, to its highest, 1."""
+    """Return a panel of each measure against a size, rescaled from 0 (lowest) to 1 (highest)."""
     curves, behind, messages = [], [], []
     for name in MEASURES:
         messages.append(series.missing(records, name))
-        found = series.relative(records, key, name)
-        curve = found and series.averaged(found, style.short(name), *style.fixed(name))
+        values = series.relative(records, key, name)
+        curve = values and series.averaged(values, style.short(name), *style.fixed(name))
         if curve and (scaled := series.rescaled(curve)):
             curves.append(scaled)
         elif curve:
@@ -74,7 +74,7 @@ def on_kl(
     prefix: str | None,
     notes: list[str],
 ) -> Panel:
-    """Expected sharpness against KL, one curve a size, a thin one for each of several runs."""
+    """Return a panel of expected sharpness against KL: a curve for each size, thin for each run."""
     curves = []
     for size, colour in colours.items():
         runs = [r for r in records if lookup(r, key) == size and series.rows(r)]
@@ -99,23 +99,23 @@ def on_kl(
 
 
 def _paper_on_kl(prefix: str, colours: dict[float, str]) -> list[Curve]:
-    """The paper's curves: in the colour of the same size of ours, else in shades of grey."""
+    """Return the paper's curves, in the colour of our curve of the same size or else in grey."""
     named = paper.sizes(prefix)
     ours = {number_formats.size(size): colour for size, colour in colours.items()}
     greys = style.shades(len(named))
     return [
-        series.seen(Curve(name, *paper.points(key), ours.get(name, grey)))
+        series.in_range(Curve(name, *paper.points(key), ours.get(name, grey)))
         for (name, key), grey in zip(named.items(), greys, strict=True)
     ]
 
 
 def paper_curve(key: str, label: str, look: str) -> Curve:
-    """A curve of the paper, in the colour that its thing has everywhere."""
+    """Return a curve of the paper; `look` is the label or measure whose colour it has."""
     return Curve(label, *paper.points(key), style.fixed(look)[0])
 
 
 def size_colours(records: list[Record], key: str, preferred: tuple[float, ...]) -> dict:
-    """Up to six sizes that have a curve, each with its colour of a sequential palette."""
-    found = [lookup(record, key) for record in records if series.rows(record)]
-    sizes = series.spread(found, preferred)
+    """Return up to six sizes that have a curve, each with a colour of a sequential palette."""
+    present = [lookup(record, key) for record in records if series.rows(record)]
+    sizes = series.evenly_chosen(present, preferred)
     return dict(zip(sizes, style.sequence(len(sizes)), strict=True))

@@ -1,4 +1,4 @@
-"""The paper's own values, read off its vector figures, to lie behind ours."""
+"""Read the paper's values, taken from its vector figures, to draw them behind ours."""
 
 import json
 from functools import cache
@@ -11,17 +11,17 @@ Points = tuple[tuple[float, ...], tuple[float, ...]]
 
 @cache
 def values() -> dict[str, list[list[float]]]:
-    """Points [x, y] by the keys of the file, which describes them and names its source."""
+    """Return points [x, y] by the keys of the file, which describes them and names its source."""
     text = (resources.files("gentool.figures") / "paper_figures.json").read_text("utf-8")
     return json.loads(text)["values"]
 
 
 def points(key: str) -> Points:
-    """The x and the y of one curve."""
+    """Return the x and the y of one curve."""
     x, y = zip(*values()[key], strict=True)
     return x, y
 
 
 def sizes(prefix: str) -> dict[str, str]:
-    """The curves of a panel: what each is called in the paper (5K, 2048), and its key."""
+    """Return the curves of a panel: label in the paper (5K, 2048) and key in the file."""
     return {key.removeprefix(prefix): key for key in values() if key.startswith(prefix)}

@@ -1,20 +1,15 @@
-"""The table of figures, filled by a decorator."""
+"""Register figures by name, with a decorator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gentool.common.registry import Registry
-
-if TYPE_CHECKING:
-    from gentool.figures.sheet import Sheet
-    from gentool.records.measure_file import Record
 
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """What a figure is told besides the files: options of `gentool plot`, each for some figures."""
+    """Hold the options of `gentool plot` for named figures; each figure uses some of them."""
 
     reference: bool = False
     witness: Path | None = None
@@ -27,13 +22,9 @@ class FigureOptions:
     quiet: bool = False
 
 
-FromRecords = Callable[["list[Record]", FigureOptions], "Sheet"]
-FromCheckpoint = Callable[[Path, FigureOptions], object]
-
-
 @dataclass(frozen=True)
 class NamedFigure:
-    """A figure: what prepares it, from which files, with which options.
+    """Hold a figure: the function that prepares it, its kind of files and its options.
 
     `reads` is "records" (measure files), "outcomes" (measure files and checkpoints, of which the
     metadata alone is read) or "checkpoint" (one, with its tensors).
@@ -43,11 +34,6 @@ class NamedFigure:
     reads: str
     options: frozenset[str]
     prepare: Callable
-
-    @property
-    def summary(self) -> str:
-        """The first line of the function's docstring."""
-        return (self.prepare.__doc__ or "").splitlines()[0].rstrip(".")
 
 
 class Figures(Registry[NamedFigure]):

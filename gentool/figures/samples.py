@@ -1,4 +1,4 @@
-"""What a network was trained on: some of its images, with the labels that training was given."""
+"""Prepare a figure of training images with the labels that training was given."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,11 +7,11 @@ import numpy as np
 
 from gentool.common.paths import default_data_dir
 from gentool.figures.gallery import COLUMNS, Gallery, Shelf, Tile
-from gentool.figures.inputs import inferred
+from gentool.figures.inputs import inference_notes
 from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.records.recipe import describe_source
 
-if TYPE_CHECKING:  # torch is imported when the figure is asked for
+if TYPE_CHECKING:  # torch is imported only to prepare this figure
     from torch import Tensor
 
     from gentool.data.dataset import DataSet
@@ -22,7 +22,7 @@ ROWS = 3  # of the subset; the confusion set has one
 
 @FIGURES.register("samples", "checkpoint", "seed", "data", "data_dir")
 def samples(path: Path, options: FigureOptions) -> Gallery:
-    """Images of the training set with their given and their true labels, chosen by --seed."""
+    """Prepare images of the training set, chosen by --seed, with their given and true labels."""
     from gentool.checkpoints import checkpoint
     from gentool.checkpoints.training_data import load_data_set
     from gentool.data.examples import drawn_by
@@ -40,11 +40,11 @@ def samples(path: Path, options: FigureOptions) -> Gallery:
         f"{describe_source(recipe.data)}; below each image the label that training was given, "
         "blue where it is the true one, orange where it is wrong, the (true one) below it"
     )
-    return Gallery(shelves, caption, inferred(read))
+    return Gallery(shelves, caption, inference_notes(read))
 
 
 def _shelf(name: str, drawn: "LabelledImages", source: "DataSet", most: int, seed: int) -> Shelf:
-    """Some images of a part of the training set, chosen at random; how many are wrong of all."""
+    """Return random images of a part of the training set; the heading counts wrong labels."""
     size = len(drawn.labels)
     wrong = int((drawn.labels != drawn.true_labels).sum())
     chosen = np.random.default_rng(seed).permutation(size)[:most]
@@ -62,14 +62,14 @@ def _shelf(name: str, drawn: "LabelledImages", source: "DataSet", most: int, see
 
 
 def _pixels(images: "Tensor") -> np.ndarray:
-    """Images (n, C, H, W) to be drawn: (n, H, W) grey values or (n, H, W, 3), uint8.
+    """Return images (n, C, H, W) as uint8 pixels, grey (n, H, W) or coloured (n, H, W, 3).
 
-    Of more channels than three the first three are drawn, of two their mean.
+    Of more than three channels the first three are drawn, of two channels their mean.
     """
-    found = images.numpy()
-    if found.dtype != np.uint8:
-        low, high = found.min(), found.max()
-        found = (255 * (found - low) / ((high - low) or 1)).astype(np.uint8)
-    if found.shape[1] < 3:
-        return found.mean(axis=1).astype(np.uint8)
-    return found[:, :3].transpose(0, 2, 3, 1)
+    pixels = images.numpy()
+    if pixels.dtype != np.uint8:
+        low, high = pixels.min(), pixels.max()
+        pixels = (255 * (pixels - low) / ((high - low) or 1)).astype(np.uint8)
+    if pixels.shape[1] < 3:
+        return pixels.mean(axis=1).astype(np.uint8)
+    return pixels[:, :3].transpose(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""Write a figure to a file, in the format that the file's name says."""
+"""Write a figure to a file in the format of its suffix."""
 
 import io
 from pathlib import Path
@@ -13,16 +13,16 @@ FORMATS = (".png", ".pdf", ".svg")
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, PDF or SVG, by its name; the same figure gives the same bytes."""
+    """Write a figure as PNG, PDF or SVG by its suffix; the same figure gives the same bytes."""
     content = io.BytesIO()
     dates = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix, {})
-    with rc_context({"svg.hashsalt": "gentool"}):  # SVG has names in it, random ones unless salted
+    with rc_context({"svg.hashsalt": "gentool"}):  # without a salt the ids in an SVG are random
         figure.savefig(content, format=path.suffix[1:], dpi=200, metadata=dates)
     write_whole(path, content.getvalue())
 
 
 def check_format(path: Path) -> None:
-    """Raise UsageError unless the name of a figure ends as one of FORMATS."""
+    """Raise UsageError if the name of a figure has another suffix than FORMATS."""
     if path.suffix not in FORMATS:
         raise UsageError(
             f"{path} is no figure that can be drawn; its name ends in .png, .pdf or .svg"

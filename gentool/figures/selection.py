@@ -1,6 +1,6 @@
-"""Which of the given networks a figure is about: one kind, told apart by what the figure varies.
+"""Choose the networks of a figure: all of one kind, but for the keys that the figure varies.
 
-The trap avoided: a curve through networks that differ in more than its x axis says.
+The trap avoided: a curve through networks that differ in more than the key of its x axis.
 """
 
 import json
@@ -14,13 +14,13 @@ from gentool.records.recipe import Role, describe_source, fields_with
 
 @dataclass(frozen=True)
 class Networks:
-    """The records that a figure draws, and what there is to say about the choice."""
+    """Hold the records that a figure draws, and notes about the choice."""
 
     records: list[Record]
     notes: list[str] = field(default_factory=list)
 
     def with_labels(self, labels: str) -> list[Record]:
-        """Those trained on these labels."""
+        """Return the networks trained on these labels."""
         return [record for record in self.records if lookup(record, "recipe.labels") == labels]
 
 
@@ -31,10 +31,10 @@ def choose(
     is_wanted: Callable[[dict], bool],
     wanted: str,
 ) -> Networks:
-    """The networks that a figure is about; all of one kind but for the `varied` keys of the recipe.
+    """Return the networks of a figure; they differ only in the `varied` keys of the recipe.
 
-    Those that are not `wanted` are left out, which a note says. Raises GentoolError where none is,
-    or where those that are differ in architecture or data; other training options make a note.
+    Networks that are not `wanted` are left out, with a note. Raise GentoolError if none is left, or
+    if they differ in architecture or data; different training options make a note.
     """
     chosen = [record for record in records if is_wanted(record["recipe"] or {})]
     if not chosen:
@@ -53,8 +53,8 @@ def choose(
 
 
 def _differences(records: list[Record], keys: Iterable[str]) -> str:
-    """The keys in which recipes differ, with their values; data is told by its fingerprint."""
-    found = []
+    """Return the keys in which recipes differ, with their values; data differ by fingerprint."""
+    differences = []
     for key in keys:
         names = {
             json.dumps((record["recipe"].get("fingerprint") if key == "data" else None) or value)
@@ -62,21 +62,21 @@ def _differences(records: list[Record], keys: Iterable[str]) -> str:
             for value in [record["recipe"].get(key)]
         }
         if len(names) > 1:
-            given = {str(record["recipe"].get(key)) for record in records}
-            values = sorted(given, key=lambda text: (len(text), text))
-            found.append(f"recipe.{key} ({', '.join(values)})")
-    return ", ".join(found)
+            texts = {str(record["recipe"].get(key)) for record in records}
+            values = sorted(texts, key=lambda text: (len(text), text))
+            differences.append(f"recipe.{key} ({', '.join(values)})")
+    return ", ".join(differences)
 
 
 def caption(records: list[Record], *more: str) -> str:
-    """What was drawn, in one line: data, model, number of networks."""
+    """Return one line for the caption: data, model, number of networks."""
     recipe = records[0]["recipe"]
     parts = [describe_source(recipe["data"]), *_model(records), count(len(records), "network")]
     return ", ".join([*parts, *more])
 
 
 def _model(records: list[Record]) -> list[str]:
-    """The model in words, with what all of the records share of its size."""
+    """Return the model in words, with the sizes that all records share."""
     recipe = records[0]["recipe"]
     words = [recipe["model"].upper()]
     for key, form in (
@@ -91,5 +91,5 @@ def _model(records: list[Record]) -> list[str]:
 
 
 def count(number: int, thing: str) -> str:
-    """A number of things: 1 network, 2 networks."""
+    """Return a number with its noun: 1 network, 2 networks."""
     return f"{number} {thing}" + "s" * (number != 1)

@@ -1,4 +1,4 @@
-"""From records to curves: values averaged over runs, rescaled, or sampled against KL."""
+"""Make curves from records: averaged over runs, rescaled, or of expected sharpness against KL."""
 
 import math
 import statistics
@@ -21,19 +21,22 @@ Values = list[tuple[float, float]]  # x, value of one network each
 
 
 def values(records: list[Record], x: str, key: str, *, is_log: bool = False) -> Values:
-    """The value (or its log10) under a key of each network that has one."""
-    found = []
+    """Return x and the value (or its log10) under a key of each network that has a value."""
+    pairs = []
     for record in records:
         value = log10_of(record, key) if is_log else lookup(record, key)
         if is_number(value):
-            found.append((float(lookup(record, x)), float(value)))
-    return found
+            pairs.append((float(lookup(record, x)), float(value)))
+    return pairs
 
 
-def averaged(found: Values, label: str, colour: str, marker: str) -> Curve:
-    """The mean at each x, with bars from lowest to highest where there are several runs."""
+def averaged(values: Values, label: str, colour: str, marker: str) -> Curve:
+    """Return the curve of the mean at each x, with bars from lowest to highest over the runs.
+
+    Every average over runs in a figure is made here. There are no bars if no x has several runs.
+    """
     groups: dict[float, list[float]] = defaultdict(list)
-    for x, value in found:
+    for x, value in values:
         groups[x].append(value)
     ordered = sorted(groups.items())
     several = any(len(group) > 1 for group in groups.values())
@@ -49,7 +52,7 @@ def averaged(found: Values, label: str, colour: str, marker: str) -> Curve:
 
 
 def relative(records: list[Record], x: str, key: str) -> Values:
-    """Values divided by the largest, so that none overflows, however large they are."""
+    """Return values divided by the largest, so that none overflows, however large they are."""
     logs = values(records, x, key, is_log=True)
     if not logs or len(logs) < len(values(records, x, key)):  # some are 0, which has no log
         return values(records, x, key)
@@ -58,7 +61,7 @@ def relative(records: list[Record], x: str, key: str) -> Values:
 
 
 def rescaled(curve: Curve) -> Curve | None:
-    """The same curve from 0, its lowest point, to 1; None where all its points are equal."""
+    """Return the curve rescaled to [0, 1]; None if all its points are equal."""
     low, high = min(curve.y), max(curve.y)
     if low == high:
         return None
@@ -70,14 +73,14 @@ def rescaled(curve: Curve) -> Curve | None:
 
 
 def rows(record: Record) -> list[dict]:
-    """The points of a record's curve of expected sharpness that have numbers."""
+    """Return the points of a record's curve of expected sharpness, without those that are null."""
     curve = (record.get("expected_sharpness") or {}).get("curve") or []
     needed = ("value", "stderr", "kl_without_half")
     return [row for row in curve if all(row.get(name) is not None for name in needed)]
 
 
 def against_kl(record: Record, label: str, colour: str, *, is_thin: bool = False) -> Curve:
-    """Expected sharpness against KL, with a band of a standard error to both sides."""
+    """Return a curve of expected sharpness against KL, with a band of one standard error."""
     points = sorted(rows(record), key=lambda row: row["kl_without_half"])
     points = [row for row in points if row["value"] >= FAINT] or points
     return Curve(
@@ -92,25 +95,27 @@ def against_kl(record: Record, label: str, colour: str, *, is_thin: bool = False
     )
 
 
-def seen(curve: Curve) -> Curve:
-    """The points of a curve of the paper that are in the range of ours."""
+def in_range(curve: Curve) -> Curve:
+    """Return a curve of the paper without the points below the range of ours."""
     kept = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if y >= FAINT]
     x, y = zip(*kept, strict=True)
     return replace(curve, x=x, y=y)
 
 
-def spread(found: Sequence[float], preferred: Sequence[float] = (), most: int = 6) -> list[float]:
-    """The preferred values where all are there, else at most so many, spread evenly."""
-    known = sorted(set(found))
-    if preferred and set(preferred) <= set(known):
+def evenly_chosen(
+    values: Sequence[float], preferred: Sequence[float] = (), most: int = 6
+) -> list[float]:
+    """Return the preferred values if all are there, else at most `most` values, evenly spread."""
+    distinct = sorted(set(values))
+    if preferred and set(preferred) <= set(distinct):
         return list(preferred)
-    if len(known) <= most:
-        return known
-    return [known[round(i * (len(known) - 1) / (most - 1))] for i in range(most)]
+    if len(distinct) <= most:
+        return distinct
+    return [distinct[round(i * (len(distinct) - 1) / (most - 1))] for i in range(most)]
 
 
 def missing(records: list[Record], name: str) -> str:
-    """Why networks lack a measure, and what computes it; empty where all have it."""
+    """Return why networks lack a measure, and the command for it; empty if all have it."""
     without = [record for record in records if not _has(record, name)]
     if not without:
         return ""

@@ -1,4 +1,4 @@
-"""How figures look: words for keys, and one colour and marker for one thing in all of them."""
+"""Define words for keys, and the colours and markers that are the same in all figures."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 
-# Okabe and Ito's colours, told apart with every kind of colour vision.
+# Okabe and Ito's colours, distinct with every kind of colour vision.
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, BLACK = "#56B4E9", "#CC79A7", "#000000"
 _FIXED = {"true": (BLUE, "o"), "random": (VERMILION, "s")}
@@ -72,7 +72,7 @@ _SUFFIXES = {
 
 
 def words(key: str) -> str:
-    """A key as an axis says it; unknown keys as they are."""
+    """Return the words for a key on an axis; unknown keys as they are."""
     if key in _WORDS:
         return _WORDS[key]
     for suffix, meaning in _SUFFIXES.items():
@@ -83,34 +83,34 @@ def words(key: str) -> str:
 
 
 def short(key: str) -> str:
-    """A measure as a legend says it: without the words that all of them share."""
+    """Return a measure's short name for a legend, without "norm capacity"."""
     return words(key).removesuffix(" norm capacity").removesuffix(" capacity")
 
 
 def fixed(key: str) -> tuple[str, str]:
-    """Colour and marker of true and random labels, of a measure or an error, in all figures."""
+    """Return colour and marker of true or random labels, of a measure or of an error."""
     return (_FIXED | _FIXED_KEYS)[key]
 
 
 def sequence(count: int) -> list[str]:
-    """Colours of sizes in order: light for small, dark for large."""
+    """Return colours of sizes in order: light for small, dark for large."""
     return [to_hex(colormaps["viridis_r"](0.12 + 0.88 * place)) for place in _places(count)]
 
 
 def shades(count: int) -> list[str]:
-    """Greys in order, light to dark."""
+    """Return greys in order, light to dark."""
     return [to_hex(colormaps["Greys"](0.35 + 0.45 * place)) for place in _places(count)]
 
 
 def tints(colour: str, count: int) -> list[str]:
-    """Tints of one colour in order: light, and at last the colour itself."""
+    """Return tints of one colour in order: light, and at last the colour itself."""
     full = to_rgb(colour)
     lightness = [0.65 * (1 - place) for place in _places(count)]
     return [to_hex([part + (1 - part) * light for part in full]) for light in lightness]
 
 
 def _places(count: int) -> list[float]:
-    """So many numbers from 0 to 1; the last where there is one only."""
+    """Return `count` evenly spaced numbers from 0 to 1; 1 alone if there is only one."""
     return [i / (count - 1) for i in range(count)] if count > 1 else [1.0] * count
 
 
@@ -121,7 +121,7 @@ def looks(labels: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def tidy(axes: Axes) -> None:
-    """A light grid, and no frame on the side where no axis is."""
+    """Draw a light grid, and no frame on the sides that have no axis."""
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""The paper's figures 1 and 2: measures of networks on true and random labels, by training size."""
+"""Prepare the paper's figures 1 and 2: measures on true and random labels against training size."""
 
 import math
 from dataclasses import replace
@@ -17,7 +17,7 @@ ON_KL = (5_000, 10_000, 30_000, 50_000)  # of the paper's middle and right panel
 
 @FIGURES.register("1", "records", "reference")
 def norms(records: list[Record], options: FigureOptions) -> Sheet:
-    """Figure 1 of the paper: the norm capacities against the training-set size."""
+    """Prepare figure 1 of the paper: the norm capacities against the training-set size."""
     networks = _networks(records, "1")
     notes = list(networks.notes)
     shown = [_norm(networks, name, options, notes) for name in panels.MEASURES[:4]]
@@ -26,7 +26,7 @@ def norms(records: list[Record], options: FigureOptions) -> Sheet:
 
 @FIGURES.register("2", "records", "reference")
 def sharpness(records: list[Record], options: FigureOptions) -> Sheet:
-    """Figure 2 of the paper: sharpness by size, and expected sharpness against KL."""
+    """Prepare figure 2 of the paper: sharpness by size, and expected sharpness against KL."""
     networks = _networks(records, "2")
     notes = list(networks.notes)
     shown = [_sharpness(networks, options, notes)]
@@ -51,14 +51,17 @@ def _networks(records: list[Record], figure: str) -> Networks:
 
 
 def _norm(networks: Networks, name: str, options: FigureOptions, notes: list[str]) -> Panel:
-    """A norm capacity against the size, for true and for random labels, as logarithms."""
+    """Return a panel of a norm capacity against the size, as logarithms, for both labels."""
     curves = _by_labels(networks, name, is_log=True)
     behind = _of_paper(f"fig1_{paper.NAMES[name]}") if options.reference else []
     return _against_size(networks, name, "log10", curves, behind, notes)
 
 
 def _sharpness(networks: Networks, options: FigureOptions, notes: list[str]) -> Panel:
-    """Sharpness against the size; as logarithms where the paper's is of another magnitude."""
+    """Return a panel of sharpness against the size.
+
+    It is logarithmic if the paper's sharpness is of another order of magnitude.
+    """
     curves = _by_labels(networks, "sharpness", is_log=False)
     behind = _of_paper("fig2_sharp") if options.reference else []
     tops = [max((max(c.y) for c in some), default=1.0) for some in (curves, behind)]
@@ -70,11 +73,11 @@ def _sharpness(networks: Networks, options: FigureOptions, notes: list[str]) -> 
 
 
 def _by_labels(networks: Networks, name: str, *, is_log: bool) -> list[Curve]:
-    """A curve for each kind of labels that has values."""
+    """Return a curve for true and one for random labels, without those that have no values."""
     return [
-        series.averaged(found, f"{labels} labels", *style.fixed(labels))
+        series.averaged(values, f"{labels} labels", *style.fixed(labels))
         for labels in LABELS
-        if (found := series.values(networks.with_labels(labels), SIZE, name, is_log=is_log))
+        if (values := series.values(networks.with_labels(labels), SIZE, name, is_log=is_log))
     ]
 
 
@@ -97,7 +100,7 @@ def _against_size(
 
 
 def _caption(networks: Networks, notes: list[str]) -> str:
-    """The line under the figure; networks that do not fit are said there and in a note."""
+    """Return the line under the figure; it and a note count the networks that do not fit."""
     unfit = [record for record in networks.records if not has_fitted(record)]
     if not unfit:
         return caption(networks.records)

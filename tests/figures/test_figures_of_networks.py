@@ -50,7 +50,7 @@ def measured(folder):
 
 def prepared(figure, files, **asked):
     entry = FIGURES[figure]
-    return entry.prepare(inputs.given(entry, files), FigureOptions(quiet=True, **asked))
+    return entry.prepare(inputs.read_inputs(entry, files), FigureOptions(quiet=True, **asked))
 
 
 def outcome(path):
