@@ -14,7 +14,7 @@ from gentool.common.files import check_output
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from gentool.figures.registry import Entry, FigureOptions
+    from gentool.figures.registry import FigureOptions, NamedFigure
 
 ALWAYS = {"files", "figure", "title", "output", "force", "skip_existing", "quiet", "debug"}
 OF_A_CHART = {"x", "y", "by"}
@@ -109,7 +109,7 @@ def plot(
     print(output)
 
 
-def _check_options(context: typer.Context, entry: "Entry | None") -> None:
+def _check_options(context: typer.Context, entry: "NamedFigure | None") -> None:
     """Raise UsageError for an option that was given and that the figure does not use."""
     used = ALWAYS | (entry.options if entry else OF_A_CHART)
     for name in context.params:
@@ -132,7 +132,7 @@ def _chart(
 
 
 def _figure(
-    entry: "Entry", files: list[Path], asked: "FigureOptions", title: str | None
+    entry: "NamedFigure", files: list[Path], asked: "FigureOptions", title: str | None
 ) -> "tuple[Figure, list[str]]":
     """A figure with a name."""
     from gentool.figures import draw

@@ -16,7 +16,7 @@ Points = tuple[tuple[float, ...], tuple[float, ...]]
 
 @FIGURES.register("margins", "records")
 def margins(records: list[Record], options: FigureOptions) -> Sheet:
-    """Prepare the distributions of the training images' margins, a curve for each network, with γ."""
+    """Prepare the distributions of the training images' margins, a curve for each network."""
     measured = [record for record in records if lookup(record, "margin.histogram.counts")]
     if not measured:
         raise GentoolError(
