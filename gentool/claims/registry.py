@@ -52,7 +52,7 @@ class Claims(Registry[Claim]):
     ) -> Callable[[Function], Function]:
         """Add a claim under its number; use as a decorator.
 
-        With `only_fitted` it is judged on networks without training error alone.
+        With `only_fitted` the claim is judged only on networks without a training error.
         """
 
         def add(function: Function) -> Function:

@@ -17,6 +17,7 @@ from gentool.sharpness.definitions import definitions
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", *ROOT.glob("gentool/*/README.md"), *ROOT.glob("examples/**/*.md")]
 
 
 def section(title):
@@ -123,3 +124,19 @@ def test_the_help_of_every_command_stands_in_the_table(capsys):
     for command in app.registered_commands:
         name = command.name or command.callback.__name__
         assert f"`gentool {name}`" in section("The commands")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_link_of_a_page_is_broken(page):
+    """The files exist, and so do the headings after a #."""
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text("utf-8")):
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path.read_text("utf-8")), target
+
+
+def anchors(text):
+    """Return the anchors that GitHub gives to the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

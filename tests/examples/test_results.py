@@ -131,24 +131,6 @@ def test_the_figures_are_there():
         assert (RESULTS / name).stat().st_size > 50_000
 
 
-def test_no_link_of_the_page_or_to_the_page_is_broken():
-    """The files exist, and so do the headings after a #."""
-    for source in (RESULTS / "README.md", ROOT / "README.md"):
-        for target in re.findall(r"\]\(([^)\s]+)\)", source.read_text("utf-8")):
-            name, _, anchor = target.partition("#")
-            path = source.parent / name
-            if source.parent == RESULTS or "examples/results" in target:
-                assert path.exists(), target
-            if anchor and path.exists() and RESULTS in (path.parent, source.parent):
-                assert anchor in anchors(path.read_text("utf-8")), target
-
-
-def anchors(text):
-    """Return the anchors that GitHub gives to the headings of a page."""
-    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
 # The numbers in the prose
 
 
