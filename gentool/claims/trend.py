@@ -70,7 +70,7 @@ def p_value(sizes: int, score: int) -> float:
         P(n(n−1)/2 − 2D ≥ score),  D the inversions of a random permutation of n
 
     Exact: counts the inversions by inserting one element after the other. With ties, an upper
-    bound.
+    bound. By hand, because SciPy's exact p-value, the same to 1e-15, refuses ties.
     """
     counts = [1]
     for n in range(2, sizes + 1):
