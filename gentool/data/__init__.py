@@ -1,1 +1,1 @@
-"""Images and labels: data sets, subsets, random labels, confusion sets."""
+"""Load data sets and draw from them: subsets, random labels, confusion sets."""

@@ -1,4 +1,4 @@
-"""A data set in memory: images and labels for training and for testing."""
+"""Hold a data set in memory: images and labels for training and for testing."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class DataSet:
-    """Images and labels for training and for testing.
+    """Hold images and labels for training and for testing.
 
-    `fingerprint` is a SHA-256 over what the data set was made from, the same on every machine.
-    `names` are those of the classes, None where they are numbers.
+    `fingerprint` is a SHA-256, the same on every machine, of the files of a folder or of the arrays
+    of other data sets. `names` are the names of the classes, None if they are numbers.
     """
 
     train_images: Tensor  # (N, C, H, W), uint8 or float32
@@ -30,9 +30,9 @@ class DataSet:
         return tuple(self.train_images.shape[1:])
 
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel of the training images, scaled to [0, 1].
+        """Return mean and standard deviation of each channel of the training images in [0, 1].
 
-        0 and 1 for float images, which are taken as they are; 1 in place of a deviation of 0.
+        Float images are not normalised: 0 and 1. A deviation of 0 becomes 1.
         """
         channels = self.train_images.shape[1]
         if self.train_images.dtype != torch.uint8:
@@ -55,7 +55,7 @@ def dataset_of(
     test_labels: Tensor,
     names: tuple[str, ...] | None = None,
 ) -> DataSet:
-    """A data set of arrays, with as many classes as its largest label says."""
+    """Return the data set of some arrays; the largest label determines the number of classes."""
     digest = hashlib.sha256()
     for array in (train_images, train_labels, test_images, test_labels):
         digest.update(f"{tuple(array.shape)} {array.dtype}".encode())

@@ -1,8 +1,8 @@
-"""What a recipe trains on and is judged by: its images and labels on a device, in batches.
+"""Draw the training data of a recipe, and hold images and labels on a device, in batches.
 
-Training draws them first and writes the facts (sizes, digests, normalisation) into the recipe;
-every later command draws them again from that recipe, and a draw that differs from its facts is an
-error, not a silent number.
+Training draws the data first and writes the facts (sizes, digests, normalisation) into the recipe.
+Every later command draws the data again from that recipe. The trap avoided: if the data changed
+since, the draw differs from the facts, which is an error rather than a wrong number.
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from gentool.data.dataset import DataSet
 from gentool.data.subset import TrainingDraw, draw_subset
 from gentool.records.recipe import Recipe
 
-# Images normalised once and for all take four times their stored size; beyond this many bytes they
-# are normalised batch by batch instead. The values are the same.
+# Images that are normalised all at once take four times their stored size; beyond this many bytes
+# they are normalised batch by batch instead. The values are the same.
 NORMALISE_AT_ONCE = 2**30
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Images with labels on one device; `batch` gives them normalised."""
+    """Hold images with labels on one device; `batch` returns them normalised."""
 
     images: Tensor  # (n, C, H, W): uint8 as stored, or float32 and normalised
     labels: Tensor  # (n,)
@@ -36,19 +36,19 @@ class Examples:
     def batch(
         self, indices: Tensor | slice, dtype: torch.dtype = torch.float32
     ) -> tuple[Tensor, Tensor]:
-        """Normalised images, shape (b, C, H, W), and labels, shape (b,)."""
+        """Return normalised images, shape (b, C, H, W), and labels, shape (b,)."""
         return self.images_at(indices, dtype), self.labels[indices]
 
     def images_at(self, indices: Tensor | slice, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Normalised images, shape (b, C, H, W)."""
+        """Return normalised images, shape (b, C, H, W)."""
         if isinstance(indices, Tensor) and self.images.is_contiguous():
-            chosen = self.images.index_select(0, indices)  # whole rows, in half the time
+            chosen = self.images.index_select(0, indices)  # takes half the time of indexing
         else:
-            chosen = self.images[indices]  # keeps the channels last
+            chosen = self.images[indices]  # keeps the memory format channels_last
         return self._normalised(chosen, dtype)
 
     def images_into(self, rows: Tensor, indices: Tensor) -> None:
-        """Write normalised images into memory of their own, shape (b, C, H, W)."""
+        """Write normalised images into `rows`, shape (b, C, H, W)."""
         if self.images.dtype == rows.dtype:
             torch.index_select(self.images, 0, indices, out=rows)
         else:
@@ -57,18 +57,18 @@ class Examples:
     def batches(
         self, size: int, dtype: torch.dtype = torch.float32
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """All examples in order, `size` at a time."""
+        """Yield all examples in order, `size` at a time."""
         for start in range(0, len(self), size):
             yield self.batch(slice(start, start + size), dtype)
 
     def normalised(self) -> "Examples":
-        """The same examples, normalised at once where they fit: batches are then mere gathers."""
+        """Return the same examples, normalised at once if they fit, so that batches cost less."""
         if self.images.dtype != torch.uint8 or self.images.numel() * 4 > NORMALISE_AT_ONCE:
             return self
         return replace(self, images=self._normalised(self.images, torch.float32))
 
     def channels_last(self) -> "Examples":
-        """The same examples in the memory format in which convolutions are fastest."""
+        """Return the same examples in the memory format in which convolutions are fastest."""
         images = self.images.contiguous(memory_format=torch.channels_last)
         return replace(self, images=images)
 
@@ -80,7 +80,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The examples of a recipe: the subset, the confusion set (may be empty), the test set."""
+    """Hold the examples of a recipe: subset, confusion set (may be empty) and test set."""
 
     subset: Examples
     confusion: Examples
@@ -88,7 +88,7 @@ class TrainingSet:
 
     @property
     def all(self) -> Examples:
-        """The subset and the confusion set: what the network is trained on."""
+        """The subset and the confusion set together, on which the network is trained."""
         images = torch.cat([self.subset.images, self.confusion.images])
         return replace(
             self.subset,
@@ -98,8 +98,8 @@ class TrainingSet:
 
 
 def training_set(recipe: Recipe, data: DataSet, device: torch.device) -> tuple[Recipe, TrainingSet]:
-    """Draw what a recipe trains on, as `drawn_by` does, and put it and the test set on a device."""
-    recipe, drawn = drawn_by(recipe, data)
+    """Draw the data of a recipe as `draw_for` does; return it and the test set on a device."""
+    recipe, draw = draw_for(recipe, data)
 
     def examples(images: Tensor, labels: Tensor) -> Examples:
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
@@ -110,20 +110,19 @@ def training_set(recipe: Recipe, data: DataSet, device: torch.device) -> tuple[R
         return Examples(images.to(device), labels.to(device), mean, std)
 
     sets = TrainingSet(
-        examples(drawn.subset.images, drawn.subset.labels),
-        examples(drawn.confusion.images, drawn.confusion.labels),
+        examples(draw.subset.images, draw.subset.labels),
+        examples(draw.confusion.images, draw.confusion.labels),
         examples(data.test_images, data.test_labels),
     )
     return recipe, sets
 
 
-def drawn_by(recipe: Recipe, data: DataSet) -> tuple[Recipe, TrainingDraw]:
-    """Draw the images and labels of a recipe; it comes back with the facts of the draw.
+def draw_for(recipe: Recipe, data: DataSet) -> tuple[Recipe, TrainingDraw]:
+    """Draw the images and labels of a recipe; return the recipe with the facts of the draw, too.
 
-    Raises GentoolError where the recipe holds such facts already and the data or the draw differ
-    from them.
+    Raise GentoolError if the recipe holds such facts already and the data or the draw differs.
     """
-    drawn = draw_subset(
+    draw = draw_subset(
         data,
         labels=recipe.labels,
         subset=recipe.subset,
@@ -134,15 +133,15 @@ def drawn_by(recipe: Recipe, data: DataSet) -> tuple[Recipe, TrainingDraw]:
     facts = {
         "input_shape": data.input_shape,
         "classes": data.classes,
-        "subset": len(drawn.subset.labels),
+        "subset": len(draw.subset.labels),
         "fingerprint": data.fingerprint,
-        "digest": drawn.digest,
+        "digest": draw.digest,
     }
     for name, value in facts.items():
-        known = getattr(recipe, name)
-        if known is not None and known != value:
+        recorded = getattr(recipe, name)
+        if recorded is not None and recorded != value:
             raise GentoolError(
                 f"the data differs from what the network was trained on: {name} {value!r}, "
-                f"in the checkpoint {known!r}; name the right data with --data and --data-dir"
+                f"in the checkpoint {recorded!r}; name the right data with --data and --data-dir"
             )
-    return replace(recipe, **facts, mean=mean, std=std), drawn
+    return replace(recipe, **facts, mean=mean, std=std), draw

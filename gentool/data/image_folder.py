@@ -1,6 +1,6 @@
-"""Folders of images: an ImageFolder tree, decoded once and kept in the user's cache.
+"""Read folders of images, an ImageFolder tree, and cache the decoded images.
 
-The trap avoided here: a cache that no longer fits its folder. Its key is a hash over the path and
+The trap avoided: a cache that no longer agrees with its folder. Its key is a hash over the path and
 the content of every image, so that any change makes another key; hashing 60,000 small files takes
 seconds, decoding them much longer.
 """
@@ -28,31 +28,31 @@ Image = tuple[Path, int]  # the file of an image, and its class
 def read_folder(
     path: Path, show_progress: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, int, str, tuple[str, ...]]:
-    """Train images and labels, test images and labels, number of classes, SHA-256, their names.
+    """Return the fields of a DataSet: arrays, number of classes, fingerprint and class names.
 
     Images are RGB, uint8, of shape (N, 3, H, W), in the order of their names.
 
-    Raises GentoolError for a folder without train/ and test/ of the same classes, an image that
+    Raise GentoolError for a folder without train/ and test/ of the same classes, an image that
     cannot be decoded, and images of several sizes.
     """
-    train, train_classes = _listed(path / "train")
-    test, test_classes = _listed(path / "test")
+    train, train_classes = _list_images(path / "train")
+    test, test_classes = _list_images(path / "test")
     if train_classes != test_classes:
-        odd = sorted(set(train_classes) ^ set(test_classes))[0]
-        raise GentoolError(f"{path}: class {odd!r} is not in both train/ and test/")
+        name = sorted(set(train_classes) ^ set(test_classes))[0]
+        raise GentoolError(f"{path}: class {name!r} is not in both train/ and test/")
     fingerprint = _fingerprint(path, [*train, *test])
-    arrays = _cached(fingerprint)
+    arrays = _read_cache(fingerprint)
     if arrays is None:
-        images = _decoded([file for file, _ in [*train, *test]], show_progress)
+        images = _decode_all([file for file, _ in [*train, *test]], show_progress)
         labels = torch.tensor([label for _, label in [*train, *test]])
         n = len(train)
         arrays = (images[:n], labels[:n], images[n:], labels[n:])
-        _keep(fingerprint, arrays)
+        _write_cache(fingerprint, arrays)
     return *arrays, max(2, len(train_classes)), fingerprint, tuple(train_classes)
 
 
-def _listed(path: Path) -> tuple[list[Image], list[str]]:
-    """The images below a folder of classes, and the classes."""
+def _list_images(path: Path) -> tuple[list[Image], list[str]]:
+    """Return the images below a folder of classes, and the names of the classes."""
     from torchvision.datasets import ImageFolder
 
     if not path.is_dir():
@@ -62,12 +62,12 @@ def _listed(path: Path) -> tuple[list[Image], list[str]]:
     try:
         listing = ImageFolder(path)
     except (FileNotFoundError, OSError) as error:
-        raise GentoolError(f"{path} is no tree of images: {error}") from error
+        raise GentoolError(f"{path} is not a tree of images: {error}") from error
     return [(Path(file), label) for file, label in listing.samples], listing.classes
 
 
 def _fingerprint(path: Path, images: Iterable[Image]) -> str:
-    """SHA-256 over the path below the folder and the content of every image."""
+    """Return the SHA-256 over the path below the folder and the content of every image."""
     digest = hashlib.sha256()
     for file, _ in images:
         name = file.relative_to(path).as_posix()
@@ -80,8 +80,8 @@ def _fingerprint(path: Path, images: Iterable[Image]) -> str:
     return digest.hexdigest()
 
 
-def _decoded(files: list[Path], show_progress: bool) -> Tensor:
-    """All images, shape (N, 3, H, W), decoded by several threads."""
+def _decode_all(files: list[Path], show_progress: bool) -> Tensor:
+    """Decode all images in several threads, to shape (N, 3, H, W)."""
     with ThreadPoolExecutor() as pool, progress(not show_progress) as bar:
         task = bar.add_task("decoding images", total=len(files))
         decoded: np.ndarray | None = None
@@ -101,7 +101,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _decode(file: Path) -> np.ndarray:
-    """One image as (H, W, 3)."""
+    """Decode one image, to shape (H, W, 3)."""
     from PIL import Image
 
     try:
@@ -112,15 +112,15 @@ def _decode(file: Path) -> np.ndarray:
 
 
 def _cache_file(fingerprint: str) -> Path:
-    """Where a decoded folder is kept: another decoder or format decodes again."""
+    """Return the cache file of a folder, another one for each version of the decoder."""
     import PIL
 
     key = hashlib.sha256(f"{fingerprint} {PIL.__version__} {CACHE_FORMAT}".encode()).hexdigest()
     return cache_dir() / "decoded" / f"{key}.npz"
 
 
-def _cached(fingerprint: str) -> Arrays | None:
-    """The decoded arrays, or None where they are not kept or damaged."""
+def _read_cache(fingerprint: str) -> Arrays | None:
+    """Return the decoded arrays, or None if they are not in the cache or damaged there."""
     file = _cache_file(fingerprint)
     if not file.exists():
         return None
@@ -128,12 +128,12 @@ def _cached(fingerprint: str) -> Arrays | None:
         with np.load(file, allow_pickle=False) as archive:
             return tuple(torch.from_numpy(archive[f"arr_{i}"]) for i in range(4))
     except Exception as error:  # a damaged zip raises anything
-        say(f"{file} is damaged and decoded anew ({error})")
+        say(f"{file} is damaged; the images are decoded again ({error})")
         return None
 
 
-def _keep(fingerprint: str, arrays: Arrays) -> None:
-    """Write the decoded arrays to the cache; a cache that cannot be written costs time, no more."""
+def _write_cache(fingerprint: str, arrays: Arrays) -> None:
+    """Write the decoded arrays to the cache; if that fails, say so and go on without it."""
     file = _cache_file(fingerprint)
     content = io.BytesIO()
     np.savez(content, *(array.numpy() for array in arrays))
@@ -141,4 +141,4 @@ def _keep(fingerprint: str, arrays: Arrays) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, content.getvalue())
     except (OSError, GentoolError) as error:
-        say(f"the decoded images are not kept: {error}")
+        say(f"the decoded images are not cached: {error}")

@@ -10,7 +10,7 @@ NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def images_of(images: np.ndarray, name: str) -> Tensor:
-    """Images as (N, C, H, W). GentoolError for a shape or type that is none of those documented."""
+    """Return images as (N, C, H, W); raise GentoolError for another shape or type."""
     if images.ndim not in (2, 3, 4) or 0 in images.shape:
         raise GentoolError(
             f"{name} has shape {images.shape}; it needs (N, H, W, C), (N, H, W) or (N, F)"
@@ -33,7 +33,7 @@ def images_of(images: np.ndarray, name: str) -> Tensor:
 
 
 def labels_of(labels: np.ndarray, images: int, name: str) -> Tensor:
-    """Labels as (N,). GentoolError unless they are whole numbers from 0, one for each image."""
+    """Return labels as (N,); raise GentoolError unless each image has a whole number from 0."""
     if labels.shape not in ((images,), (images, 1)):
         raise GentoolError(
             f"{name} has shape {labels.shape}; one label is needed for each of {images} images"

@@ -1,7 +1,7 @@
-"""The data sets: each one decorated function that returns images as they are stored, and labels.
+"""Define the data sets: one decorated function each, which returns stored images and labels.
 
-uint8 images are scaled to [0, 1] and normalised by whoever uses them; float images are taken as
-they are.
+Images of uint8 are scaled to [0, 1] and normalised when they are used (`data.examples`); images of
+floats are never normalised.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ DATASETS = FunctionRegistry("data set")
 
 
 def load_dataset(data: str, data_dir: Path, show_progress: bool) -> DataSet:
-    """The data set that `data` names: a name in DATASETS, with `:PATH` for a folder or a file.
+    """Load the data set named `data`: a name in DATASETS, with `:PATH` for `folder` and `npz`.
 
-    Raises UsageError for an unknown name, GentoolError where the data cannot be had or is damaged.
+    Raise UsageError for an unknown name, GentoolError if the data is missing or damaged.
     """
     name, colon, path = data.partition(":")
     function = DATASETS[name]
@@ -38,9 +38,9 @@ def load_dataset(data: str, data_dir: Path, show_progress: bool) -> DataSet:
 
 
 class DataSets:
-    """The data sets in a folder, the last one kept: read once a command, not once a network.
+    """Load data sets from a folder and keep the last one, so that a command reads each once.
 
-    Each command has its own, for by the next the files may have changed.
+    Each command has its own object, since files may change between commands.
     """
 
     def __init__(self, folder: Path, show_progress: bool = False) -> None:
@@ -48,9 +48,9 @@ class DataSets:
         self._last: tuple[str, DataSet] | None = None
 
     def load(self, data: str) -> DataSet:
-        """The data set that `data` names, as `load_dataset` reads it, and with its errors."""
+        """Return a data set as `load_dataset` does, without reading the last one again."""
         if self._last is None or self._last[0] != data:
-            self._last = None  # never two in memory
+            self._last = None  # so that there are never two in memory
             self._last = data, load_dataset(data, self.folder, self.show_progress)
         return self._last[1]
 
@@ -60,7 +60,7 @@ def digits(data_dir: Path, show_progress: bool) -> DataSet:
     """scikit-learn's embedded digits: 1,442 training and 355 test images of 1x8x8.
 
     The split is fixed and stratified: within each class, in scikit-learn's order, every fifth image
-    is a test image. Grey values 0 to 16 are stored times 15, which normalisation undoes.
+    is a test image. Grey values 0 to 16 are stored times 15, which normalisation reverses.
     """
     from sklearn.datasets import load_digits
 
@@ -111,7 +111,7 @@ def npz(path: Path, show_progress: bool) -> DataSet:
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
-        raise GentoolError(f"{path} is no whole npz archive of numbers ({error})") from error
+        raise GentoolError(f"{path} is not a complete npz archive of numbers ({error})") from error
     if missing := [name for name in NPZ_KEYS if name not in arrays]:
         raise GentoolError(f"{path} has no {missing[0]}; it needs {', '.join(NPZ_KEYS)}")
     train = images_of(arrays["x_train"], f"{path}: x_train")
@@ -126,7 +126,7 @@ def npz(path: Path, show_progress: bool) -> DataSet:
 
 
 def _of_torchvision(name: str, data_dir: Path, show_progress: bool) -> DataSet:
-    """One of torchvision's data sets, downloaded by it where it is not in `data_dir` yet."""
+    """Load a data set of torchvision, which downloads it if it is not in `data_dir` yet."""
     from torchvision import datasets
 
     kind: Callable = getattr(datasets, name)
@@ -134,9 +134,9 @@ def _of_torchvision(name: str, data_dir: Path, show_progress: bool) -> DataSet:
     for train in (True, False):
         try:
             halves.append(kind(data_dir, train=train, download=False))
-        except Exception:  # not there, or damaged: torchvision says so in many ways; download it
+        except Exception:  # missing or damaged, for which torchvision has many exceptions
             with _download_output(show_progress):
-                halves.append(_downloaded(kind, name, data_dir, train))
+                halves.append(_download(kind, name, data_dir, train))
     arrays = []
     for half in halves:
         images = torch.as_tensor(half.data)
@@ -146,11 +146,12 @@ def _of_torchvision(name: str, data_dir: Path, show_progress: bool) -> DataSet:
     return dataset_of(*arrays, tuple(half.classes) if has_names else None)
 
 
-def _downloaded(kind: Callable, name: str, data_dir: Path, train: bool) -> torch.utils.data.Dataset:
+def _download(kind: Callable, name: str, data_dir: Path, train: bool) -> torch.utils.data.Dataset:
+    """Download one half of a data set of torchvision; raise GentoolError with the ways out."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         return kind(data_dir, train=train, download=True)
-    except Exception as error:  # whatever it is, the ways out are the same
+    except Exception as error:  # the remedies are the same for all of them
         reason = " ".join(str(error).split()) or type(error).__name__
         raise GentoolError(
             f"{name} is not in {data_dir} and cannot be downloaded ({reason}); put torchvision's "
@@ -161,11 +162,11 @@ def _downloaded(kind: Callable, name: str, data_dir: Path, train: bool) -> torch
 
 @contextlib.contextmanager
 def _download_output(show_progress: bool) -> contextlib.AbstractContextManager:
-    """torchvision's bar goes to stderr, where people are shown progress, and nothing to stdout."""
+    """Redirect torchvision's progress bar to stderr, or to nowhere without a terminal."""
     with contextlib.ExitStack() as stack:
-        where = sys.stderr
+        output = sys.stderr
         if not (show_progress and sys.stderr.isatty()):
-            where = stack.enter_context(open(os.devnull, "w"))
-            stack.enter_context(contextlib.redirect_stderr(where))
-        stack.enter_context(contextlib.redirect_stdout(where))
+            output = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stderr(output))
+        stack.enter_context(contextlib.redirect_stdout(output))
         yield

@@ -1,9 +1,9 @@
-"""Draws: a subset of the training images, random labels, a confusion set, all fixed by one seed.
+"""Draw a subset of the training images, random labels and a confusion set from one seed.
 
-NumPy's RandomState is used on purpose: its streams are frozen by NumPy's compatibility policy, so
-that a draw can be drawn again with any later NumPy. Every draw is a prefix of one permutation of
-the whole training set, and the random label of an image depends on the seed and the image alone:
-smaller draws with the same seed are contained in larger ones, labels included.
+NumPy's RandomState is used on purpose: NumPy's compatibility policy freezes its streams, so that
+any later NumPy repeats a draw. Every draw is a prefix of one permutation of the whole training set,
+and the random label of an image depends on the seed and the image alone: smaller draws with the
+same seed are contained in larger ones, labels included.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ from torch import Tensor
 from gentool.common.errors import GentoolError
 from gentool.data.dataset import DataSet
 
-_ORDER, _LABELS = 0, 1  # the streams of a seed
+_ORDER, _LABELS = 0, 1  # the random streams of a seed
 _FRACTIONS = {"true": Fraction(0), "random": Fraction(1)}
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Training images that were drawn, with the labels that training is given."""
+    """Hold drawn training images with their labels for training."""
 
-    indices: Tensor  # (n,) into the training set
+    indices: Tensor  # (n,) in the training set
     images: Tensor  # (n, C, H, W) as stored
     labels: Tensor  # (n,)
     true_labels: Tensor  # (n,)
@@ -33,14 +33,14 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class TrainingDraw:
-    """A subset, its confusion set (which may be empty), and the proof of both."""
+    """Hold a subset and its confusion set, which may be empty."""
 
     subset: LabelledImages
     confusion: LabelledImages
 
     @property
     def digest(self) -> str:
-        """SHA-256 over indices, given and true labels of the subset, then of the confusion set."""
+        """SHA-256 over indices, labels and true labels of the subset, then of the confusion set."""
         digest = hashlib.sha256()
         for part in (self.subset, self.confusion):
             for numbers in (part.indices, part.labels, part.true_labels):
@@ -55,10 +55,10 @@ def draw_subset(
     """Draw `subset` training images (None: all) and `confusion` further ones.
 
     `labels` is "true", "random", or the fraction of the subset whose labels are random; a random
-    label is uniform over all classes and may be the true one. Confusion images have random labels
-    always.
+    label is uniform over all classes and may be the true one. Confusion images always have random
+    labels.
 
-    Raises GentoolError where the training set is too small for both.
+    Raise GentoolError if the training set is too small for both.
     """
     available = len(data.train_labels)
     size = available if subset is None else subset
@@ -78,20 +78,20 @@ def draw_subset(
     indices = torch.from_numpy(order[: size + confusion])
     true_labels = data.train_labels[indices]
     drawn_labels = torch.from_numpy(random_labels)[indices]
-    given = torch.where(torch.from_numpy(is_random), drawn_labels, true_labels)
+    training_labels = torch.where(torch.from_numpy(is_random), drawn_labels, true_labels)
 
-    def part(where: slice) -> LabelledImages:
-        images = data.train_images[indices[where]]
-        return LabelledImages(indices[where], images, given[where], true_labels[where])
+    def part(rows: slice) -> LabelledImages:
+        images = data.train_images[indices[rows]]
+        return LabelledImages(indices[rows], images, training_labels[rows], true_labels[rows])
 
     return TrainingDraw(part(slice(size)), part(slice(size, None)))
 
 
 def _is_random(labels: str | float, size: int) -> np.ndarray:
-    """Which of the drawn images have random labels: round(size * fraction), at even distances.
+    """Return which of the drawn images have random labels: round(size * fraction), evenly spaced.
 
-    The images are in random order already; even distances make the count right for every prefix
-    too. In fractions, for 100 * 0.29 is less than 29 in binary.
+    The images are in random order already; even spacing makes the count right for every prefix
+    too. The trap avoided: in binary 100 * 0.29 is less than 29, hence fractions.
     """
     fraction = _FRACTIONS[labels] if isinstance(labels, str) else Fraction(str(labels))
     steps = np.array([int(i * fraction + Fraction(1, 2)) for i in range(size + 1)])

@@ -25,13 +25,13 @@ def samples(path: Path, options: FigureOptions) -> Gallery:
     """Prepare images of the training set, chosen by --seed, with their given and true labels."""
     from gentool.checkpoints import checkpoint
     from gentool.checkpoints.training_data import load_data_set
-    from gentool.data.examples import drawn_by
+    from gentool.data.examples import draw_for
     from gentool.data.sources import DataSets
 
     read = checkpoint.read(path)
     data_sets = DataSets(options.data_dir or default_data_dir(), not options.quiet)
     recipe, source = load_data_set(read, data_sets, options.data)
-    recipe, drawn = drawn_by(recipe, source)
+    recipe, drawn = draw_for(recipe, source)
     kind = f"{recipe.labels:g} random" if isinstance(recipe.labels, float) else recipe.labels
     shelves = [_shelf(f"{kind} labels", drawn.subset, source, ROWS * COLUMNS, options.seed)]
     if recipe.confusion:

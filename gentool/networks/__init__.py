@@ -1,1 +1,1 @@
-"""What is trained, and the canonical network that is measured."""
+"""Build the networks that are trained, and the canonical network that is measured."""

@@ -1,10 +1,10 @@
-"""The canonical network: the layers of a trained network as an explicit list, batch norm folded in.
+"""Build the canonical network: a trained network as a list of layers, batch norm folded in.
 
-Every measure is of this network, so that one w means one thing throughout. It is the same function
-as the trained network in evaluation mode: dropout is the identity there, and batch norm an affine
-map with fixed statistics, which is folded into the weight layer before it. The trap: folding holds
-in evaluation mode only, and only for batch norm that directly follows a weight layer; anything else
-is refused by name rather than treated approximately.
+Every measure is of this network, so that w means the same everywhere. It is the same function as
+the trained network in evaluation mode: dropout is the identity there, and batch norm an affine map
+with fixed statistics, which is folded into the weight layer before it. The trap: folding holds in
+evaluation mode only, and only for batch norm that directly follows a weight layer; anything else is
+refused by name rather than treated approximately.
 """
 
 import copy
@@ -24,7 +24,7 @@ from gentool.numerics import matrix_norms
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of the canonical network: a torch module of a type in EXACT_LAYERS, in float64.
+    """Hold a layer of the canonical network: a torch module of a type in EXACT_LAYERS, in float64.
 
     `in_shape` and `out_shape` are the shapes of one example, without the batch dimension.
     """
@@ -45,25 +45,25 @@ class Layer:
 
     @cached_property
     def frobenius(self) -> float:
-        """Frobenius norm of the weight; NaN or infinite where a weight is."""
+        """Frobenius norm of the weight; NaN or infinite if an entry is."""
         return matrix_norms.frobenius(self.matrix)
 
     @cached_property
     def spectral(self) -> float:
-        """Spectral norm of the weight as a matrix; NaN where a weight is NaN or infinite."""
+        """Spectral norm of the weight as a matrix; NaN if an entry is NaN or infinite."""
         return matrix_norms.spectral(self.matrix)
 
     @cached_property
     def frobenius_operator(self) -> float:
-        """Frobenius norm of the layer as a linear map; of a linear layer that of its weight."""
+        """Frobenius norm of the layer as a linear map; of a linear layer the norm of its weight."""
         operator = self._operator
         return self.frobenius if operator is None else operator.frobenius()
 
     @cached_property
     def spectral_operator(self) -> Bounds:
-        """Spectral norm of the layer as a linear map, from below and from above.
+        """Bounds of the spectral norm of the layer as a linear map.
 
-        Of a linear layer it is that of its weight, exact to rounding.
+        For a linear layer both are the norm of its weight, exact to rounding.
         """
         operator = self._operator
         return Bounds(self.spectral, self.spectral) if operator is None else spectral_norm(operator)
@@ -88,7 +88,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """The canonical network: an explicit chain of layers; an example has `input_shape`."""
+    """Hold the canonical network: a chain of layers for inputs of `input_shape`."""
 
     layers: tuple[Layer, ...]
     input_shape: tuple[int, int, int]
@@ -106,14 +106,14 @@ class Network:
         return self.weight_layers[0].module.weight.device
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits of images of shape (n, *input_shape), both in the layers' precision."""
+        """Return the logits of images of shape (n, *input_shape), both in the layers' precision."""
         with torch.inference_mode():
             for layer in self.layers:
                 images = layer.module(images)
         return images
 
     def to(self, device: torch.device | str) -> "Network":
-        """The same network on another device."""
+        """Return a copy of the network on another device."""
         layers = (
             replace(layer, module=copy.deepcopy(layer.module).to(device)) for layer in self.layers
         )
@@ -121,15 +121,14 @@ class Network:
 
 
 def canonical(model: nn.Module, input_shape: tuple[int, int, int]) -> Network:
-    """The canonical network of a trained model, which is left as it is.
+    """Return the canonical network of a trained model, which is not changed.
 
     `model` is any module that is a plain chain of convolutions, linear layers, batch norm after
     those, ReLU, max, average and adaptive average pooling, flattening and dropout. `input_shape` is
     (channels, height, width).
 
-    Raises GentoolError, naming the layer, where the model has one that cannot be treated exactly,
-    is not a chain, does not fit the input shape, or computes something that its layers do not
-    account for.
+    Raise GentoolError, naming the layer, if a layer cannot be treated exactly or does not accept
+    its input, if the model is not a chain, or if it computes something beside its layers.
     """
     steps = steps_of(copy.deepcopy(model).to("cpu", torch.float64).eval())
     layers = _with_shapes(_fold_batch_norm(steps), input_shape)
@@ -139,7 +138,7 @@ def canonical(model: nn.Module, input_shape: tuple[int, int, int]) -> Network:
 
 
 def _fold_batch_norm(steps: list[Step]) -> list[Step]:
-    """Batch norm folded into the layer before it: W' = s W, b' = s (b - mean) + shift."""
+    """Fold each batch norm into the layer before it: W' = s W, b' = s (b - mean) + shift."""
     folded: list[Step] = []
     for name, module in steps:
         if not isinstance(module, BATCH_NORM):
@@ -149,13 +148,13 @@ def _fold_batch_norm(steps: list[Step]) -> list[Step]:
             raise GentoolError(
                 f"batch norm {name!r} does not directly follow a weight layer and cannot be folded"
             )
-        folded[-1] = (folded[-1][0], _folded(folded[-1][1], module, name))
+        folded[-1] = (folded[-1][0], _with_batch_norm(folded[-1][1], module, name))
     return folded
 
 
 @torch.no_grad()
-def _folded(layer: nn.Module, norm: nn.Module, name: str) -> nn.Module:
-    """A copy of a weight layer that computes what it and the batch norm after it compute."""
+def _with_batch_norm(layer: nn.Module, norm: nn.Module, name: str) -> nn.Module:
+    """Return a copy of a weight layer that includes the batch norm after it."""
     if norm.running_mean is None or norm.running_var is None:
         raise GentoolError(
             f"batch norm {name!r} has no running statistics and so no fixed function to measure"
@@ -190,18 +189,21 @@ def _with_shapes(steps: list[Step], input_shape: tuple[int, ...]) -> tuple[Layer
 
 
 def _check_same_function(model: nn.Module, network: Network) -> None:
-    """Compare the logits of the model and of its layers on random images: omissions show here."""
+    """Raise GentoolError if the model and its layers have different logits on random images.
+
+    Steps that the list of layers lacks show here.
+    """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, *network.input_shape, generator=generator, dtype=torch.float64)
     reference = copy.deepcopy(model).to("cpu", torch.float64).eval()
     with torch.inference_mode():
         expected = reference(images)
-    found = network(images)
+    logits = network(images)
     if not bool(expected.isfinite().all()):
-        return  # NaN or infinite weights compare with nothing; the measures report them
+        return  # NaN or infinite weights cannot be compared; the measures report them
     scale = expected.abs().amax().clamp_min(torch.finfo(torch.float64).tiny)
-    if found.shape != expected.shape or bool((found - expected).abs().amax() > 1e-8 * scale):
+    if logits.shape != expected.shape or bool((logits - expected).abs().amax() > 1e-8 * scale):
         raise GentoolError(
             f"{type(model).__name__} computes something that its layers do not account for; "
-            "every step of its forward pass has to be a module of torch.nn"
+            "make every step of its forward pass a module of torch.nn"
         )

@@ -1,8 +1,8 @@
-"""An explicit list of layers, as a recipe holds it, and the module that it stands for.
+"""Build the module of an explicit list of layers, as a recipe holds it.
 
 Each layer is a JSON object: its `name`, its `type`, and the options of torch.nn's module of that
-type. Nothing about the network is left to be guessed, and the module's state dict has the names
-that the list gives, so that a foreign network keeps its own.
+type. The list determines the network completely, and the module's state dict has the names of the
+list, so that a foreign network keeps its own.
 """
 
 from collections.abc import Iterable
@@ -30,9 +30,9 @@ TYPES: dict[str, tuple[type[nn.Module], str]] = {
 
 
 class Chain(nn.Module):
-    """Modules called one after the other, each under a dotted name of its own.
+    """Call modules one after the other, each under a dotted name of its own.
 
-    Unlike nn.Sequential it may nest them: `pre_logits.fc1` and `head.fc` are two names of a chain.
+    Unlike in nn.Sequential names may be nested: `pre_logits.fc1` and `head.fc` are two layers.
     """
 
     def __init__(self, modules: Iterable[tuple[str, nn.Module]]) -> None:
@@ -51,7 +51,7 @@ class Chain(nn.Module):
                     place.add_module(folder, nn.Module())
                 place = place._modules[folder]
             if leaf in place._modules:
-                raise KeyError("it is there twice")
+                raise KeyError("the name is there twice")
             place.add_module(leaf, module)
         except KeyError as error:
             raise GentoolError(f"no layer can be called {name!r}: {error.args[0]}") from error
@@ -63,17 +63,17 @@ class Chain(nn.Module):
 
 
 def chain(layers: object) -> Chain:
-    """The module of a list of layers, on the device of the context (see `torch.device`).
+    """Return the module of a list of layers, on the device of the context (see `torch.device`).
 
-    Raises GentoolError, naming the layer, for one that no module of torch.nn fits.
+    Raise GentoolError, naming the layer, if torch.nn has no such module.
     """
     if not isinstance(layers, (list, tuple)) or not layers:
-        raise GentoolError("the recipe's list of layers is empty or no list")
+        raise GentoolError("the recipe's list of layers is empty or not a list")
     return Chain([(_name(layer), _module(layer)) for layer in layers])
 
 
 def _name(layer: object) -> str:
-    """The name of a layer; GentoolError where it has none that a module can have."""
+    """Return the name of a layer; raise GentoolError if a module cannot have it."""
     name = layer.get("name") if isinstance(layer, dict) else None
     if not isinstance(name, str) or "" in name.split(".") or not name.isprintable():
         raise GentoolError(f"a layer of the recipe has no name: {str(layer)[:80]!r}")
@@ -81,32 +81,33 @@ def _name(layer: object) -> str:
 
 
 def _module(layer: Json) -> nn.Module:
+    """Return the module of a layer; raise GentoolError, naming the layer, if there is none."""
     kind = layer.get("type")
     if not isinstance(kind, str) or kind not in TYPES:
         raise GentoolError(
             f"layer {layer['name']!r} is of unknown type {str(kind)[:80]!r}; "
             f"known: {', '.join(TYPES)}"
         )
-    module, known = TYPES[kind]
+    module, names = TYPES[kind]
     options = {name: value for name, value in layer.items() if name not in ("name", "type")}
     for name, value in options.items():
-        if name not in known.split() or not _is_option(value):
+        if name not in names.split() or not _is_option(value):
             raise GentoolError(
                 f"layer {layer['name']!r} has {name} = {str(value)[:80]!r}; "
-                f"a {kind} has numbers for: {known.replace(' ', ', ') or 'nothing'}"
+                f"a {kind} has numbers for: {names.replace(' ', ', ') or 'nothing'}"
             )
     try:
-        return module(**{name: _as_torch_has_it(value) for name, value in options.items()})
+        return module(**{name: _list_as_tuple(value) for name, value in options.items()})
     except (TypeError, ValueError, RuntimeError, OverflowError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GentoolError(f"layer {layer['name']!r} cannot be a {kind}: {reason}") from error
 
 
 def _is_option(value: object) -> bool:
-    """Whether a value is a number, true or false, or two numbers: all that options are."""
+    """Return whether a value can be an option: a number, true or false, or two of them."""
     values = value if isinstance(value, (list, tuple)) else [value]
     return 1 <= len(values) <= 2 and all(isinstance(item, (int, float)) for item in values)
 
 
-def _as_torch_has_it(value: object) -> object:
+def _list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value

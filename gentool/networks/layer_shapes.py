@@ -25,7 +25,7 @@ def layer_shapes(
     """Return the shapes around each layer (a module without submodules) in the order of the calls.
 
     A layer that is called twice is there twice. `names` are those of the calls, in their order;
-    without them each has the name of its module. On the meta device nothing but shapes is computed.
+    without them each layer has the name of its module. On the meta device only shapes are computed.
 
     Raise GentoolError, naming the layer and its options, if one does not accept its input.
     """

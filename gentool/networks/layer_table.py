@@ -8,7 +8,7 @@ from gentool.networks.operator_norm import Bounds
 
 
 def layer_table(network: Network, has_operators: bool = False) -> list[Json]:
-    """One row a weight layer; null for a norm that is not finite, or not wanted."""
+    """Return one row for each weight layer; a norm is None if it is not finite or not computed."""
     return [_row(layer, has_operators) for layer in network.weight_layers]
 
 

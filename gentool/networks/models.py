@@ -1,4 +1,4 @@
-"""The models: VGGs and MLPs, each one decorated function, with nothing after the output layer."""
+"""Define the models, VGGs and MLPs: one decorated function each, the output layer last."""
 
 import hashlib
 import inspect
@@ -31,15 +31,15 @@ STACKS = {
 
 
 def poolings_of(model: str) -> list[int]:
-    """The size of the pooling after each stack of a VGG: 2, and 4 at the end of the paper's."""
+    """Return the pooling size after each stack of a VGG: 2, but 4 after the last of `vgg`."""
     return [2, 2, 2, 4] if model == "vgg" else [2] * len(STACKS[model])
 
 
 class VGG(nn.Module):
-    """Stacks of 3x3 convolutions with max pooling after each, then linear layers.
+    """Apply stacks of 3x3 convolutions with max pooling after each, then linear layers.
 
-    The last ReLU of a stack stands after its pooling, not before: the same function with the same
-    gradients, to the bit, since neither changes which number is the largest, in less time.
+    The last ReLU of a stack comes after its pooling, where it takes less time. Function and
+    gradients are the same to the bit, since ReLU does not change which number is the largest.
     """
 
     def __init__(self, features: nn.Sequential, classifier: nn.Module) -> None:
@@ -124,32 +124,32 @@ def mlp(
 
 
 def options_of(model: str) -> dict[str, object]:
-    """The options that a model has, with their defaults: the keyword arguments of its function."""
+    """Return the options of a model with their defaults: its function's keyword arguments."""
     parameters = inspect.signature(MODELS[model]).parameters.values()
     return {
         option.name: option.default for option in parameters if option.kind is option.KEYWORD_ONLY
     }
 
 
-def with_defaults(model: str, given: Mapping[str, object]) -> dict[str, object]:
-    """The options of a model: those given (not None), its defaults for the others.
+def with_defaults(model: str, options: Mapping[str, object]) -> dict[str, object]:
+    """Return all options of a model, with its default for each that is missing or None.
 
-    Raises UsageError for an unknown model, and for an option that this model does not have.
+    Raise UsageError for an unknown model, and for an option that this model does not have.
     """
-    known = options_of(model)
-    given = {name: value for name, value in given.items() if value is not None}
-    for name in given:
-        if name not in known:
-            flags = ", ".join(f"--{option.replace('_', '-')}" for option in known)
+    defaults = options_of(model)
+    options = {name: value for name, value in options.items() if value is not None}
+    for name in options:
+        if name not in defaults:
+            flags = ", ".join(f"--{option.replace('_', '-')}" for option in defaults)
             raise UsageError(f"{model} has no option --{name.replace('_', '-')}; it has {flags}")
-    return known | given
+    return defaults | options
 
 
 def build(recipe: Recipe) -> nn.Module:
-    """The module of a recipe on the meta device: names and shapes, no memory and no values yet.
+    """Return the module of a recipe on the meta device: names and shapes without memory or values.
 
-    Raises UsageError for an unknown model or an option that is missing, GentoolError where its
-    pooling does not allow the input shape.
+    Raise UsageError for an unknown model, GentoolError if the recipe lacks an option or the input
+    is too small for the pooling.
     """
     if recipe.input_shape is None or recipe.classes is None:
         raise GentoolError("the recipe lacks the input shape or the number of classes")
@@ -164,13 +164,13 @@ def build(recipe: Recipe) -> nn.Module:
 
 
 def initialised(recipe: Recipe) -> nn.Module:
-    """The module of a recipe with its initial weights, on the CPU.
+    """Return the module of a recipe with its initial weights, on the CPU.
 
     `init` is `uniform`, PyTorch's default, with variance 1 / (3 fan-in), or `he`: normal with
     variance 2 / fan-in, the output layer's 1 / fan-in, so that the signal neither fades nor
-    explodes (He et al., ICCV 2015). Unless told it is `uniform` with batch norm, where the scale
-    does not matter to the function, and a small one lets a learning rate turn the weights far; else
-    `he`. Biases are 0, batch norm is the identity. The draw depends on the seed alone and touches
+    explodes (He et al., ICCV 2015). The default is `he`, but `uniform` with batch norm, where the
+    scale of the weights does not change the function, and a small scale lets a learning rate turn
+    them far. Biases are 0, batch norm is the identity. The draw depends on the seed alone and uses
     no global generator.
     """
     is_uniform = recipe.batch_norm if recipe.init is None else recipe.init == "uniform"
@@ -191,7 +191,7 @@ def initialised(recipe: Recipe) -> nn.Module:
 
 
 def initial_digest(recipe: Recipe) -> str:
-    """SHA-256 over the initial weights of a recipe: what proves that they were drawn again."""
+    """Return the SHA-256 of the initial weights of a recipe, to check a repeated draw."""
     digest = hashlib.sha256()
     for name, tensor in sorted(initialised(recipe).state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -211,7 +211,7 @@ def _features(
     batch_norm: bool,
     dropout: float,
 ) -> tuple[nn.Sequential, int]:
-    """Stacks of 3x3 convolutions with max pooling after each, and how many outputs they have."""
+    """Return stacks of 3x3 convolutions, a max pooling after each, and their number of outputs."""
     channels, height, width = input_shape
     layers: list[nn.Module] = []
     for stack, pooling in zip(stacks, poolings, strict=True):
@@ -221,7 +221,7 @@ def _features(
                 layers.append(nn.BatchNorm2d(outputs))
             layers.append(nn.ReLU())
             channels = outputs
-        layers.insert(-1, nn.MaxPool2d(pooling))  # before the ReLU, which has less to do there
+        layers.insert(-1, nn.MaxPool2d(pooling))  # before the ReLU, which then has fewer numbers
         layers += _dropout(dropout)
         height, width = height // pooling, width // pooling
     if min(height, width) < 1:
@@ -234,7 +234,7 @@ def _features(
 
 
 def _scaled(stacks: list[list[int]], width: float) -> list[list[int]]:
-    """Channels times the width, each at least 1."""
+    """Return the channels times the width, each at least 1."""
     return [[max(1, round(channels * width)) for channels in stack] for stack in stacks]
 
 

@@ -1,9 +1,9 @@
-"""The spectral norm of a convolution, with a certificate: a bound from below and one from above.
+"""Compute lower and upper bounds of the spectral norm of a convolution.
 
-A vector that the map stretches bounds its norm from below. The circular convolution on enough
-points, of which the zero-padded one is a part, bounds it from above: a Fourier transform turns it
-into one small matrix a frequency (Sedghi et al., The Singular Values of Convolutional Layers, ICLR
-2019).
+The lower bound is the factor by which the map stretches one vector. The upper bound is the norm of
+the circular convolution on enough points, of which the zero-padded one is a part: a Fourier
+transform turns it into one small matrix for each frequency (Sedghi et al., The Singular Values of
+Convolutional Layers, ICLR 2019).
 """
 
 import math
@@ -16,16 +16,16 @@ from torch import Tensor
 from gentool.networks.convolution import Operator
 from gentool.numerics.lanczos import top_eigenvector
 
-TOLERANCE = 1e-6  # relative error of the bound from below
-UPPER_STEP = 1e-3  # relative, by which the square of a bound from above grows until it is proved
+TOLERANCE = 1e-6  # relative error of the lower bound
+UPPER_STEP = 1e-3  # relative growth of the square of an upper bound until it is proved
 SLACK = 1e-4  # relative, far beyond the single-precision rounding of that proof
 POWER_STEPS = 20
-ENTRIES_AT_ONCE = 2**23  # of symbols, complex numbers
+ENTRIES_AT_ONCE = 2**23  # complex numbers in the symbols of a chunk
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is known of a number: it lies from `lower` to `upper`."""
+    """Hold the bounds of a number that lies from `lower` to `upper`."""
 
     lower: float
     upper: float
@@ -33,17 +33,17 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Wave:
-    """The top singular vector of the circular map: one frequency, in one group of the outputs."""
+    """Hold the top singular vector of the circular map: one frequency, in one group of outputs."""
 
-    frequency: Tensor  # (2,), in turns from one input to the next, downwards and to the right
+    frequency: Tensor  # (2,), in turns per input, downwards and to the right
     group: int
     amplitudes: Tensor  # (out / groups,), complex
 
 
 def spectral_norm(operator: Operator) -> Bounds:
-    """The spectral norm: from below to a relative TOLERANCE, and a proved bound from above.
+    """Return the spectral norm as a lower bound, to a relative TOLERANCE, and a proved upper bound.
 
-    NaN for both where a weight is NaN or infinite.
+    Both are NaN if a weight is NaN or infinite.
     """
     largest = float(operator.weight.abs().amax())
     if not math.isfinite(largest):
@@ -51,16 +51,16 @@ def spectral_norm(operator: Operator) -> Bounds:
     if largest == 0:
         return Bounds(0.0, 0.0)
     scaled = replace(operator, weight=operator.weight / largest)
-    upper, wave = _circular_bound(scaled)
-    lower = _stretch(scaled, _on_the_map(wave, scaled))
+    upper, wave = _upper_bound(scaled)
+    lower = _lower_bound(scaled, _start_from(wave, scaled))
     return Bounds(largest * lower, largest * max(lower, upper))
 
 
-def _stretch(operator: Operator, start: Tensor) -> float:
-    """The largest ‖A v‖ / ‖v‖ that an iteration on AᵀA finds, from an output (1, out, h, w).
+def _lower_bound(operator: Operator, start: Tensor) -> float:
+    """Return the largest ‖A v‖ / ‖v‖ that Lanczos iteration on AᵀA finds.
 
-    The iteration runs in single precision. Its vector is judged in double precision, where it
-    bounds the norm from below whatever the iteration did.
+    It starts from an output of shape (1, out, h, w) and runs in single precision. The ratio is
+    computed in double precision and is a lower bound for any v.
     """
     single = replace(operator, weight=operator.weight.float())
     v = top_eigenvector(
@@ -69,13 +69,13 @@ def _stretch(operator: Operator, start: Tensor) -> float:
     return float(operator(v).norm() / v.norm())
 
 
-def _circular_bound(operator: Operator) -> tuple[float, Wave]:
-    """A bound from above, and the wave that the circular map stretches most.
+def _upper_bound(operator: Operator) -> tuple[float, Wave]:
+    """Return an upper bound, and the wave that the circular map stretches most.
 
-    On N ≥ max(size + padding, reach) points around a circle no tap that leaves the map on one side
-    comes back into it on the other. The zero-padded map is then the circular one between some of
-    its inputs and some of its outputs, and has no larger norm. The circular one is a matrix S for
-    each frequency; ‖S‖² < s if and only if s I − S Sᴴ has a Cholesky factor.
+    On N ≥ max(size + padding, reach) points around a circle no tap that leaves the image on one
+    side enters it on the other. The zero-padded map is then the circular one between some of its
+    inputs and some of its outputs, and has no larger norm. The circular one is a matrix S for each
+    frequency; ‖S‖² < s if and only if s I − S Sᴴ has a Cholesky factor.
     """
     square, top, wave = 0.0, 0.0, None
     for frequencies, group, symbols in _symbols(operator):
@@ -84,15 +84,15 @@ def _circular_bound(operator: Operator) -> tuple[float, Wave]:
         k = int(quotients.argmax())
         if wave is None or float(quotients[k]) > top:
             top, wave = float(quotients[k]), Wave(frequencies[k], group, amplitudes[k])
-        square = _proved(max(square, float(quotients[k]) * (1 + UPPER_STEP)), grams)
+        square = _proved_square(max(square, float(quotients[k]) * (1 + UPPER_STEP)), grams)
     return math.sqrt(square) * (1 + SLACK), wave
 
 
 def _symbols(operator: Operator) -> Iterator[tuple[Tensor, int, Tensor]]:
-    """Frequencies, (f, 2), group, and symbols, (f, out, aliases · in), a chunk at a time.
+    """Yield frequencies, (f, 2), their group, and symbols, (f, out, aliases · in), in chunks.
 
-    A stride cannot tell some frequencies, the aliases, apart: they make up one symbol. The symbol
-    of a negative frequency is the conjugate of the positive one's, so that half of them are enough.
+    With a stride some frequencies, the aliases, cannot be distinguished: they share one symbol. The
+    symbol of a negative frequency is the conjugate of the positive one's: half of them are enough.
     """
     stride, device = operator.stride, operator.weight.device
     points = [_points(operator, axis) for axis in (0, 1)]
@@ -117,14 +117,14 @@ def _symbols(operator: Operator) -> Iterator[tuple[Tensor, int, Tensor]]:
 
 
 def _points(operator: Operator, axis: int) -> int:
-    """How many points around the circle are enough, a multiple of the stride."""
+    """Return the number of points around the circle, a multiple of the stride."""
     stride = operator.stride[axis]
-    enough = max(operator.in_shape[1 + axis] + operator.padding[axis], operator.reach(axis))
-    return stride * math.ceil(enough / stride)
+    fewest = max(operator.in_shape[1 + axis] + operator.padding[axis], operator.reach(axis))
+    return stride * math.ceil(fewest / stride)
 
 
 def _power_iteration(grams: Tensor) -> tuple[Tensor, Tensor]:
-    """A rough top eigenvector of each Hermitian matrix, (f, n), and its Rayleigh quotient, (f,)."""
+    """Estimate each Hermitian matrix's top eigenvector, (f, n), and its Rayleigh quotient, (f,)."""
     longest = grams.diagonal(dim1=1, dim2=2).real.argmax(dim=1)
     vectors = torch.take_along_dim(grams, longest[:, None, None], dim=2)
     for _ in range(POWER_STEPS):
@@ -135,21 +135,21 @@ def _power_iteration(grams: Tensor) -> tuple[Tensor, Tensor]:
     return vectors.squeeze(2), quotients
 
 
-def _proved(square: float, grams: Tensor) -> float:
-    """`square`, raised until square · I minus each of the matrices is positive definite."""
+def _proved_square(square: float, grams: Tensor) -> float:
+    """Return `square`, raised until square · I minus each of the matrices is positive definite."""
     identity = torch.eye(grams.shape[-1], dtype=grams.dtype, device=grams.device)
     while True:
-        has_none = torch.linalg.cholesky_ex(square * identity - grams).info > 0
-        if not bool(has_none.any()):
+        is_too_large = torch.linalg.cholesky_ex(square * identity - grams).info > 0
+        if not bool(is_too_large.any()):
             return square
-        grams = grams[has_none]
+        grams = grams[is_too_large]
         square = square * (1 + UPPER_STEP) or torch.finfo(torch.float32).tiny
 
 
-def _on_the_map(wave: Wave, operator: Operator) -> Tensor:
-    """A wave as an output, (1, out, h, w), fading to the edges as the map's own vectors do.
+def _start_from(wave: Wave, operator: Operator) -> Tensor:
+    """Return a wave as an output, (1, out, h, w), fading to the edges as the map's vectors do.
 
-    Some noise is added, so that an iteration from there can reach what the wave has nothing of.
+    Some noise is added, so that the iteration can also reach vectors that are orthogonal to it.
     """
     out, height, width = operator.out_shape
     device = operator.weight.device

@@ -1,7 +1,7 @@
-"""The layers of a module in the order in which its forward pass calls them, each of an exact type.
+"""List the layers of a module in the order of its forward pass, each of an exact type.
 
-The trap: a forward pass may do what no layer says, by a function, a hook, or a subclass that
-computes something else from the same weight. All of it is refused by name.
+The trap: a forward pass may compute more than its layers, by a function, a hook, or a subclass that
+computes something else from the same weight. Each of them is refused by name.
 """
 
 import operator
@@ -35,7 +35,7 @@ Step = tuple[str, nn.Module]
 
 
 def steps_of(model: nn.Module) -> list[Step]:
-    """The leaf modules of a model in the order of its forward pass, dropout left out."""
+    """Return the leaf modules of a model in the order of its forward pass, without dropout."""
     if type(model) in EXACT_LAYERS:
         name = type(model).__name__.lower()
         _check_exact(name, model)
@@ -64,29 +64,29 @@ def steps_of(model: nn.Module) -> list[Step]:
             break
         steps += _step(node, model)
         previous = node
-    return _with_own_names(steps)
+    return _with_unique_names(steps)
 
 
 class _Tracer(fx.Tracer):
-    """A tracer that also takes subclasses of layers as one step, to refuse them by name."""
+    """Trace subclasses of layers as one step too, so that they can be refused by name."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         is_layer = isinstance(m, (*EXACT_LAYERS, *BATCH_NORM))
         return is_layer or super().is_leaf_module(m, module_qualified_name)
 
 
-def _with_own_names(steps: list[Step]) -> list[Step]:
-    """A module that is used again, as one ReLU often is, gets a name of its own each time."""
+def _with_unique_names(steps: list[Step]) -> list[Step]:
+    """Return the steps with `#2`, `#3`, … after the name of a module that is used again."""
     names = [name for name, _ in steps]
-    seen: dict[str, int] = {}
+    uses: dict[str, int] = {}
     for i, name in enumerate(names):
-        seen[name] = seen.get(name, 0) + 1
-        names[i] = name if seen[name] == 1 else f"{name}#{seen[name]}"
+        uses[name] = uses.get(name, 0) + 1
+        names[i] = name if uses[name] == 1 else f"{name}#{uses[name]}"
     return [(name, module) for name, (_, module) in zip(names, steps, strict=True)]
 
 
 def _is_shape_arithmetic(node: fx.Node) -> bool:
-    """Whether a node of the graph handles sizes, as the argument of a `view` does, and not data."""
+    """Return whether a node of the graph computes sizes, as for a `view`, and not data."""
     if node.op == "call_method":
         return node.target == "size"
     if node.op == "call_function" and node.target is getattr:
@@ -95,7 +95,7 @@ def _is_shape_arithmetic(node: fx.Node) -> bool:
 
 
 def _step(node: fx.Node, model: nn.Module) -> list[Step]:
-    """The layer, if any, that a node of the graph stands for."""
+    """Return the layer of a node of the graph, an empty list if it is the identity."""
     if node.op == "call_module":
         module = model.get_submodule(node.target)
         if type(module) in _IDENTITY_IN_EVALUATION:
@@ -113,10 +113,10 @@ def _step(node: fx.Node, model: nn.Module) -> list[Step]:
 
 
 def _check_exact(name: str, module: nn.Module) -> None:
-    """Raise GentoolError, naming the layer, unless it is exactly what its type says.
+    """Raise GentoolError, naming the layer, unless it computes exactly the function of its type.
 
-    By the exact type: a subclass may compute something else from the same weight, as PyTorch's
-    parametrizations do, and so may a hook.
+    The type is compared exactly: a subclass may compute something else from the same weight, as
+    PyTorch's parametrizations do, and so may a hook.
     """
     if type(module) not in (*EXACT_LAYERS, *BATCH_NORM):
         raise GentoolError(
@@ -132,9 +132,8 @@ def _check_exact(name: str, module: nn.Module) -> None:
         )
 
 
-# Functions that the forward passes of published VGGs and MLPs call without a module, by what they
-# are. `view` and `reshape` are taken for the flattening that they nearly always are: the check of
-# the whole function, below, would find one that is not.
+# The modules that stand for functions in the forward passes of published VGGs and MLPs. `view` and
+# `reshape` nearly always flatten; where they do not, `canonical` finds that the logits differ.
 _FUNCTIONS: dict[Callable[..., object] | str, Callable[[], nn.Module]] = {
     torch.flatten: nn.Flatten,
     "flatten": nn.Flatten,

@@ -212,7 +212,7 @@ SIZES = {"in_features": 4, "out_features": 3, "bias": False}
         ([LAYERS[0], LAYERS[1] | {"type": "lstm"}], "unknown type 'lstm'"),
         ([LAYERS[0], "a"], "has no name"),
         ([LAYERS[0], LAYERS[0] | {"name": "a..b"}], "has no name"),
-        ([LAYERS[1] | SIZES, LAYERS[1] | SIZES], "it is there twice"),
+        ([LAYERS[1] | SIZES, LAYERS[1] | SIZES], "the name is there twice"),
         ([{"name": "p", "type": "max_pool2d", "kernel_size": 9}, LAYERS[1] | SIZES], "'p'"),
         ([], "empty"),
         (None, "empty"),

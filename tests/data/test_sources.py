@@ -1,4 +1,4 @@
-"""The data sets: what is read, how it is normalised, and what is said of data that is damaged."""
+"""The data sets: their arrays, their normalisation, and the errors for damaged data."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from gentool.data.sources import DATASETS, load_dataset
 from gentool.records.recipe import describe_source
 
 
-def test_all_six_data_sets_are_there():
+def test_there_are_six_data_sets():
     assert DATASETS.names == ["digits", "cifar10", "mnist", "fashion-mnist", "folder", "npz"]
 
 
@@ -31,15 +31,15 @@ def test_digits_have_a_fixed_stratified_split(tmp_path):
     assert data.train_images.max() == 240
 
 
-def test_normalisation_is_over_the_training_images_alone():
-    """Two channels, the values 0 and 255 half and half: mean 1/2, deviation 1/2; a constant: 1."""
+def test_normalisation_is_computed_from_the_training_images_alone():
+    """A channel with as many 0 as 255: mean 1/2, deviation 1/2; a constant channel: deviation 1."""
     images = torch.zeros(4, 2, 1, 1, dtype=torch.uint8)
     images[:2, 0] = 255
     data = DataSet(images, torch.zeros(4), images[:1], torch.zeros(1), 2, "")
     assert data.normalisation() == ((0.5, 0.0), (0.5, 1.0))
 
 
-def test_float_images_are_taken_as_they_are():
+def test_float_images_are_not_normalised():
     images = torch.randn(4, 3, 2, 2)
     data = DataSet(images, torch.zeros(4), images, torch.zeros(4), 2, "")
     assert data.normalisation() == ((0.0,) * 3, (1.0,) * 3)
@@ -59,7 +59,7 @@ def write_mnist(folder):
 
 
 def test_mnist_is_read_from_a_folder_that_is_read_only(tmp_path):
-    """As torchvision keeps it, without a download and without writing anything."""
+    """In torchvision's layout, without a download and without writing anything."""
     write_mnist(tmp_path)
     tmp_path.chmod(0o555)
     data = load_dataset("mnist", tmp_path, show_progress=False)
@@ -70,8 +70,8 @@ def test_mnist_is_read_from_a_folder_that_is_read_only(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cifar10", "mnist", "fashion-mnist"])
-def test_a_download_that_fails_names_the_ways_out(tmp_path, monkeypatch, capfd, name):
-    """The reason, the folder, and two other ways, in one line; nothing on stdout."""
+def test_the_error_of_a_failed_download_names_the_remedies(tmp_path, monkeypatch, capfd, name):
+    """In one line the reason, the folder and two other kinds of data; nothing on stdout."""
 
     def no_network(*_, **__):
         raise OSError("no network here")
@@ -107,7 +107,7 @@ def test_a_folder_of_images_is_read_in_the_order_of_names(tmp_path):
 
 
 def test_a_folder_is_decoded_once(tmp_path, monkeypatch):
-    """The second time the arrays come from the cache, the same to the bit."""
+    """The second time the arrays come from the cache and are the same to the bit."""
     spec = f"folder:{write_images(tmp_path / 'images')}"
     first = load_dataset(spec, tmp_path, show_progress=False)
     monkeypatch.setattr(image_folder, "_decode", None)
@@ -116,8 +116,8 @@ def test_a_folder_is_decoded_once(tmp_path, monkeypatch):
     assert first.fingerprint == second.fingerprint
 
 
-def test_a_changed_image_is_seen_though_its_size_and_time_are_the_same(tmp_path):
-    """The cache goes by content: it cannot be stale."""
+def test_a_changed_image_is_decoded_again_even_with_the_same_size_and_time(tmp_path):
+    """The key of the cache is a hash of the content, so that it cannot be stale."""
     folder = write_images(tmp_path / "images", suffix="bmp")
     before = load_dataset(f"folder:{folder}", tmp_path, show_progress=False)
     path = folder / "train" / "cat" / "0.bmp"
@@ -130,13 +130,13 @@ def test_a_changed_image_is_seen_though_its_size_and_time_are_the_same(tmp_path)
     assert before.fingerprint != after.fingerprint
 
 
-def test_a_damaged_cache_is_said_and_decoded_anew(tmp_path, capsys):
+def test_a_damaged_cache_is_reported_and_the_images_are_decoded_again(tmp_path, capsys):
     spec = f"folder:{write_images(tmp_path / 'images', n=2)}"
     before = load_dataset(spec, tmp_path, show_progress=False)
     image_folder._cache_file(before.fingerprint).write_bytes(b"damaged")
     after = load_dataset(spec, tmp_path, show_progress=False)
     assert torch.equal(before.train_images, after.train_images)
-    assert "is damaged and decoded anew" in capsys.readouterr().err
+    assert "is damaged; the images are decoded again" in capsys.readouterr().err
 
 
 def _other_size(folder):
@@ -168,10 +168,10 @@ def _empty_class(folder):
         (_cut, r"test/dog/1\.png cannot be decoded"),
         (_other_classes, "class 'dog' is not in both train/ and test/"),
         (_no_test, "test does not exist; folder:DIR needs"),
-        (_empty_class, "is no tree of images"),
+        (_empty_class, "is not a tree of images"),
     ],
 )
-def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path, damage, words):
+def test_a_folder_that_cannot_be_used_is_an_error_of_one_line(tmp_path, damage, words):
     folder = write_images(tmp_path)
     damage(folder)
     with pytest.raises(GentoolError, match=words) as error:
@@ -191,7 +191,7 @@ def write_npz(path, **changes):
     return f"npz:{path}"
 
 
-def test_an_npz_has_its_channels_last_as_kerass(tmp_path):
+def test_the_channels_of_an_npz_come_last_as_in_keras(tmp_path):
     """(N, H, W, C) becomes (N, C, H, W); labels of shape (N, 1) become (N,)."""
     data = load_dataset(write_npz(tmp_path / "a.npz"), tmp_path, show_progress=False)
     assert data.input_shape == (3, 2, 3)
@@ -205,7 +205,7 @@ def test_an_npz_has_its_channels_last_as_kerass(tmp_path):
     [((4, 5, 6), (1, 5, 6)), ((4, 7), (1, 1, 7)), ((4, 5, 6, 1), (1, 5, 6))],
 )
 def test_an_npz_may_hold_grey_images_and_vectors(tmp_path, shape, input_shape):
-    """Float64 as float32, otherwise as it is."""
+    """float64 becomes float32; the values are not scaled."""
     x = np.random.default_rng(0).normal(size=shape)
     data = load_dataset(write_npz(tmp_path / "a.npz", x_train=x, x_test=x[:2]), tmp_path, False)
     assert data.input_shape == input_shape
@@ -221,24 +221,24 @@ def test_an_npz_may_hold_grey_images_and_vectors(tmp_path, shape, input_shape):
         ({"x_train": np.zeros((4, 2, 3, 3), np.int64)}, "x_train is of type int64"),
         ({"x_train": np.full((4, 2, 3, 3), np.nan)}, "NaN, infinite"),
         ({"x_train": np.zeros((4, 5, 5, 3), np.uint8)}, "x_train and x_test differ"),
-        ({"x_train": np.array([{}] * 4)}, "no whole npz archive of numbers"),
+        ({"x_train": np.array([{}] * 4)}, "not a complete npz archive of numbers"),
         ({"y_train": np.array([0, 1])}, "one label is needed for each of 4 images"),
         ({"y_train": np.array([0, 1, 2, -1])}, "labels are whole numbers from 0"),
         ({"y_train": np.array([0.0, 1, 2, 0])}, "labels are whole numbers from 0"),
         ({"y_train": np.array([0, 1, 2, 10**9])}, "labels are whole numbers from 0"),
     ],
 )
-def test_an_npz_that_cannot_be_used_is_told_in_one_line(tmp_path, changes, words):
+def test_an_npz_that_cannot_be_used_is_an_error_of_one_line(tmp_path, changes, words):
     spec = write_npz(tmp_path / "a.npz", **changes)
     with pytest.raises(GentoolError, match=words) as error:
         load_dataset(spec, tmp_path, show_progress=False)
     assert "\n" not in str(error.value)
 
 
-def test_a_cut_npz_is_told(tmp_path):
+def test_a_truncated_npz_is_an_error(tmp_path):
     spec = write_npz(path := tmp_path / "a.npz")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(GentoolError, match="no whole npz archive"):
+    with pytest.raises(GentoolError, match="not a complete npz archive"):
         load_dataset(spec, tmp_path, show_progress=False)
 
 
@@ -249,7 +249,7 @@ def test_an_unknown_data_set_is_answered_with_the_nearest(tmp_path):
         load_dataset("mnist:here", tmp_path, show_progress=False)
 
 
-def test_a_source_has_a_short_name():
+def test_a_data_set_has_a_short_name():
     assert describe_source("cifar10") == "cifar10"
     assert describe_source("folder:/a/cifar10-jpeg/") == "cifar10-jpeg"
     assert describe_source("npz:b/faces.npz") == "faces"
@@ -263,8 +263,8 @@ def test_the_data_folder_is_the_one_that_the_user_names(monkeypatch, tmp_path):
     assert default_data_dir() == tmp_path / "gentool" / "data"
 
 
-def test_the_data_is_read_once_a_command(saved, monkeypatch):
-    """Two networks by each of two commands in one process: two reads."""
+def test_a_command_reads_a_data_set_once(saved, monkeypatch):
+    """Two commands in one process, two networks each: two reads."""
     reads = []
 
     def counted(data, *rest):
@@ -278,8 +278,8 @@ def test_the_data_is_read_once_a_command(saved, monkeypatch):
     assert reads == ["digits", "digits"]
 
 
-def test_data_that_changed_since_the_last_command_is_read_anew(tmp_path, capsys):
-    """In one process: what was trained on the first images does not fit the second ones."""
+def test_data_that_changed_since_the_last_command_is_read_again(tmp_path, capsys):
+    """In one process: a network trained on the old images is refused with the new ones."""
     archive, trained = tmp_path / "a.npz", str(tmp_path / "a.safetensors")
 
     def write(seed):

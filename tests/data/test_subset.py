@@ -1,4 +1,4 @@
-"""Draws: nested, disjoint, with as many random labels as asked, and proved by a digest."""
+"""Draws are nested and disjoint, have the right number of random labels, and have a digest."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from gentool.data.subset import draw_subset
 
 
 def data(n=1000, classes=10):
-    """Each image is its own index, so that it can be told from any other."""
+    """Return a data set in which each image is its own index."""
     images = torch.arange(n, dtype=torch.float32).reshape(n, 1, 1, 1)
     labels = torch.arange(n) % classes
     return DataSet(images, labels, images[:5], labels[:5], classes, "fingerprint")
@@ -23,7 +23,7 @@ def drawn(labels="random", subset=100, confusion=0, seed=0, **options):
 
 @pytest.mark.parametrize("labels", ["true", "random", 0.3])
 def test_a_smaller_draw_is_the_beginning_of_a_larger_one(labels):
-    """Images and labels both, whatever the noise."""
+    """Both images and labels, for any fraction of random labels."""
     small, large = drawn(labels, 50).subset, drawn(labels, 500).subset
     assert torch.equal(small.indices, large.indices[:50])
     assert torch.equal(small.labels, large.labels[:50])
@@ -62,13 +62,13 @@ def test_random_labels_are_uniform_over_the_classes():
     ("fraction", "size", "count"), [(0.3, 10, 3), (0.29, 100, 29), (0.5, 5, 3), (0.001, 100, 0)]
 )
 def test_a_fraction_of_the_labels_is_random(fraction, size, count):
-    """round(size * fraction) of them, counted with so many classes that none is right by chance."""
+    """round(size * fraction) of them; with a million classes a random label is hardly ever true."""
     subset = drawn(fraction, size, n=10**6, classes=10**6).subset
     assert (subset.labels != subset.true_labels).sum() == count
 
 
-def test_a_confusion_set_is_disjoint_and_random_and_leaves_the_subset_alone():
-    """With true labels in the subset, and nested as well."""
+def test_a_confusion_set_is_disjoint_and_random_and_does_not_change_the_subset():
+    """The subset keeps its true labels; confusion sets of different sizes are nested."""
     plain, small, large = drawn("true"), drawn("true", confusion=50), drawn("true", confusion=500)
     assert torch.equal(plain.subset.labels, large.subset.labels)
     assert not set(large.subset.indices.tolist()) & set(large.confusion.indices.tolist())
@@ -78,7 +78,7 @@ def test_a_confusion_set_is_disjoint_and_random_and_leaves_the_subset_alone():
     assert len(plain.confusion.labels) == 0
 
 
-def test_more_than_there_is_cannot_be_drawn():
+def test_a_draw_larger_than_the_training_set_is_refused():
     with pytest.raises(
         GentoolError, match="--subset is 1001, but the training set has 1000 images"
     ):
@@ -87,8 +87,8 @@ def test_more_than_there_is_cannot_be_drawn():
         drawn(confusion=901)
 
 
-def test_the_digest_tells_draws_apart():
-    """By the images, by the labels given, by the true ones, and by which part they are in."""
+def test_different_draws_have_different_digests():
+    """They differ in images, in labels, in true labels, or in the part that an image is in."""
     digests = {
         drawn().digest,
         drawn("true").digest,
@@ -101,8 +101,8 @@ def test_the_digest_tells_draws_apart():
     assert drawn().digest == drawn().digest
 
 
-def test_an_old_draw_can_be_drawn_again():
-    """These indices and labels are in checkpoints that people have: no version may change them."""
+def test_a_draw_is_the_same_in_every_version():
+    """Checkpoints of users hold the digests of such draws: no version may change them."""
     subset = drawn(subset=8).subset
     assert subset.indices.tolist() == [882, 907, 205, 842, 743, 611, 332, 987]
     assert subset.labels.tolist() == [2, 8, 2, 6, 1, 4, 1, 5]

@@ -1,4 +1,4 @@
-"""The canonical network: the same function with batch norm folded, and what is refused by name."""
+"""The canonical network: the same function with batch norm folded in; refusals by name."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from gentool.networks.canonical import canonical
 
 
 def randomised(model, seed=0):
-    """Parameters and running statistics drawn anew, scales of both signs; evaluation mode."""
+    """Draw parameters (scales of both signs) and running statistics anew; evaluation mode."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point():
@@ -32,15 +32,15 @@ def assert_same_function(model, input_shape):
     network = canonical(model, input_shape)
     with torch.no_grad():
         expected = model.double()(images(*input_shape))
-    found = network(images(*input_shape))
-    assert (found - expected).abs().max() < ROUNDING * expected.abs().max()
+    logits = network(images(*input_shape))
+    assert (logits - expected).abs().max() < ROUNDING * expected.abs().max()
     return network
 
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("affine", [True, False])
-def test_folding_batch_norm_leaves_the_logits_as_they_are(bias, affine):
-    """With scales below zero, and a convolution that had no bias to fold into."""
+def test_folding_batch_norm_does_not_change_the_logits(bias, affine):
+    """Also with negative scales, and with a convolution that has no bias."""
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3, bias=bias),
         nn.BatchNorm2d(4, affine=affine),
@@ -53,7 +53,7 @@ def test_folding_batch_norm_leaves_the_logits_as_they_are(bias, affine):
     assert [layer.name for layer in network.layers] == ["0", "2", "3", "4"]
 
 
-def test_dropout_is_the_identity_even_if_it_was_left_on():
+def test_dropout_is_the_identity_even_in_training_mode():
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(8, 3)).train()
     network = canonical(model, (2, 2, 2))
     with torch.no_grad():
@@ -61,34 +61,34 @@ def test_dropout_is_the_identity_even_if_it_was_left_on():
     assert (network(images(2, 2, 2)) - expected).abs().max() < ROUNDING * expected.abs().max()
 
 
-def test_the_model_is_left_as_it_was():
+def test_the_model_is_not_changed():
     model = randomised(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)))
     model.train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     canonical(model, (1, 5, 5))
     assert model.training
-    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
+    assert all(torch.equal(before[name], after) for name, after in model.state_dict().items())
 
 
-def test_frozen_parameters_and_empty_containers_change_nothing():
+def test_frozen_parameters_and_empty_containers_do_not_matter():
     model = nn.Sequential(nn.Sequential(), nn.Flatten(), nn.Sequential(nn.Linear(4, 2)))
     model.requires_grad_(False)
     assert [layer.name for layer in canonical(model, (1, 2, 2)).layers] == ["1", "2.0"]
 
 
-def test_a_pooling_below_a_dotted_name_is_seen():
+def test_a_pooling_inside_nested_containers_is_a_layer():
     """Sixteen ones through a pooling of sums and a weight of one make sixteen paths."""
     body = nn.Sequential(nn.Sequential(nn.MaxPool2d(2)), nn.Flatten())
     model = nn.Sequential(body, nn.Linear(4, 1, bias=False))
     nn.init.ones_(model[1].weight)
-    found = evaluate_measures(
+    values = evaluate_measures(
         Measured(canonical(model, (1, 4, 4))), MEASURES.select(["l1_path_unnormalized"])
     )
-    assert found.measures["l1_path_unnormalized"] == pytest.approx(16**2)
+    assert values.measures["l1_path_unnormalized"] == pytest.approx(16**2)
 
 
-def test_a_layer_that_is_used_twice_counts_twice():
-    """One ReLU for all, as much code has it, and one linear layer before and after it."""
+def test_a_module_that_is_called_twice_is_two_layers():
+    """One ReLU and one linear layer, each called twice; the second call has `#2` in its name."""
 
     class Twice(nn.Module):
         def __init__(self):
@@ -104,7 +104,7 @@ def test_a_layer_that_is_used_twice_counts_twice():
 
 
 class Functional(nn.Module):
-    """A model whose pooling is no module."""
+    """A model with a function, not a module, for its pooling."""
 
     def __init__(self, pooling):
         super().__init__()
@@ -115,7 +115,7 @@ class Functional(nn.Module):
 
 
 class Standardised(nn.Conv2d):
-    """A convolution that uses another weight than the one it holds."""
+    """A convolution that computes with another weight than its parameter."""
 
     def forward(self, x):
         return F.conv2d(x, self.weight - self.weight.mean())
@@ -174,7 +174,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_treated_exactly_is_refused_by_name(name):
+def test_a_model_that_cannot_be_treated_exactly_is_refused_by_name(name):
     model, words = REFUSED[name]
     with pytest.raises(GentoolError, match=words) as error:
         canonical(model.eval(), (1, 4, 4))
@@ -182,11 +182,11 @@ def test_what_cannot_be_treated_exactly_is_refused_by_name(name):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_make_their_measures_undefined(bad):
-    """Null with the reason; the number of parameters is known all the same."""
+def test_measures_of_weights_that_are_not_finite_are_none(bad):
+    """With a note of the reason; only the number of parameters has a value."""
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
     model[3].weight.data[0, 0] = bad
-    found = evaluate_measures(Measured(canonical(model, (1, 4, 4))), MEASURES)
-    assert found.measures.pop("parameters") == 20 + 18
-    assert set(found.measures.values()) == {None}
-    assert any("NaN or infinite" in note for note in found.notes)
+    values = evaluate_measures(Measured(canonical(model, (1, 4, 4))), MEASURES)
+    assert values.measures.pop("parameters") == 20 + 18
+    assert set(values.measures.values()) == {None}
+    assert any("NaN or infinite" in note for note in values.notes)

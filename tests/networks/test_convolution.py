@@ -1,4 +1,4 @@
-"""A convolution's operator norms: against the dense matrix that it unrolls into."""
+"""The operator norms of a convolution equal those of its dense matrix."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from gentool.networks.convolution import Operator
 
 
 def layer_of(module, in_shape, seed=0):
-    """The canonical layer of a convolution with random weights, and its dense matrix."""
+    """Return the canonical layer of a convolution with random weights, and its dense matrix."""
     module = module.double()
     generator = torch.Generator().manual_seed(seed)
     module.weight.data = torch.randn(module.weight.shape, generator=generator, dtype=torch.float64)
@@ -21,7 +21,7 @@ def layer_of(module, in_shape, seed=0):
     return layer, dense(module, in_shape)[0]
 
 
-def assert_norms_are_the_matrixs(layer, matrix):
+def assert_norms_equal_those_of_the_matrix(layer, matrix):
     expected = np.linalg.svd(matrix, compute_uv=False)[0]
     bounds = layer.spectral_operator
     assert bounds.lower == pytest.approx(expected, rel=1e-6)
@@ -32,7 +32,7 @@ def assert_norms_are_the_matrixs(layer, matrix):
 
 @st.composite
 def convolutions(draw):
-    """A convolution with stride, padding, dilation and groups, and the size of its input."""
+    """Draw a convolution with stride, padding, dilation and groups, and the shape of its input."""
     pair = lambda low, high: draw(st.tuples(*[st.integers(low, high)] * 2))  # noqa: E731
     kernel, stride, dilation = pair(1, 5), pair(1, 3), pair(1, 2)
     groups = draw(st.sampled_from([1, 1, 2]))
@@ -46,14 +46,14 @@ def convolutions(draw):
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(convolutions(), st.integers(0, 1000))
 def test_random_convolutions_have_the_norms_of_their_dense_matrices(case, seed):
-    """Both norms; the pair of bounds holds the spectral norm between them."""
+    """The Frobenius norm, and bounds with the spectral norm between them."""
     module, in_shape = case
     reach = [d * (k - 1) + 1 for k, d in zip(module.kernel_size, module.dilation, strict=True)]
     sizes = zip(in_shape[1:], module.padding, reach, strict=True)
     assume(all(size + 2 * padding >= needed for size, padding, needed in sizes))
     layer, matrix = layer_of(module, in_shape, seed)
-    assume(np.abs(matrix).max() > 0)  # every kernel entry may meet nothing but padding
-    assert_norms_are_the_matrixs(layer, matrix)
+    assume(np.abs(matrix).max() > 0)  # not all kernel entries meet only padding
+    assert_norms_equal_those_of_the_matrix(layer, matrix)
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
@@ -69,18 +69,18 @@ def test_random_convolutions_have_the_norms_of_their_dense_matrices(case, seed):
     ],
     ids=["2x2 map", "wider", "stride 2", "kernel beyond the map", "same, even kernel", "depthwise"],
 )
-def test_the_shapes_that_networks_have(module, in_shape):
-    assert_norms_are_the_matrixs(*layer_of(module, in_shape))
+def test_convolutions_as_in_networks_have_the_norms_of_their_dense_matrices(module, in_shape):
+    assert_norms_equal_those_of_the_matrix(*layer_of(module, in_shape))
 
 
-def test_the_bound_from_above_is_close_where_the_map_is_large():
-    """Within 1 % at 24x24, where the border is a small part of the map."""
+def test_the_upper_bound_is_close_for_a_large_input():
+    """Within 1 % at 24x24, where the border is a small part."""
     layer, _ = layer_of(nn.Conv2d(1, 2, 3, padding=1), (1, 24, 24))
     bounds = layer.spectral_operator
     assert 1 <= bounds.upper / bounds.lower < 1.01
 
 
-def test_a_constant_kernel_on_one_channel_in_closed_form():
+def test_a_constant_kernel_on_one_channel_has_the_norm_of_the_closed_form():
     """Ones of size 3 along a line of n zero-padded points: 1 + 2 cos(π / (n + 1)), tridiagonal."""
     module = nn.Conv2d(1, 1, (1, 3), padding=(0, 1), bias=False)
     module.weight.data = torch.ones(1, 1, 1, 3)
@@ -88,7 +88,7 @@ def test_a_constant_kernel_on_one_channel_in_closed_form():
     assert layer.spectral_operator.lower == pytest.approx(1 + 2 * np.cos(np.pi / 201), rel=1e-6)
 
 
-def test_scaling_the_kernel_scales_both_norms_far_beyond_a_single_float():
+def test_scaling_the_kernel_by_1e100_scales_both_norms():
     module = nn.Conv2d(2, 3, 3, padding=1)
     layer, _ = layer_of(module, (2, 6, 6))
     module.weight.data = module.weight.data * 1e100
@@ -105,8 +105,8 @@ def test_a_kernel_of_zeros_has_norm_zero():
     assert (layer.spectral_operator.lower, layer.spectral_operator.upper) == (0.0, 0.0)
 
 
-def test_the_transpose_is_the_transpose():
-    """⟨A x, y⟩ = ⟨x, Aᵀ y⟩, stride and padding uneven."""
+def test_the_transposed_map_satisfies_its_definition():
+    """⟨A x, y⟩ = ⟨x, Aᵀ y⟩, with different strides and paddings for the two axes."""
     module = nn.Conv2d(4, 6, (3, 2), stride=(2, 3), padding=(0, 1), groups=2).double()
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1, 4, 7, 8, generator=generator, dtype=torch.float64)

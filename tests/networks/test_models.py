@@ -1,4 +1,4 @@
-"""The models: the layers that the papers name, options that fit, initial weights from the seed."""
+"""The models: the layers of the papers, options of each model, initial weights from the seed."""
 
 import copy
 from dataclasses import replace
@@ -53,7 +53,7 @@ def test_an_mlp_has_depth_hidden_layers():
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_initial_weights_have_the_variance_that_was_asked_for(batch_norm):
+def test_initial_weights_have_the_variance_of_their_init(batch_norm):
     """He: 2 / fan-in, the output's 1 / fan-in; uniform: 1 / (3 fan-in), within 1 / sqrt(fan-in)."""
     options = {"hidden": 2000, "batch_norm": batch_norm}
     drawn = {
@@ -113,7 +113,7 @@ def test_an_unknown_model_is_answered_with_the_nearest():
 
 
 def test_initial_weights_depend_on_the_seed_alone():
-    """The same seed, the same weights; torch's global generator is neither read nor moved."""
+    """The same seed gives the same weights; torch's global generator has no part in it."""
     before = torch.get_rng_state()
     first = initialised(recipe("mlp")).state_dict()
     torch.rand(3)
@@ -134,7 +134,7 @@ def test_initial_weights_have_he_variance():
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_a_relu_after_pooling_is_the_relu_before_it(batch_norm):
+def test_a_relu_after_pooling_is_the_same_as_before_it(batch_norm):
     """Logits, every gradient and the running statistics of a step in training are equal to the bit.
 
     With channels that are zero everywhere, so that windows tie, and others negative throughout.
