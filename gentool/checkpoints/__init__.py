@@ -1,1 +1,1 @@
-"""Checkpoints: read, write and inspect them; infer what those of other programs hold."""
+"""Read, write and inspect checkpoints; infer the networks in those of other programs."""

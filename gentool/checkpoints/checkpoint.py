@@ -1,11 +1,11 @@
-"""Checkpoints: one safetensors file holds a trained network's weights, its recipe and its outcome.
+"""Read and write checkpoints: the weights, recipe and outcome of a network in a safetensors file.
 
-The tensors are the plain state dict, so that anyone's `model.load_state_dict(load_file(path))`
-works; all else is one JSON text under the metadata key `gentool`. Nothing that changes from run to
-run (times, paths) is in the file: the same recipe gives the same bytes.
+The tensors are the plain state dict, so that `model.load_state_dict(load_file(path))` works without
+gentool; recipe and outcome are one JSON text under the metadata key `gentool`. The trap avoided:
+times or paths in the file, with which the same recipe would not give the same bytes.
 
-A file without that key, or one of PyTorch's own, was saved by another program: its recipe is then
-inferred from the names and shapes of its tensors (see `gentool.checkpoints.foreign`).
+A file without that key, or a file of torch.save, comes from another program: its recipe is inferred
+from the names and shapes of its tensors (see `gentool.checkpoints.foreign`).
 """
 
 import json
@@ -32,11 +32,11 @@ from gentool.records.recipe import LAYERS, Outcome, Recipe
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds. `sha256` is of the whole file.
+    """Hold the content of a checkpoint file; `sha256` is the digest of the whole file.
 
-    `kind` is "gentool" for a file that describes itself; for others, whose recipe was inferred and
-    whose outcome is unknown, it is the format, "safetensors" or "pytorch". `versions` are those of
-    the programs that wrote a file that describes itself.
+    `kind` is "gentool" for a file with gentool's metadata. For a foreign file, whose recipe was
+    inferred and whose outcome is unknown, it is the format, "safetensors" or "pytorch". `versions`
+    are those of the libraries that wrote the metadata.
     """
 
     path: Path
@@ -48,18 +48,19 @@ class Checkpoint:
     versions: Json | None = None
 
     def model(self) -> nn.Module:
-        """The trained network in evaluation mode.
+        """Return the trained network in evaluation mode.
 
-        Raises GentoolError where the tensors do not fit the recipe's model.
+        Raise GentoolError if the tensors do not fit the recipe's model.
         """
         model = self.empty_model()
         model.load_state_dict(self.tensors, assign=True)
         return model.eval()
 
     def empty_model(self) -> nn.Module:
-        """The recipe's module, without values yet, whose names and shapes the tensors have.
+        """Return the recipe's model without values, as torch.nn modules on the meta device.
 
-        Raises GentoolError where they have not, or its layers do not fit one after the other.
+        Raise GentoolError if the tensors have other names or shapes, or if the sizes of successive
+        layers do not fit.
         """
         try:
             model = build(self.recipe)
@@ -72,7 +73,7 @@ class Checkpoint:
 
 
 def training_as_json(recipe: Recipe, outcome: Outcome | None) -> Json:
-    """Return the two keys under which checkpoints and records hold the training of a network."""
+    """Return the keys `recipe` and `outcome` as they stand in checkpoints and in records."""
     return {
         "recipe": recipe.to_json(),
         "outcome": outcome.to_json() if outcome is not None else None,
@@ -80,22 +81,22 @@ def training_as_json(recipe: Recipe, outcome: Outcome | None) -> Json:
 
 
 def write(path: Path, model: nn.Module, recipe: Recipe, outcome: Outcome | None) -> None:
-    """Write a checkpoint, whole or not at all; GentoolError with the reason where that fails."""
+    """Write a checkpoint, whole or not at all. Raise GentoolError with the reason if that fails."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    said = {
+    about = {
         "format": FORMAT,
         **training_as_json(recipe, outcome),
         "versions": versions(),
     }
-    metadata = {KEY: json.dumps(said, ensure_ascii=False, allow_nan=False)}
+    metadata = {KEY: json.dumps(about, ensure_ascii=False, allow_nan=False)}
     write_whole(path, save(tensors, metadata))
 
 
 def read(path: Path, hints: Hints = NO_HINTS) -> Checkpoint:
-    """Read a checkpoint; `hints` tell what a foreign one does not say about its architecture.
+    """Read a checkpoint; `hints` describe the architecture where a foreign file does not.
 
-    Raises GentoolError, naming the file, where it is missing, damaged, of a later format, or no VGG
-    and no MLP; UsageError where a hint is needed, or given for a file that describes itself.
+    Raise GentoolError, naming the file, if it is missing, damaged, of a later format, or neither a
+    VGG nor an MLP; UsageError if a hint is missing, or given for a file that describes itself.
     """
     if path.is_dir():
         raise GentoolError(f"{path} is a folder, not a checkpoint")
@@ -113,9 +114,9 @@ def read(path: Path, hints: Hints = NO_HINTS) -> Checkpoint:
 
 
 def _from_metadata(path: Path, tensors: dict[str, Tensor], text: str, hints: Hints) -> Checkpoint:
-    """The checkpoint of a file that describes itself."""
-    if said := hints.architecture():
-        raise UsageError(f"it describes itself; {as_options(said)} is for foreign checkpoints")
+    """Return the checkpoint of a file with gentool's metadata."""
+    if options := hints.architecture():
+        raise UsageError(f"it describes itself; {as_options(options)} is for foreign checkpoints")
     metadata = parse(text)
     recipe, outcome = recipe_and_outcome(metadata)
     if outcome is None and recipe.origin is None:  # only foreign networks may have none
@@ -124,19 +125,22 @@ def _from_metadata(path: Path, tensors: dict[str, Tensor], text: str, hints: Hin
     return Checkpoint(path, sha256(path), tensors, recipe, outcome, versions=versions)
 
 
-def _check_fit(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    """Raise GentoolError unless the tensors have the names and shapes that a model wants."""
-    for name in sorted(wanted.keys() | tensors.keys()):
+def _check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Raise GentoolError unless the tensors have the names, shapes and kinds of a model's.
+
+    Tensors of half precision are replaced by float32.
+    """
+    for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors:
             raise GentoolError(f"the weight {name!r} of the recipe's model is missing")
-        if name not in wanted:
+        if name not in expected:
             raise GentoolError(f"the weight {name!r} has no place in the recipe's model")
-        if tensors[name].shape != wanted[name].shape:
-            found, shape = tuple(tensors[name].shape), tuple(wanted[name].shape)
+        if tensors[name].shape != expected[name].shape:
+            shapes = [tuple(state[name].shape) for state in (tensors, expected)]
             raise GentoolError(
-                f"the weight {name!r} has shape {found}, the recipe's model wants {shape}"
+                f"the weight {name!r} has shape {shapes[0]}, in the recipe's model {shapes[1]}"
             )
-        if wanted[name].dtype.is_floating_point != tensors[name].dtype.is_floating_point:
+        if expected[name].dtype.is_floating_point != tensors[name].dtype.is_floating_point:
             raise GentoolError(f"the weight {name!r} is of type {tensors[name].dtype}")
         if tensors[name].dtype in (torch.float16, torch.bfloat16):
             tensors[name] = tensors[name].float()

@@ -1,7 +1,7 @@
-"""What a user adds to a checkpoint that does not describe itself. No torch.
+"""Hold the options that describe a foreign checkpoint. No torch.
 
-A state dict holds names and numbers. What it cannot tell (where the poolings are, how large the
-images were, what the network was trained on) comes from these options.
+A state dict holds only names and numbers. The places of the poolings, the size of the images and
+the training data come from these options if they cannot be inferred.
 """
 
 import math
@@ -18,9 +18,9 @@ _ARCHITECTURE = ("model", "input_shape", "pool", "order")
 
 @dataclass(frozen=True)
 class Hints:
-    """Facts about a network that its file does not hold; None where nothing was said.
+    """Hold facts about a network that its file does not hold; None for an option not given.
 
-    `order` names the linear layers of an MLP from first to last. Raises UsageError for a value out
+    `order` names the linear layers of an MLP from first to last. Raise UsageError if a value is out
     of range.
     """
 
@@ -56,7 +56,7 @@ class Hints:
         mean: str | None = None,
         std: str | None = None,
     ) -> "Hints":
-        """The hints that were typed; UsageError, naming the option, for one that is malformed."""
+        """Parse options of the command line. Raise UsageError, naming the option, if malformed."""
         return cls(
             model=model,
             input_shape=_or_none(_shape, input_shape),
@@ -70,15 +70,15 @@ class Hints:
         )
 
     def to_json(self) -> Json:
-        """What was said, by name."""
+        """Return the options that were given, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def architecture(self) -> Json:
-        """What was said of how the network is built."""
+        """Return the options given about the architecture."""
         return {name: value for name, value in self.to_json().items() if name in _ARCHITECTURE}
 
     def data(self) -> Json:
-        """What was said of the data that it was trained on."""
+        """Return the options given about the training data."""
         return {name: value for name, value in self.to_json().items() if name not in _ARCHITECTURE}
 
 
@@ -86,7 +86,7 @@ NO_HINTS = Hints()
 
 
 def as_options(names: Iterable[str]) -> str:
-    """The options of these names as they are typed: `--input-shape, --pool`."""
+    """Return names as options of the command line: `--input-shape, --pool`."""
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
@@ -96,8 +96,8 @@ def _or_none(parse: Callable, text: str | None) -> object:
 
 def _shape(text: str) -> tuple[int, ...]:
     sizes = text.lower().split("x")
-    is_right = len(sizes) == 3 and all(size.isascii() and size.isdigit() for size in sizes)
-    if not is_right or not all(len(size) < 9 and int(size) > 0 for size in sizes):
+    is_shape = len(sizes) == 3 and all(size.isascii() and size.isdigit() for size in sizes)
+    if not is_shape or not all(len(size) < 9 and int(size) > 0 for size in sizes):
         raise UsageError(f"--input-shape is {text!r}; write CHANNELSxHEIGHTxWIDTH, as 3x32x32")
     return tuple(map(int, sizes))
 

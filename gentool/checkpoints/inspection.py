@@ -1,4 +1,4 @@
-"""What is in a checkpoint, without loading its weights into a network: sizes are computed alone."""
+"""Inspect a checkpoint: compute sizes without loading its weights into a network."""
 
 import math
 
@@ -14,9 +14,9 @@ _NAMES = {module: name for name, (module, _) in TYPES.items()}
 
 
 def inspect_checkpoint(checkpoint: Checkpoint) -> Json:
-    """What a checkpoint holds, as JSON: its layers, recipe, outcome, digest and versions.
+    """Return the content of a checkpoint as JSON: layers, recipe, outcome, digest and versions.
 
-    Raises GentoolError where the tensors do not fit the recipe's model, or that not its input.
+    Raise GentoolError if the tensors do not fit the recipe's model, or the model its input shape.
     """
     model = checkpoint.empty_model()
     shapes = output_shapes(model, checkpoint.recipe.input_shape)
@@ -27,7 +27,7 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> Json:
         **training_as_json(checkpoint.recipe, checkpoint.outcome),
         "layers": layers,
         "parameters": sum(layer["parameters"] for layer in layers),
-        "dtypes": sorted({_kind(tensor) for tensor in checkpoint.tensors.values()}),
+        "dtypes": sorted({_dtype(tensor) for tensor in checkpoint.tensors.values()}),
         "not_finite": [
             name for name, tensor in checkpoint.tensors.items() if not tensor.isfinite().all()
         ],
@@ -36,9 +36,9 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> Json:
 
 
 def _layer(name: str, module: nn.Module, shape: tuple[int, ...]) -> Json:
-    """One layer: type, shape of its weight, shape and number of its outputs, parameters.
+    """Return one layer: type, shape of the weight, shape and number of outputs, parameters.
 
-    Parameters are what training changes; the running statistics of batch norm are not counted.
+    Running statistics of batch norm are not parameters.
     """
     weight = getattr(module, "weight", None)
     return {
@@ -52,5 +52,5 @@ def _layer(name: str, module: nn.Module, shape: tuple[int, ...]) -> Json:
     }
 
 
-def _kind(tensor: Tensor) -> str:
+def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""Assemble the record that a measure file holds: the parts common to all commands, in one place."""
+"""Assemble records of measure files: the keys that all commands write, in one place."""
 
 import time
 

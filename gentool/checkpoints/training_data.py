@@ -1,4 +1,4 @@
-"""What a foreign network was trained on: what the user says of it, checked on the network."""
+"""Load the data that a checkpoint was trained on; for a foreign one, options describe the data."""
 
 from dataclasses import replace
 
@@ -14,43 +14,43 @@ from gentool.networks.layer_list import chain
 from gentool.networks.layer_shapes import output_shapes
 from gentool.records.recipe import Recipe
 
-_KNOWN_UNLESS_SAID = {"labels": "true", "seed": 0, "confusion": 0}
+_DEFAULTS = {"labels": "true", "seed": 0, "confusion": 0}
 
 
 def recipe_with_data(recipe: Recipe, data: str | None, hints: Hints) -> Recipe:
-    """The recipe with what was said about its data, before that is drawn.
+    """Return the recipe with the options about its training data, before that is drawn.
 
-    Raises UsageError where nothing says what the data is, or something is said about a network that
-    gentool trained and knows it of.
+    Raise UsageError if neither recipe nor options name the data, or if options describe the data of
+    a network that gentool trained.
     """
-    said = hints.data()
+    options = hints.data()
     if recipe.origin is None:
-        if said:
+        if options:
             raise UsageError(
-                f"the checkpoint knows what it was trained on; {as_options(said)} is for "
+                f"the checkpoint describes its training data; {as_options(options)} is for "
                 "foreign checkpoints"
             )
         return replace(recipe, data=data or recipe.data)
     if data is None and recipe.data is None:
-        raise UsageError("nothing says what the network was trained on; name it with --data")
-    if said or (data is not None and data != recipe.data):
+        raise UsageError("the training data of the network is unknown; name it with --data")
+    if options or (data is not None and data != recipe.data):
         recipe = replace(recipe, digest=None, fingerprint=None, subset=None, mean=None, std=None)
-    for name, value in _KNOWN_UNLESS_SAID.items():
+    for name, value in _DEFAULTS.items():
         if getattr(recipe, name) is None:
-            said.setdefault(name, value)
-    return replace(recipe, data=data or recipe.data, **said)
+            options.setdefault(name, value)
+    return replace(recipe, data=data or recipe.data, **options)
 
 
 def recipe_at_data_shape(recipe: Recipe, data: DataSet, hints: Hints) -> Recipe:
-    """The recipe of a foreign network with the input shape of its data, where that fits.
+    """Return the recipe of a foreign network with the input shape of its data.
 
-    It is the data's shape that the network is measured at, unless --input-shape says otherwise.
-    Raises GentoolError where the network does not accept it, UsageError where the normalisation
-    that was asked for cannot be applied.
+    The network is measured at the shape of its data unless --input-shape names another. Raise
+    GentoolError if the network does not accept that shape, UsageError if --mean and --std cannot be
+    applied to the images.
     """
     channels = data.input_shape[0]
     if hints.mean is not None and data.train_images.dtype != torch.uint8:
-        raise UsageError("images of floats are taken as they are; leave out --mean and --std")
+        raise UsageError("images of floats are not normalised; leave out --mean and --std")
     for name in ("mean", "std"):
         if getattr(hints, name) is not None and len(getattr(hints, name)) != channels:
             raise UsageError(f"--{name} has to be one number for each of {channels} channels")
@@ -79,10 +79,10 @@ def load_training_set(
     data: str | None,
     hints: Hints = NO_HINTS,
 ) -> tuple[Recipe, TrainingSet]:
-    """The examples that a checkpoint was trained on, and its recipe with the facts about them.
+    """Load the training set of a checkpoint, and complete its recipe with the facts about the set.
 
-    `data` and `hints` say what the recipe of a foreign checkpoint does not. GentoolError where the
-    data differs from what it was trained on, UsageError where nothing says what that was.
+    `data` and `hints` describe the data of a foreign checkpoint. Raise GentoolError if the data
+    differs from the recorded training data, UsageError if neither recipe nor options name it.
     """
     recipe, source = load_data_set(checkpoint, data_sets, data, hints)
     drawn, sets = training_set(recipe, source, device)
@@ -95,7 +95,7 @@ def load_data_set(
     data: str | None,
     hints: Hints = NO_HINTS,
 ) -> tuple[Recipe, DataSet]:
-    """The data set that a checkpoint's training set is drawn from, and the recipe to draw it by."""
+    """Load the data set of a checkpoint, and complete the recipe that draws the training set."""
     recipe = recipe_with_data(checkpoint.recipe, data, hints)
     source = data_sets.load(recipe.data)
     if recipe.origin is not None:

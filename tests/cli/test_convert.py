@@ -192,7 +192,7 @@ def test_what_cannot_be_done_is_one_line(vgg, images, tmp_path, capsys, argument
 def test_own_checkpoints_know_their_data(saved, capsys):
     """What is said about it is an error, not a second truth."""
     assert run(["measure", str(saved), "--subset", "10", "--quiet"]) == 2
-    assert "knows what it was trained on" in capsys.readouterr().err
+    assert "describes its training data" in capsys.readouterr().err
 
 
 def test_skip_existing_leaves_a_conversion_alone(vgg, tmp_path, capsys):
