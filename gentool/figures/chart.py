@@ -19,8 +19,8 @@ from gentool.records.measure_file import Record, check_key, log10_of, lookup
 
 X_KEYS = ("recipe.subset", "recipe.hidden", "recipe.confusion", "recipe.width", "recipe.depth")
 Y_KEYS = ("l2", "l1_path", "l2_path", "spectral", "sharpness")
-FEWEST_OCTAVES = 2  # that a logarithmic x axis spans
-NEAREST = 0.09  # of the x axis: what two ticks are apart
+LEAST_RATIO = 4  # of the ends of a logarithmic x axis
+NEAREST = 0.09  # of the x axis' length, between two ticks
 LAYOUT = Layout(
     panel_width=4.2,
     panel_height=3.2,
@@ -56,27 +56,20 @@ def chart(
     x, ys, by = _keys(records, x, ys, by)
     points, categories = _points(records, x)
     places = [place for _, place in points]
-    x_is_log = not categories and min(places) > 0 and max(places) >= 2**FEWEST_OCTAVES * min(places)
+    x_is_log = not categories and min(places) > 0 and max(places) >= LEAST_RATIO * min(places)
     notes = [note for y in ys if (note := _missing(points, y))]
-    are_log = [_is_log(points, y) for y in ys]
-    groups = [_groups(points, y, by, is_log=is_log) for y, is_log in zip(ys, are_log, strict=True)]
-    labels = sorted({label for values in groups for label in values}, key=label_order)
+    y_is_log = {y: _is_log(points, y) for y in ys}
+    groups = {y: _groups(points, y, by, is_log=y_is_log[y]) for y in ys}
+    labels = sorted({label for y in ys for label in groups[y]}, key=label_order)
     if not labels:
         raise GentoolError("nothing to draw: " + "; ".join(notes))
     looks = dict(zip(labels, style.looks(labels), strict=True))
     panels = []
-    for y, is_log, values in zip(ys, are_log, groups, strict=True):
-        curves = [
-            series.averaged(values[label], label, *looks[label])
-            for label in labels
-            if label in values
-        ]
+    for y in ys:
+        present = [label for label in labels if label in groups[y]]
+        curves = [series.averaged(groups[y][label], label, *looks[label]) for label in present]
         x_axis = _x_axis(x, categories, curves, is_log=x_is_log)
-        y_label = textwrap.fill(style.words(y), 36)
-        y_axis = Axis(y_label, "log10" if is_log else "linear", is_automatic=True)
-        if x_is_log:
-            curves = [replace(curve, x=tuple(map(math.log10, curve.x))) for curve in curves]
-        panels.append(Panel("", x_axis, y_axis, curves, messages=["no values"] * (not curves)))
+        panels.append(_panel(x_axis, _y_axis(y, is_log=y_is_log[y]), curves))
     has_bars = any(curve.has_bars for panel in panels for curve in panel.curves)
     return Sheet(
         panels,
@@ -155,22 +148,36 @@ def _groups(points: Points, y: str, by: str | None, *, is_log: bool) -> Groups:
     return groups
 
 
+def _panel(x: Axis, y: Axis, curves: list[Curve]) -> Panel:
+    """Return a panel; on a logarithmic x axis the x of its curves become exponents."""
+    if x.scale == "log10":
+        curves = [replace(curve, x=tuple(map(math.log10, curve.x))) for curve in curves]
+    return Panel("", x, y, curves, messages=[] if curves else ["no values"])
+
+
+def _y_axis(y: str, *, is_log: bool) -> Axis:
+    label = textwrap.fill(style.words(y), 36)
+    return Axis(label, "log10" if is_log else "linear", is_automatic=True)
+
+
 def _x_axis(x: str, categories: list[str], curves: list[Curve], *, is_log: bool) -> Axis:
     """Return the x axis; a logarithmic one has its ticks at the values, in plain numbers."""
     label = style.words(x)
     if categories:
-        last = len(categories) - 1
+        ends = {"low": -0.5, "high": len(categories) - 0.5}
         ticks = tuple(range(len(categories)))
-        return Axis(label, low=-0.5, high=last + 0.5, ticks=ticks, tick_labels=tuple(categories))
+        return Axis(label, ticks=ticks, tick_labels=tuple(categories), **ends)
     if not is_log:
         return Axis(label, is_automatic=True)
-    values = sorted({value for curve in curves for value in curve.x})
-    shown: list[float] = []
-    for value in values:  # one that would run into the tick before has none
-        if not shown or math.log10(value / shown[-1]) > NEAREST * math.log10(
-            values[-1] / values[0]
-        ):
-            shown.append(value)
-    ticks = tuple(map(math.log10, shown))
+    ticks = tuple(map(math.log10, _apart(sorted({x for curve in curves for x in curve.x}))))
     labels = tuple(number(10**exponent) for exponent in ticks)
     return Axis(label, "log10", ticks=ticks, tick_labels=labels, is_automatic=True)
+
+
+def _apart(values: list[float]) -> list[float]:
+    """Return those of the sorted values whose ticks do not run into the tick before."""
+    kept: list[float] = []
+    for value in values:
+        if not kept or math.log10(value / kept[-1]) > NEAREST * math.log10(values[-1] / values[0]):
+            kept.append(value)
+    return kept
