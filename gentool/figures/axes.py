@@ -51,7 +51,8 @@ def _span(axis: Axis, name: str, curves: list[Curve]) -> tuple[float, float]:
     """Return the lowest and the highest value of an axis, x or y."""
     numbers = [number for curve in curves for number in getattr(curve, name)]
     if not numbers:
-        return axis.low or 0.0, axis.high or 1.0
+        low, high = (1.0, 2.0) if axis.scale == "log" else (0.0, 1.0)
+        return axis.low or low, axis.high or high
     low, high = min(numbers), max(numbers)
     if axis.scale == "log":
         return low / 1.25, high * 1.25

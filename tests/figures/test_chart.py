@@ -65,6 +65,14 @@ def test_seeds_are_averaged_and_their_spread_is_shown():
     assert not is_averaged(chart(records[:1], "recipe.subset", ["l2"]))
 
 
+def test_equal_values_of_several_seeds_are_drawn():
+    """In floating point the mean of three times 0.1 is above 0.1: no bar is shorter than 0."""
+    records = [run for seed in range(3) for run in runs({10: 0.1}, seed=seed)]
+    sheet = chart(records, "recipe.subset", ["l2"])
+    assert sheet.panels[0].curves[0].y[0] > sheet.panels[0].curves[0].high[0]
+    assert draw(sheet).axes[0].containers
+
+
 def is_averaged(sheet):
     """Whether curves have bars; the caption then explains them."""
     has_bars = any(curve.has_bars for panel in sheet.panels for curve in panel.curves)

@@ -7,7 +7,7 @@ import pytest
 from helpers.figure_records import by_confusion, by_size, by_width, network, rows
 
 from gentool.common.errors import GentoolError
-from gentool.figures import FIGURES
+from gentool.figures import FIGURES, draw
 from gentool.figures.registry import FigureOptions
 
 GIVEN = {"1": by_size, "2": by_size, "3": by_confusion, "4": by_width}
@@ -129,6 +129,13 @@ def test_the_reference_is_what_the_file_says(figure):
     for curve in drawn:
         points = [list(point) for point in zip(curve.x, curve.y, strict=True)]
         assert any(all(point in one for point in points) for one in known)
+
+
+def test_figure_4_of_one_width_is_drawn():
+    """Its measures cannot be rescaled; the empty panel with a logarithmic axis says so."""
+    prepared = sheet("4", [network()])
+    assert "l2 has one value only, which cannot be rescaled" in prepared.panels[1].messages
+    assert len(draw(prepared).axes) == 3
 
 
 def test_figure_3_has_no_reference_and_says_so():
