@@ -1,10 +1,12 @@
-"""Sharpness: how far the training loss rises when the parameters are perturbed.
+"""Compute sharpness: how far the training loss rises when the parameters are perturbed.
 
-subject    what is perturbed: the parameters of the canonical network, as one vector
-box        |νᵢ| ≤ α(|wᵢ| + 1), as points that floating point has in it
-objective  the loss at many points at once, and its gradient
-problem    a search under way: what it cost, the best point it saw
-starts, search, flips   the default search;  methods   those of the literature
-evaluation, finding     the point that is reported, judged in float64
-record     from a checkpoint to its record
+inputs, prepared        a checkpoint, then a network on its device with the loss before
+functional, box         a network as a function of one vector; the box |νᵢ| ≤ α(|wᵢ| + 1)
+forward, objective      logits and losses at many points at once; autotune times the ways to batch
+noise, evaluate         losses under Gaussian noise; float64 for every number that is reported
+search/                 the default search, and those of the literature
+worst_case, expected    the largest rise in the box; the mean rise under noise
+bounds, flatness        what the rise is compared with; measures of the Hessian, PAC-Bayes sigma
+landscape, witness      losses along lines; the worst point on disk
+*_record, definitions   the records, and name, formula and source of all that they report
 """

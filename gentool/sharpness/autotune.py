@@ -1,4 +1,4 @@
-"""One by one or all together: which is faster for this network here, by a quick measurement.
+"""Choose whether candidates run one by one or together, by timing each way on this machine.
 
 Kernels too small to fill the machine (MLPs, narrow networks on a GPU) gain from running together;
 large convolutions on a CPU lose, for they become grouped convolutions.
@@ -14,15 +14,15 @@ from gentool.sharpness.objective import Objective, Spent
 
 CANDIDATES = 8
 IMAGES = 64
-SCREENED_IMAGES = 512  # for MLPs and on CUDA: what is gained depends on how many there are
+SCREENED_IMAGES = 512  # for MLPs and on CUDA, where the gain depends on the number of images
 REPEATS = 5
-LONG = 0.5  # seconds after which two repetitions tell enough
-GAIN = 1.1  # how much faster than a loop another way has to be to be taken
+LONG = 0.5  # seconds after which two repetitions are enough
+GAIN = 1.1  # times as fast as a loop, at least, for another way to be chosen
 
 
 @dataclass(frozen=True)
 class BatchingChoice:
-    """What was chosen, and the seconds that decided it; None where it was asked for."""
+    """Hold how candidates are batched, and the seconds that decided; None where the user chose."""
 
     chosen: str
     candidates: int | None = None
@@ -38,37 +38,40 @@ class BatchingChoice:
 def choose_batching(
     objective: Objective, candidates: int = CANDIDATES, images: int | None = None
 ) -> BatchingChoice:
-    """Time a gradient of some candidates on some images each way; the fastest, or else a loop."""
+    """Time a gradient of some candidates on some images in each way; return the fastest.
+
+    A loop is kept unless another way is GAIN times as fast.
+    """
     is_quick = objective.network.mlp_layers or objective.network.weights.device.type == "cuda"
     images = min(images or (SCREENED_IMAGES if is_quick else IMAGES), len(objective))
     trial = replace(objective, spent=Spent()).part(torch.arange(images))
     points = objective.network.weights.expand(candidates, -1)
-    ways = {
+    trials = {
         name: replace(trial, batching=name)
         for name in batchings_of(objective.network)
         if name in QUICK_BATCHINGS
     }
-    seconds = dict.fromkeys(ways, float("inf"))
+    seconds = dict.fromkeys(trials, float("inf"))
     began = time.perf_counter()
-    for i in range(REPEATS):  # in turn, so that what else the machine does hits all alike
-        for name, way in ways.items():
-            seconds[name] = min(seconds[name], _seconds(way, points))
+    for i in range(REPEATS):  # in turn, so that other load on the machine hits all alike
+        for name, objective in trials.items():
+            seconds[name] = min(seconds[name], _seconds(objective, points))
         if i > 0 and time.perf_counter() - began > LONG:
             break
     fastest = min(seconds, key=seconds.get)
     chosen = fastest if GAIN * seconds[fastest] < seconds["loop"] else "loop"
-    measured = {f"{name}_seconds": round(took, 6) for name, took in seconds.items()}
+    measured = {f"{name}_seconds": round(best, 6) for name, best in seconds.items()}
     return BatchingChoice(chosen, candidates, images, **measured)
 
 
 def _seconds(objective: Objective, points: torch.Tensor) -> float:
-    _finish(points.device)
+    _synchronise(points.device)
     began = time.perf_counter()
     objective.gradients(points)
-    _finish(points.device)
+    _synchronise(points.device)
     return time.perf_counter() - began
 
 
-def _finish(device: torch.device) -> None:
+def _synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

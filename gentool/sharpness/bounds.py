@@ -1,8 +1,8 @@
-"""What the maximum is compared with: a first-order prediction, bounds from above, enumeration.
+"""Compute what the maximum is compared with: a first-order prediction, and an upper bound.
 
 The search bounds ζ from below. The first-order prediction bounds nothing, but says how far the rise
-is from linear. Interval propagation bounds ζ from above, loosely, for MLPs. For a linear model with
-few parameters all corners can be tried: its loss is convex in w, so its maximum is at one of them.
+is from linear. Interval propagation bounds ζ from above, loosely, for MLPs. For small linear models
+`search.enumeration` tries all corners.
 """
 
 import torch
@@ -15,7 +15,7 @@ from gentool.sharpness.box import radius
 from gentool.sharpness.definitions import defines
 from gentool.sharpness.functional import FunctionalNetwork
 
-ROUNDING = 1e-9  # relative; what is added to the interval bound for float64's own errors
+ROUNDING = 1e-9  # relative, added to the interval bound to cover rounding in float64
 
 
 @defines("sharpness_first_order")
@@ -67,7 +67,7 @@ def interval_bound(
 def _linear(
     layer: nn.Linear, middle: Tensor, spread: Tensor, alpha: float
 ) -> tuple[Tensor, Tensor]:
-    """Middle and spread of a layer's outputs, its weights anywhere in the box."""
+    """Return middle and spread of a layer's outputs, its weights anywhere in the box."""
     R = radius(layer.weight, alpha)
     wide = linear(spread, layer.weight.abs()) + linear(middle.abs() + spread, R)
     if layer.bias is None:
@@ -78,7 +78,7 @@ def _linear(
 def _worst_losses(
     layer: nn.Linear, middle: Tensor, spread: Tensor, labels: Tensor, alpha: float
 ) -> Tensor:
-    """A bound of each image's cross-entropy, from bounds of f_j − f_y for every class j."""
+    """Return a bound of each image's cross-entropy, from bounds of f_j − f_y for every class j."""
     W, R = layer.weight, radius(layer.weight, alpha)
     bias = layer.bias if layer.bias is not None else W.new_zeros(len(W))
     r = radius(layer.bias, alpha) if layer.bias is not None else bias

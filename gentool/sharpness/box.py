@@ -1,4 +1,4 @@
-"""The box of perturbations, |νᵢ| ≤ α(|wᵢ| + 1), as the points w + ν that floating point has in it.
+"""Represent the box |νᵢ| ≤ α(|wᵢ| + 1) by the points w + ν that floating point has in it.
 
 The trap avoided here: w + α(|w| + 1), rounded to float32, can lie outside of the box. The faces are
 rounded inward once, so that every point made from them is inside by construction; `contains` checks
@@ -13,11 +13,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Box:
-    """All points w + ν with |νᵢ| ≤ α(|wᵢ| + offset).
+    """Hold the faces of the box of points w + ν with |νᵢ| ≤ α(|wᵢ| + offset).
 
     `center` is w, in float64; `low` and `high` are the outermost points in the box, in the
-    precision of the search. All have shape (P,). The offset is 1, or 0 where each parameter may
-    move in proportion to its magnitude alone.
+    precision of the search. All have shape (P,). The offset is 1, or 0 to let each parameter move
+    in proportion to its magnitude alone.
     """
 
     center: Tensor
@@ -32,29 +32,29 @@ class Box:
         return radius(self.center, self.alpha, self.offset)
 
     def corner(self, signs: Tensor) -> Tensor:
-        """The points at corners: `signs`, bool of shape (..., P), is True where νᵢ = +rᵢ."""
+        """Return the corners that `signs` name, bool of shape (..., P), True where νᵢ = +rᵢ."""
         return torch.where(signs, self.high, self.low)
 
     def project(self, points: Tensor) -> Tensor:
-        """The nearest points of the box, of points of shape (..., P)."""
+        """Return the nearest points of the box, for points of shape (..., P)."""
         return points.clamp(self.low, self.high)
 
     def contains(self, point: Tensor) -> bool:
-        """Whether a point, shape (P,), is in the box, judged in float64."""
+        """Return whether a point, shape (P,), is in the box, computed in float64."""
         return bool(((point.double() - self.center).abs() <= self.radius).all())
 
 
 def radius(weights: Tensor, alpha: float, offset: float = 1.0) -> Tensor:
-    """rᵢ = α(|wᵢ| + offset)."""
+    """Return rᵢ = α(|wᵢ| + offset)."""
     return alpha * (weights.abs() + offset)
 
 
 def box(
     weights: Tensor, alpha: float, dtype: torch.dtype = torch.float32, offset: float = 1.0
 ) -> Box:
-    """The box around `weights`, shape (P,) in float64, with its faces in `dtype`.
+    """Return the box around `weights`, shape (P,) in float64, with its faces in `dtype`.
 
-    Raises ValueError where alpha is negative, or too small for `dtype` to have points in the box.
+    Raise ValueError if alpha is negative, or so small that `dtype` has no points in the box.
     """
     if not alpha >= 0:
         raise ValueError(f"alpha is {alpha}; it has to be 0 or more")
@@ -65,7 +65,7 @@ def box(
 
 
 def _rounded_inward(face: Tensor, weights: Tensor, reach: Tensor) -> Tensor:
-    """A face moved towards w, by one unit in the last place at a time, until it is in the box."""
+    """Move a face towards w, one unit in the last place at a time, until it is in the box."""
     target = weights.to(face.dtype)
     while bool((outside := (face.double() - weights).abs() > reach).any()):
         moved = torch.where(outside, torch.nextafter(face, target), face)

@@ -1,4 +1,4 @@
-"""What `gentool sharpness` reports: name, what it is, formula, source.
+"""List what `gentool sharpness` reports: name, summary, formula, source.
 
 The measures of a trained network as it stands are functions of it, and live in a registry. These
 are outcomes of a search or a sampling with settings of its own: the function that computes one is
@@ -8,8 +8,8 @@ marked with its name, and its docstring is the definition.
     def hessian_trace(objective: Objective, generator: torch.Generator) -> tuple[float, float]: ...
 
 A constant of the module stands in braces, as {PROBES}, and is read as the number that it is set to.
-The trap avoided here: to list the definitions must not import torch, so that they are read from the
-source.
+The trap avoided here: `--list` has to start without torch, so the definitions are read from the
+source instead of being imported.
 """
 
 import ast
@@ -24,7 +24,7 @@ from gentool.common.registry import definition_parts
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-# Where the functions are, in the order in which their measures are listed.
+# The modules with such functions, in the order in which --list prints their measures.
 MODULES = (
     "gentool.sharpness.worst_case",
     "gentool.sharpness.bounds",
@@ -38,7 +38,7 @@ MODULES = (
 
 @dataclass(frozen=True)
 class Definition:
-    """One reported quantity."""
+    """Describe one reported quantity."""
 
     name: str
     summary: str
@@ -52,18 +52,17 @@ def defines(name: str) -> Callable[[Function], Function]:
 
 
 def definitions() -> list[Definition]:
-    """All of them, in the order of the modules and of the lines in each."""
-    return [
-        found for module in MODULES for found in _definitions_in(Path(find_spec(module).origin))
-    ]
+    """Return all definitions, in the order of MODULES and of the lines in each."""
+    paths = [Path(find_spec(module).origin) for module in MODULES]
+    return [definition for path in paths for definition in _definitions_in(path)]
 
 
 def _definitions_in(path: Path) -> Iterator[Definition]:
-    """The definitions in a module's source."""
-    text = path.read_text("utf-8")
-    tree = ast.parse(text)
+    """Yield the definitions in a module's source."""
+    source = path.read_text("utf-8")
+    tree = ast.parse(source)
     constants = {
-        f"{{{target.id}}}": ast.get_source_segment(text, node.value)
+        f"{{{target.id}}}": ast.get_source_segment(source, node.value)
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
         for target in node.targets
@@ -71,12 +70,12 @@ def _definitions_in(path: Path) -> Iterator[Definition]:
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     for function in sorted(functions, key=lambda node: node.lineno):
         for name in filter(None, map(_defined_name, function.decorator_list)):
-            said = re.sub(r"\{[A-Z_]+\}", lambda m: constants[m[0]], ast.get_docstring(function))
-            yield Definition(name, *definition_parts(said))
+            text = re.sub(r"\{[A-Z_]+\}", lambda m: constants[m[0]], ast.get_docstring(function))
+            yield Definition(name, *definition_parts(text))
 
 
 def _defined_name(decorator: ast.expr) -> str | None:
-    """The name that a decorator gives to what its function computes; None for any other one."""
+    """Return the name in a `@defines(name)` decorator; None for any other decorator."""
     if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == defines.__name__:
         return ast.literal_eval(decorator.args[0])
     return None

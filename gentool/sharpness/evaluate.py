@@ -1,6 +1,6 @@
-"""What is reported: the network at one point, judged over the whole set in float64.
+"""Evaluate the network at one point over the whole set in float64.
 
-However the search found a point, in whatever arithmetic, the number in the record comes from here.
+Every loss and error in a record comes from here, whatever arithmetic the search used.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from gentool.sharpness.functional import FunctionalNetwork
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A network over a set: mean cross-entropy, error as a fraction, and what it says most."""
+    """Hold mean cross-entropy, error as a fraction, the most predicted class and its share."""
 
     loss: float
     error: float
@@ -26,7 +26,7 @@ class Evaluation:
 
 
 def evaluate_point(network: FunctionalNetwork, examples: Examples, point: Tensor) -> Evaluation:
-    """The network with the parameters `point`, shape (P,), over all examples, in float64."""
+    """Evaluate a network with the parameters `point`, (P,), over all examples, in float64."""
     device = examples.labels.device
     named = network.named(point.to(torch.float64))
     loss = torch.zeros((), dtype=torch.float64, device=device)

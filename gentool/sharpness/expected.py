@@ -1,4 +1,4 @@
-"""Expected sharpness with its standard error, against the KL term of the PAC-Bayes bound.
+"""Estimate expected sharpness and its standard error, against the KL term of the PAC-Bayes bound.
 
 ν_i ~ N(0, σ_i²) with σ_i = α(10|w_i| + 1). For each α of a geometric grid: the expected sharpness
 E_ν[L(f_{w+ν})] − L(f_w), KL = Σ w_i² / (2σ_i²), and the right-hand side of the paper's equation
@@ -21,16 +21,19 @@ from gentool.sharpness.objective import Objective
 
 RATIO = 1.05
 ANCHOR = 5e-4  # an α of the grid
-LOWEST, HIGHEST = 0.002, 0.3  # what the curve spans
+LOWEST, HIGHEST = 0.002, 0.3  # expected sharpness at the ends of the curve
 LEVEL = 0.05  # the paper's line
 PILOT_ROUNDS = 3
-FEWEST = 64  # samples before a standard error is believed
+FEWEST = 64  # samples before a standard error is trusted
 FARTHEST = 250  # grid steps from the anchor: α from 2.5e-9 to 99
 
 
 @dataclass(frozen=True)
 class ExpectedOptions:
-    """`alpha` None: the whole curve. `precision`: standard error over the value, to stop at."""
+    """Hold the settings of the sampling.
+
+    `alpha` None: the whole curve. `precision`: standard error over the value, at which to stop.
+    """
 
     alpha: float | None = None
     precision: float = 0.05
@@ -41,7 +44,7 @@ class ExpectedOptions:
 
 @dataclass
 class NoisePoint:
-    """One α of the curve: samples of the rise of the loss, pairs counted as one sample."""
+    """Accumulate samples of the rise of the loss at one α; a pair ±ν counts as one sample."""
 
     alpha: float
     paired: bool
@@ -69,7 +72,7 @@ class NoisePoint:
 
     @property
     def error_rise(self) -> float:
-        """The mean rise of the error, a fraction."""
+        """Return the mean rise of the error, a fraction."""
         return self.error_total / self.count
 
     @property
@@ -89,13 +92,13 @@ class NoisePoint:
 
     @property
     def draws(self) -> int:
-        """Perturbations drawn."""
+        """Return the number of perturbations drawn."""
         return self.count * (2 if self.paired else 1)
 
 
 @dataclass(frozen=True)
 class NoiseCurve:
-    """Points in the order of α, and why sampling ended before its precision, if it did."""
+    """Hold the points in the order of α, and the reason if sampling stopped early."""
 
     points: list[NoisePoint]
     stopped: str | None = None
@@ -103,7 +106,7 @@ class NoiseCurve:
 
 
 def scale(weights: Tensor, alpha: float) -> Tensor:
-    """σᵢ = α(10|wᵢ| + 1)."""
+    """Return σᵢ = α(10|wᵢ| + 1)."""
     return alpha * (10 * weights.abs() + 1)
 
 
@@ -112,14 +115,14 @@ def expected_curve(
     options: ExpectedOptions,
     show: Callable[[int, int], None] = lambda done, all: None,
 ) -> NoiseCurve:
-    """Sample the curve, or its one point; Ctrl-C leaves what was sampled until then, marked."""
+    """Sample the curve, or one point of it; after Ctrl-C return the samples so far, marked."""
     noise = Noise(objective, options.seed)
     pilot = [noise.draw() for _ in range(PILOT_ROUNDS)]
     w, notes = objective.network.weights, []
 
     def mean_rise(alpha: float) -> float:
-        found = torch.cat([noise.rises(draws, scale(w, alpha))[0] for draws in pilot])
-        mean = float(found.mean())
+        rises = torch.cat([noise.rises(draws, scale(w, alpha))[0] for draws in pilot])
+        mean = float(rises.mean())
         return mean if math.isfinite(mean) else math.inf
 
     if options.alpha is not None:
@@ -145,7 +148,7 @@ def _sample(
     options: ExpectedOptions,
     show: Callable[[int, int], None],
 ) -> str | None:
-    """Rounds of draws, each for every α that is not precise enough yet; why it ended early."""
+    """Draw in rounds for every α that is not precise yet; return the reason for an early end."""
     w = noise.objective.network.weights
     while open_points := [point for point in points if not _is_precise(point, options)]:
         show(len(points) - len(open_points), len(points))
@@ -170,14 +173,14 @@ def _is_precise(point: NoisePoint, options: ExpectedOptions) -> bool:
 
 
 def _pairs_pay(noise: Noise, pilot: list, sigma: Tensor) -> bool:
-    """Whether a pair ±ν, at twice the cost, has less than half of the variance of one draw."""
+    """Return whether a pair ±ν, at twice the cost, has less than half the variance of one draw."""
     plus = torch.cat([noise.rises(draws, sigma)[0] for draws in pilot])
     minus = torch.cat([noise.rises(draws, sigma, -1.0)[0] for draws in pilot])
     return bool(2 * ((plus + minus) / 2).var() < plus.var())
 
 
 def _crossing(rise: Callable[[float], float], level: float) -> int:
-    """The first step of the grid at which a growing function reaches a level, by bisection."""
+    """Return the first grid step at which a growing function reaches a level, by bisection."""
     low, high = -FARTHEST, FARTHEST + 1
     while low < high:
         middle = (low + high) // 2
@@ -190,7 +193,7 @@ def _crossing(rise: Callable[[float], float], level: float) -> int:
 
 @dataclass(frozen=True)
 class AtLevel:
-    """Where expected sharpness reaches a level, with standard errors."""
+    """Hold α and the KL term where expected sharpness reaches a level, with standard errors."""
 
     alpha: float
     alpha_stderr: float
@@ -216,13 +219,13 @@ def at_level(curve: NoiseCurve, weights: Tensor, level: float = LEVEL) -> AtLeve
             nearer = below if level / below.value < above.value / level else above
             wide = _slope(curve.points, below.alpha)
             relative = nearer.stderr / nearer.value / wide
-            found = kl(weights, alpha)
-            return AtLevel(alpha, alpha * relative, found, 2 * relative * found)
+            kl_there = kl(weights, alpha)
+            return AtLevel(alpha, alpha * relative, kl_there, 2 * relative * kl_there)
     return None
 
 
 def _slope(points: list[NoisePoint], alpha: float) -> float:
-    """d log E / d log α around an α, over five steps to either side, where noise cancels."""
+    """Return d log E / d log α around an α, over five steps to either side, where noise cancels."""
     near = [p for p in points if abs(math.log(p.alpha / alpha)) < 5.5 * math.log(RATIO)]
     first, last = near[0], near[-1]
     if first.value <= 0 or last.value <= first.value:
@@ -244,7 +247,7 @@ def kl(weights: Tensor, alpha: float) -> float:
 
 
 def pac_bayes_bound(loss: float, expected: float, kl: float, examples: int, delta: float) -> float:
-    """The right-hand side of the paper's equation (5), for m examples.
+    """Return the right-hand side of the paper's equation (5), for m examples.
 
         L(f_w) + (E_ν[L(f_{w+ν})] − L(f_w)) + 4 √((KL + ln(2m/δ)) / m)
 

@@ -1,4 +1,4 @@
-"""From a checkpoint to the record of its expected sharpness."""
+"""Make the record of the expected sharpness of a checkpoint."""
 
 import math
 import time
@@ -27,7 +27,7 @@ from gentool.sharpness.prepared import PreparedNetwork
 
 @dataclass(frozen=True)
 class ExpectedSharpnessOptions:
-    """What `gentool sharpness --expected` was asked for."""
+    """Hold the options of `gentool sharpness --expected`; `data` None means the recipe's."""
 
     sampling: ExpectedOptions = field(default_factory=ExpectedOptions)
     fold_batch_norm: bool = True
@@ -50,7 +50,7 @@ def expected_record(
     options: ExpectedSharpnessOptions,
     show: Callable[[int, int], None] = lambda done, all: None,
 ) -> tuple[Json, NoiseCurve]:
-    """The record of the expected sharpness, one point or the whole curve, and the curve."""
+    """Sample expected sharpness, at one α or the whole curve; return the record and the curve."""
     began = time.perf_counter()
     record_of = partial(
         assemble,
@@ -128,9 +128,9 @@ def expected_record(
 def _expected_row(
     point: NoisePoint, weights: torch.Tensor, loss: float, images: int, delta: float
 ) -> Json:
-    """One point of the curve; null for what overflowed."""
-    found = kl(weights, point.alpha) if point.alpha > 0 else math.inf
-    bound = pac_bayes_bound(loss, point.value, found, images, delta)
+    """Return one point of the curve as a row; null for numbers that overflowed."""
+    kl_there = kl(weights, point.alpha) if point.alpha > 0 else math.inf
+    bound = pac_bayes_bound(loss, point.value, kl_there, images, delta)
     return {
         "alpha": point.alpha,
         "value": finite(point.value),
@@ -138,7 +138,7 @@ def _expected_row(
         "draws": point.draws,
         "paired": point.paired,
         "error_rise": point.error_rise,
-        "kl": finite(found),
-        "kl_without_half": finite(2 * found),
+        "kl": finite(kl_there),
+        "kl_without_half": finite(2 * kl_there),
         "bound": finite(bound),
     }

@@ -1,4 +1,4 @@
-"""Other measures of flatness that share this machinery: the Hessian's, and PAC-Bayes sigma.
+"""Compute other measures of flatness: the Hessian's eigenvalue and trace, and PAC-Bayes sigma.
 
 Hessian products are plain double backward passes of PyTorch, in chunks of images: no library is
 needed for a product, and none would bound memory.
@@ -28,7 +28,7 @@ HALVINGS = 24
 
 @dataclass(frozen=True)
 class Flatness:
-    """Measures of one network, each defined at the function that computes it."""
+    """Hold the measures of one network, each defined at the function that computes it."""
 
     top_eigenvalue: float
     trace: float
@@ -38,7 +38,7 @@ class Flatness:
 
 
 def flatness(objective: Objective, seed: int) -> Flatness:
-    """All of them; sigma is None where no noise up to 1e3 costs the accuracy."""
+    """Compute all measures of flatness; sigma is None if no noise up to 1e3 costs the accuracy."""
     generator = torch.Generator().manual_seed(seed)
     trace, stderr = hessian_trace(objective, generator)
     return Flatness(
@@ -51,7 +51,7 @@ def flatness(objective: Objective, seed: int) -> Flatness:
 
 
 def hessian_product(objective: Objective, vector: Tensor) -> Tensor:
-    """H v, with H the Hessian at w of the mean loss over the whole set; shape (P,)."""
+    """Return H v, shape (P,), with H the Hessian at w of the mean loss over the whole set."""
     point = objective.network.weights.clone().requires_grad_()
     total = torch.zeros_like(vector)
     objective.spent.gradient += 2 * len(objective)
@@ -91,11 +91,11 @@ def hessian_trace(objective: Objective, generator: torch.Generator) -> tuple[flo
     Hutchinson, A Stochastic Estimator of the Trace, 1990.
     """
     w = objective.network.weights
-    found = []
+    products = []
     for _ in range(PROBES):
         signs = torch.randint(2, (len(w),), generator=generator).to(w) * 2 - 1
-        found.append(float(signs @ hessian_product(objective, signs)))
-    samples = torch.tensor(found, dtype=torch.float64)
+        products.append(float(signs @ hessian_product(objective, signs)))
+    samples = torch.tensor(products, dtype=torch.float64)
     return float(samples.mean()), float(samples.std()) / math.sqrt(PROBES)
 
 
@@ -124,16 +124,16 @@ def pac_bayes_sigma_magnitude(objective: Objective, seed: int) -> float | None:
 
 
 def _sigma(objective: Objective, seed: int, scale: Callable[[float], Tensor]) -> float | None:
-    """The σ at which Gaussian noise costs DROP of the accuracy, by bisection of log σ.
+    """Return the σ at which Gaussian noise costs DROP of the accuracy, by bisection of log σ.
 
     `scale` gives the standard deviation of each parameter for a σ. The same draws serve every σ,
-    so that the error is a function of σ. None where DROP is not reached between 1e-6 and 1e3.
+    so that the error is a function of σ. None if DROP is not reached between 1e-6 and 1e3.
     """
     noise = Noise(objective, seed)
     draws = [noise.draw() for _ in range(NOISE_ROUNDS)]
 
     def rise(sigma: float) -> float:
-        return float(torch.cat([noise.rises(one, scale(sigma))[1] for one in draws]).mean())
+        return float(torch.cat([noise.rises(batch, scale(sigma))[1] for batch in draws]).mean())
 
     low, high = math.log(1e-6), math.log(1e3)
     if not rise(math.exp(low)) < DROP <= rise(math.exp(high)):

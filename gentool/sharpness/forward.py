@@ -1,9 +1,9 @@
-"""Logits of many networks that differ in their parameters alone: one by one or all together.
+"""Compute logits at many points: networks of one architecture that differ in their parameters.
 
-Together they run under `vmap`, compiled or not, or, MLPs, by batched products that are written out
-here, forward and backward: weights are views of the points, gradients are written into views of one
-tensor, and none is computed for the images. What `vmap` and autograd add to the products costs more
-than they do.
+They run one by one in a loop, together under `vmap` (compiled or not), or, if they are MLPs,
+stacked: in batched products with a hand-written backward pass. There weights are views of the
+points, gradients are written into views of one tensor, and none is computed for the images; `vmap`
+and autograd would add more time than the products take.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,14 @@ BATCHINGS = (*QUICK_BATCHINGS, "compiled")  # compiling takes a minute: only whe
 
 
 def batchings_of(network: FunctionalNetwork) -> tuple[str, ...]:
-    """The ways that a network can be evaluated; stacked is for MLPs."""
+    """Return the ways to batch points of a network; stacked is for MLPs only."""
     return tuple(name for name in BATCHINGS if network.mlp_layers or name != "stacked")
 
 
 def logits_at(network: FunctionalNetwork, points: Tensor, images: Tensor, batching: str) -> Tensor:
-    """Logits (k, n, classes) at points of shape (k, P), differentiable once.
+    """Return logits (k, n, classes) at points of shape (k, P), differentiable once.
 
-    The images are the same for all, (n, C, H, W), or each candidate's own, (k, n, C, H, W).
+    The images are the same for all points, (n, C, H, W), or different ones, (k, n, C, H, W).
     """
     if batching == "stacked":
         x = images.flatten(-3)
@@ -37,26 +37,26 @@ def logits_at(network: FunctionalNetwork, points: Tensor, images: Tensor, batchi
         return _compiled(network)(points, images)
     named, are_own = network.named(points), images.dim() == 5
 
-    def one(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+    def logits_of(weights: dict[str, Tensor], x: Tensor) -> Tensor:
         return functional_call(network.module, weights, (x,))
 
     if batching == "vmap" and len(points) > 1:
-        return vmap(one, (0, 0 if are_own else None))(named, images)
-    found = [
-        one({name: tensor[k] for name, tensor in named.items()}, images[k] if are_own else images)
+        return vmap(logits_of, (0, 0 if are_own else None))(named, images)
+    logits = [
+        logits_of({name: W[k] for name, W in named.items()}, images[k] if are_own else images)
         for k in range(len(points))
     ]
-    return torch.stack(found)
+    return torch.stack(logits)
 
 
 @lru_cache(maxsize=2)  # a network in its two precisions
 def _compiled(network: FunctionalNetwork) -> Callable[[Tensor, Tensor], Tensor]:
-    """Logits at points on images, compiled for each kind of shapes."""
+    """Return a compiled function from points and images to logits."""
 
-    def together(points: Tensor, images: Tensor) -> Tensor:
+    def vmapped(points: Tensor, images: Tensor) -> Tensor:
         return logits_at(network, points, images, "vmap")
 
-    return compiled(together)
+    return compiled(vmapped)
 
 
 class _Stacked(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""What sharpness perturbs: the parameters of a network as one vector, biases included.
+"""Represent a network as a function of one vector: all its parameters, biases included.
 
 By default these are the parameters of the canonical network, batch norm folded in; the same
 function with other parameters has another box around it, and so another sharpness.
@@ -22,12 +22,12 @@ from gentool.networks.tracing import WEIGHT_LAYERS, steps_of
 
 ImageShape = tuple[int, int, int]
 
-OWN_OUTPUT = (*WEIGHT_LAYERS, nn.MaxPool2d)  # put out memory that nothing else reads
+OWN_OUTPUT = (*WEIGHT_LAYERS, nn.MaxPool2d)  # a ReLU may overwrite their output in place
 
 
 @dataclass(frozen=True)
 class FunctionalNetwork:
-    """A network in float64 and in evaluation mode, to be perturbed around its parameters.
+    """Hold a network in float64 and in evaluation mode, to be perturbed around its parameters.
 
     `module` maps images of shape (n, *input_shape) to logits (n, classes); it is never changed.
     """
@@ -50,8 +50,8 @@ class FunctionalNetwork:
 
     @cached_property
     def weights(self) -> Tensor:
-        """w: all parameters as one vector, shape (P,), float64."""
-        with torch.inference_mode(False):  # whoever asks first must not decide what it is good for
+        """Return w: all parameters as one vector, shape (P,), float64."""
+        with torch.inference_mode(False):  # the cached tensor must be usable outside of it
             return torch.cat([p.detach().flatten() for p in self.module.parameters()])
 
     @property
@@ -60,7 +60,7 @@ class FunctionalNetwork:
 
     @cached_property
     def activations(self) -> int:
-        """Numbers that the layers put out for one image, its own pixels included."""
+        """Return how many numbers the layers put out for one image, its own pixels included."""
         shapes = layer_shapes(self.module, self.input_shape)
         return self.pixels + sum(math.prod(layer.out_shape) for layer in shapes)
 
@@ -70,7 +70,7 @@ class FunctionalNetwork:
 
     @cached_property
     def mlp_layers(self) -> list[tuple[str, bool]] | None:
-        """The names of an MLP's linear layers, and whether a ReLU follows; None for other networks.
+        """Return an MLP's linear layers by name, and whether a ReLU follows; None if not an MLP.
 
         A raw network may have dropout between them, which does nothing in evaluation mode.
         """
@@ -91,7 +91,7 @@ class FunctionalNetwork:
 
     @property
     def is_mlp(self) -> bool:
-        """Whether flattening, linear layers and ReLU are all that there is, not even dropout.
+        """Return whether the network has flattening, linear layers and ReLU only, not even dropout.
 
         Bounds and enumeration ask this: a raw network with dropout has neither in its record.
         """
@@ -101,17 +101,17 @@ class FunctionalNetwork:
 
     @cached_property
     def units(self) -> int:
-        """Outputs of an MLP's linear layers, all that a stack computes for one image."""
+        """Return the number of outputs of an MLP's linear layers together, for one image."""
         weights = (self.module.get_parameter(f"{name}.weight") for name, _ in self.mlp_layers)
         return sum(W.shape[0] for W in weights)
 
     def logits(self, images: Tensor) -> Tensor:
-        """The unperturbed network's logits."""
+        """Return the logits of the unperturbed network."""
         with torch.inference_mode():
             return self.module(images.to(self.weights))
 
     def named(self, vectors: Tensor) -> dict[str, Tensor]:
-        """Parameters by name, views of vectors of shape (..., P)."""
+        """Return the parameters by name, as views of vectors of shape (..., P)."""
         parts = vectors.split(self.sizes, dim=-1)
         return {
             name: part.unflatten(-1, shape)
@@ -119,7 +119,7 @@ class FunctionalNetwork:
         }
 
     def to(self, device: torch.device, dtype: torch.dtype = torch.float64) -> "FunctionalNetwork":
-        """A copy on a device, in a precision."""
+        """Return a copy on a device, in a precision."""
         module = copy.deepcopy(self.module).to(device, dtype)
         return FunctionalNetwork(module, self.input_shape, self.is_folded)
 
@@ -127,16 +127,16 @@ class FunctionalNetwork:
 def functional_network(
     model: nn.Module, input_shape: ImageShape, *, fold_batch_norm: bool = True
 ) -> FunctionalNetwork:
-    """The network to perturb; `model` is left as it is.
+    """Return the network to perturb; `model` is left as it is.
 
     With `fold_batch_norm` the canonical network; without it the model's own parameters, with batch
     norm and dropout in evaluation mode and the running statistics left as they are.
 
-    Raises GentoolError where the model has no canonical network.
+    Raise GentoolError if the model has no canonical network.
     """
     if fold_batch_norm:
         layers = canonical(model, input_shape).layers
-        module = nn.Sequential(OrderedDict(_in_less_time(layers)))
+        module = nn.Sequential(OrderedDict(_with_cheaper_relus(layers)))
     else:
         module = copy.deepcopy(model).to("cpu", torch.float64).eval()
     for parameter in module.parameters():
@@ -144,8 +144,8 @@ def functional_network(
     return FunctionalNetwork(module, tuple(input_shape), fold_batch_norm)
 
 
-def _in_less_time(layers: Sequence[Layer]) -> list[tuple[str, nn.Module]]:
-    """Copies of the layers by name, each ReLU in place, and after a max pooling, not before it.
+def _with_cheaper_relus(layers: Sequence[Layer]) -> list[tuple[str, nn.Module]]:
+    """Return copies of the layers by name, each ReLU in place, and after a max pooling, not before.
 
     The same function with the same gradients, to the bit: neither changes which number of a window
     is the largest, and nothing else reads what a weight layer or a pooling puts out.

@@ -1,4 +1,4 @@
-"""What each sharpness record begins and ends with: a checkpoint made ready, the common parts."""
+"""Load a checkpoint and the examples it was trained on, as the network to perturb."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ from gentool.sharpness.functional import FunctionalNetwork, functional_network
 
 @dataclass(frozen=True)
 class SharpnessInputs:
-    """A checkpoint made ready: what is perturbed, and the examples that it was trained on.
+    """Hold a checkpoint with the network to perturb and the examples that it was trained on.
 
-    `recipe` is the checkpoint's, with the facts of the draw where another program trained it.
+    `recipe` is the checkpoint's; if another program trained it, with the facts of the draw.
     """
 
     checkpoint: Checkpoint
@@ -33,7 +33,10 @@ def load_inputs(
     device: torch.device,
     data_sets: DataSets,
 ) -> SharpnessInputs:
-    """Make a checkpoint ready; GentoolError where it or the data do not fit its recipe."""
+    """Load the network and examples of a checkpoint.
+
+    Raise GentoolError if the checkpoint or the data do not fit its recipe.
+    """
     recipe, sets = load_training_set(checkpoint, device, data_sets, data=data)
     perturbed = functional_network(
         checkpoint.model(), recipe.input_shape, fold_batch_norm=fold_batch_norm

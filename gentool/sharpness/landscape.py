@@ -1,4 +1,4 @@
-"""The loss along lines through a trained network, w + t ν for t from -1 to 1."""
+"""Compute the loss along lines through a trained network, w + t ν for t from -1 to 1."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Losses = dict[float, float]  # by t, in order
 
 @dataclass(frozen=True)
 class Landscape:
-    """Losses over the whole set along the worst ν known, and along random corners of its box."""
+    """Hold losses over the whole set along the worst ν known, and to random corners of its box."""
 
     alpha: float
     worst: Losses
@@ -26,12 +26,12 @@ class Landscape:
 
     @property
     def before(self) -> float:
-        """The loss of the network itself."""
+        """Return the loss of the network itself."""
         return self.worst[0.0]
 
     @property
     def rise(self) -> float:
-        """The rise of the loss at w + ν."""
+        """Return the rise of the loss at w + ν."""
         return self.worst[1.0] - self.before
 
 
@@ -43,9 +43,9 @@ def landscape(
     seed: int = 0,
     show: Callable[[float], None] = lambda done: None,
 ) -> Landscape:
-    """The losses along the line to `point`, shape (P,), and to random corners, in float64.
+    """Return the losses along the lines to `point`, shape (P,), and to random corners, in float64.
 
-    `show` is told which fraction is done.
+    `show` is called with the fraction done.
     """
     device = examples.labels.device
     here = network.to(device)
@@ -57,10 +57,10 @@ def landscape(
 
     def loss(at: Tensor) -> float:
         nonlocal done
-        found = evaluate_point(here, examples, at).loss
+        value = evaluate_point(here, examples, at).loss
         done += 1
         show(done / total)
-        return found
+        return value
 
     before = loss(w)
 

@@ -1,4 +1,4 @@
-"""The mean training loss at many points of the parameter space at once, and its gradient.
+"""Compute the mean training loss at many points of the parameter space, and its gradient.
 
 Points are rows of a (k, P) tensor. Where kernels are too small to fill the machine, all k networks
 run together; where they are large (convolutions on a CPU), one after the other. Either way both the
@@ -27,31 +27,31 @@ CAPTURE_LIMIT = 2**29  # numbers that the layers put out, below which a GPU wait
 CACHE_BYTES = 4 * 2**20  # of activations in one chunk of a stack on a CPU, as measured
 
 Criterion = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""From logits (n, classes), labels (n,) and a candidate's own parameter to one number an image."""
+"""From logits (n, classes), labels (n,) and a point's own parameter to one number per image."""
 
 Logits = Callable[[Tensor, Tensor], Tensor]
 """From points (k, P) and images to logits (k, n, classes)."""
 
 Tensors = tuple[Tensor, ...]
 ChunkFunction = Callable[..., Tensors]
-"""From `Logits`, and tensors, to tensors."""
+"""From `Logits` and tensors to tensors."""
 
 
 @dataclass
 class Spent:
-    """What a search has cost: images through the network, forward only and with a gradient."""
+    """Count the cost of a search: images through the network, forward only and with a gradient."""
 
     forward: int = 0
     gradient: int = 0
     seconds: float = 0.0
 
     def units(self, examples: int) -> float:
-        """In units of one forward pass over a set of so many examples."""
+        """Return the cost in forward passes over a set of so many examples."""
         return (self.forward + GRADIENT_COST * self.gradient) / examples
 
 
 def training_loss(logits: Tensor, labels: Tensor, temperature: Tensor) -> Tensor:
-    """Cross-entropy of each image, of the logits divided by a temperature (1: the loss itself).
+    """Return each image's cross-entropy, its logits divided by a temperature (1: the loss itself).
 
     The classes go first: along the short last dimension a softmax takes several times as long.
     """
@@ -60,25 +60,25 @@ def training_loss(logits: Tensor, labels: Tensor, temperature: Tensor) -> Tensor
 
 
 def towards_class(logits: Tensor, labels: Tensor, direction: Tensor) -> Tensor:
-    """The logits along a direction of shape (classes,), the unit vector of a class for one."""
+    """Return the logits along a direction (classes,), for example the unit vector of a class."""
     return logits @ direction.to(logits.dtype)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """L(w + ν) over a set of examples, for many ν at once.
+    """Compute L(w + ν) over a set of examples, for many ν at once.
 
     `watch` is called before every chunk of work, and may raise to stop it.
     """
 
     network: FunctionalNetwork
     examples: Examples
-    weights: Tensor | None = None  # (n,) what each image counts for; None: all the same
+    weights: Tensor | None = None  # (n,), of each image in the mean; None: all the same
     batching: str = "vmap"
     memory: int = CPU_MEMORY
     spent: Spent = field(default_factory=Spent)
     watch: Callable[[], None] = lambda: None
-    captured: dict[tuple, CudaGraphed] = field(default_factory=dict)  # on CUDA; shared with parts
+    cuda_graphs: dict[tuple, CudaGraphed] = field(default_factory=dict)  # shared with parts
 
     @property
     def dtype(self) -> torch.dtype:
@@ -88,7 +88,7 @@ class Objective:
         return len(self.examples)
 
     def part(self, indices: Tensor, weights: Tensor | None = None) -> "Objective":
-        """The loss over some of the examples, its cost counted together with the whole's."""
+        """Return the loss over some of the examples; its cost is counted in the same `spent`."""
         chosen = replace(
             self.examples,
             images=self.examples.images[indices],
@@ -97,18 +97,18 @@ class Objective:
         return replace(self, examples=chosen, weights=weights)
 
     def image_losses(self, point: Tensor) -> Tensor:
-        """The loss of each image at one point, shape (n,)."""
+        """Return the loss of each image at one point, shape (n,)."""
         self.spent.forward += len(self)
-        one = torch.ones(1, dtype=self.dtype, device=point.device)
+        temperature = torch.ones(1, dtype=self.dtype, device=point.device)
         with torch.inference_mode(), self._timed():
-            found = [
-                _image_values(self._logits(point[None], images), labels, training_loss, one)[0]
-                for images, labels, _ in self._batches(1)
-            ]
-        return torch.cat(found).clone()
+            losses = []
+            for images, labels, _ in self._batches(1):
+                logits = self._logits(point[None], images)
+                losses.append(_image_values(logits, labels, training_loss, temperature)[0])
+        return torch.cat(losses).clone()
 
     def losses(self, points: Tensor) -> Tensor:
-        """L at points of shape (k, P): shape (k,), float64."""
+        """Return L at points of shape (k, P): shape (k,), float64."""
         self.spent.forward += len(points) * len(self)
         with torch.inference_mode(), self._timed():
             chunks = [self._losses(chunk) for chunk in points.split(self.candidates_per_chunk)]
@@ -137,7 +137,7 @@ class Objective:
 
     @property
     def candidates_per_chunk(self) -> int:
-        """Points that are evaluated together: all in a quarter of the memory, 1 in a loop."""
+        """Return how many points are evaluated together, as memory allows; 1 in a loop."""
         if self.batching == "loop":
             return 1
         weight = 4 * self.network.weights.numel() + 32 * self.network.activations
@@ -161,22 +161,24 @@ class Objective:
 
     @property
     def _logits(self) -> Logits:
-        """The network at any points; holds nothing of this objective's examples or recordings."""
+        """Return a function of points and images that holds none of this objective's tensors."""
         return partial(logits_at, self.network, batching=self.batching)
 
-    def run_on_chunk(self, numbers: int, work: ChunkFunction, *given: Tensor | Hashable) -> Tensors:
-        """Some work on a chunk for which the layers put out so many numbers.
+    def run_on_chunk(
+        self, numbers: int, work: ChunkFunction, *arguments: Tensor | Hashable
+    ) -> Tensors:
+        """Run a function on a chunk for which the layers put out so many numbers.
 
-        On CUDA, where they are few, it is captured, whichever part of the examples asks first.
+        On CUDA, if they are few, it is replayed as a CUDA graph, which all parts share.
         """
-        on_this = partial(work, self._logits)
+        run = partial(work, self._logits)
         few = min(CAPTURE_LIMIT, self.memory // (12 * self.dtype.itemsize))
         if numbers > few or not can_capture(self.network.weights.device):
-            return on_this(*given)
+            return run(*arguments)
         kind = (work, self.batching, torch.backends.cuda.matmul.allow_tf32)
-        if kind not in self.captured:
-            self.captured[kind] = CudaGraphed(on_this)
-        return tuple(found.clone() for found in self.captured[kind](*given))
+        if kind not in self.cuda_graphs:
+            self.cuda_graphs[kind] = CudaGraphed(run)
+        return tuple(output.clone() for output in self.cuda_graphs[kind](*arguments))
 
     def _losses(self, points: Tensor) -> Tensor:
         total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
@@ -193,14 +195,14 @@ class Objective:
         gradients = None
         for batch in self._batches(len(points)):
             numbers = len(points) * len(batch[0]) * self.network.activations
-            given = (points, *batch, parameters, criterion)
-            values, gradient = self.run_on_chunk(numbers, _gradients_on, *given)
+            arguments = (points, *batch, parameters, criterion)
+            values, gradient = self.run_on_chunk(numbers, _gradients_on, *arguments)
             gradients = gradient if gradients is None else gradients.add_(gradient)
             total += values
         return total, gradients
 
     def _batches(self, candidates: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Images, labels, and the fraction of the mean that each image is (float64), in chunks."""
+        """Yield images, labels, and the weight of each image in the mean (float64), in chunks."""
         weights = self.weights
         if weights is None:
             weights = torch.ones(len(self), device=self.examples.labels.device)
@@ -223,7 +225,7 @@ class Objective:
 def _losses_on(
     forward: Logits, points: Tensor, images: Tensor, labels: Tensor, fraction: Tensor, ones: Tensor
 ) -> Tensors:
-    """The part of the mean loss that some images are, at points (k, P): shape (k,)."""
+    """Return what some images add to the mean loss at points (k, P): shape (k,)."""
     each = _image_values(forward(points, images), labels, training_loss, ones)
     return ((each.double() * fraction).sum(dim=1),)
 
@@ -237,7 +239,7 @@ def _gradients_on(
     parameters: Tensor,
     criterion: Criterion,
 ) -> Tensors:
-    """The part of the mean of a criterion that some images are, (k,), and its gradients, (k, P)."""
+    """Return what some images add to the mean of a criterion, (k,), and its gradients, (k, P)."""
     points = points.detach().requires_grad_()
     with torch.enable_grad():
         each = _image_values(forward(points, images), labels, criterion, parameters)
@@ -248,7 +250,7 @@ def _gradients_on(
 def _image_values(
     logits: Tensor, labels: Tensor, criterion: Criterion, parameters: Tensor
 ) -> Tensor:
-    """The criterion of each candidate on each image, shape (k, n)."""
+    """Return the criterion of each point on each image, shape (k, n)."""
     if len(logits) == 1:
         return criterion(logits[0], labels, parameters[0])[None]
     return vmap(criterion, (0, None, 0))(logits, labels, parameters)

@@ -1,4 +1,4 @@
-"""Prepare a network for sharpness: on the device, with the loss before, and its fast objective."""
+"""Prepare a network for sharpness: on its device, with its loss and an objective to evaluate."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -23,7 +23,7 @@ FEW_PARAMETERS = 1024  # with which float64 costs nothing
 class PreparedNetwork:
     """Hold a network and its examples on one device, and the evaluation before any perturbation.
 
-    Raises GentoolError on a device without float64.
+    Raise GentoolError on a device without float64.
     """
 
     def __init__(
@@ -39,20 +39,20 @@ class PreparedNetwork:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision to search in, unless the box asks for more."""
+        """Return the precision to search in, unless the box is too small for it."""
         is_small = len(self.network.weights) <= FEW_PARAMETERS
         return torch.float64 if is_small else torch.float32
 
     @cached_property
     def gradient(self) -> Tensor:
-        """∇L(w), shape (P,)."""
+        """Return ∇L(w), shape (P,)."""
         objective, _ = self.objective(self.dtype)
         return objective.gradients(objective.network.weights[None])[1][0]
 
     def objective(self, dtype: torch.dtype) -> tuple[Objective, BatchingChoice]:
         """Return the loss in a precision, its cost counted from 0, and how it batches candidates.
 
-        Raises GentoolError where the network cannot be batched as it was asked for.
+        Raise GentoolError if the network cannot be batched in the way that the user chose.
         """
         if dtype not in self._objectives:
             self._objectives[dtype] = self._prepare(dtype)

@@ -1,8 +1,8 @@
-"""The worst point on disk: as a checkpoint that any command reads, and as a small witness.
+"""Write and read the worst point: as a checkpoint for any command, and as a small witness.
 
-A witness is w + ν told relative to a checkpoint: one bit a parameter for the side of the box, and
-the parameters that are not on a face by their values. With it a stranger can check a reported
-sharpness by one pass over the data, without repeating the search.
+A witness stores w + ν relative to a checkpoint: one bit a parameter for the side of the box, and
+the values of the parameters that are not on a face. With it anyone can check a reported sharpness
+by one pass over the data, without repeating the search.
 """
 
 import json
@@ -32,7 +32,7 @@ KEY = "gentool-witness"
 
 @dataclass(frozen=True)
 class WitnessClaim:
-    """What a witness says: the point of which network and box, and the rise there."""
+    """Hold the claim of a witness: checkpoint, box, and the rise at its point."""
 
     checkpoint: str  # SHA-256 of the file
     alpha: float
@@ -45,18 +45,18 @@ class WitnessClaim:
 
 @dataclass(frozen=True)
 class Witness:
-    """A claim with the point that proves it."""
+    """Hold a claim with the point that proves it."""
 
     claim: WitnessClaim
     signs: Tensor  # (⌈P/8⌉,), uint8: bits, 1 where the point is on the upper face
     inner: Tensor  # (n,), int64: parameters on neither face
-    values: Tensor  # (n,): theirs
+    values: Tensor  # (n,): values of these parameters
 
     def point(self, network: FunctionalNetwork) -> Tensor:
-        """w + ν, shape (P,); GentoolError where it does not fit the network."""
+        """Return w + ν, shape (P,); raise GentoolError if it does not fit the network."""
         if len(network.weights) != self.claim.parameters:
             raise GentoolError(
-                f"the witness is of {self.claim.parameters} parameters, the network has "
+                f"the witness is for {self.claim.parameters} parameters, but the network has "
                 f"{len(network.weights)}"
             )
         within = _box(network, self.claim)
@@ -67,7 +67,7 @@ class Witness:
 
 
 def make_witness(claim: WitnessClaim, network: FunctionalNetwork, point: Tensor) -> Witness:
-    """The witness of a point in the box of a claim."""
+    """Return the witness of a point in the box of a claim."""
     within = _box(network, claim)
     point = point.to("cpu", within.low.dtype)
     inner = ((point != within.low) & (point != within.high)).nonzero().flatten()
@@ -76,14 +76,14 @@ def make_witness(claim: WitnessClaim, network: FunctionalNetwork, point: Tensor)
 
 
 def write(path: Path, witness: Witness) -> None:
-    """Write a witness, whole or not at all."""
+    """Write a witness atomically."""
     tensors = {"signs": witness.signs, "inner": witness.inner, "values": witness.values}
     about = {"format": FORMAT, **asdict(witness.claim)}
     write_whole(path, save(tensors, {KEY: json.dumps(about, allow_nan=False)}))
 
 
 def read(path: Path) -> Witness:
-    """Read a witness; GentoolError, naming the file, where it is missing, damaged or none."""
+    """Read a witness; raise GentoolError if the file is missing, damaged or no witness."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[KEY])
@@ -96,13 +96,13 @@ def read(path: Path) -> Witness:
         raise GentoolError(f"{path} does not exist") from None
     except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         raise GentoolError(
-            f"{path} is no witness; gentool sharpness --save-perturbation writes them"
+            f"{path} is not a witness file; gentool sharpness --save-perturbation writes them"
         ) from error
     return witness
 
 
 def _check(witness: Witness) -> None:
-    """Raise ValueError for tensors that belong to no claim."""
+    """Raise ValueError if the tensors do not fit the claim."""
     size = witness.claim.parameters
     inner = witness.inner
     if witness.signs.dtype != torch.uint8 or witness.signs.shape != (-(-size // 8),):
@@ -115,7 +115,7 @@ def _check(witness: Witness) -> None:
 
 @dataclass(frozen=True)
 class Verification:
-    """What verifying found: the rise recomputed here, and whether the point is in the box."""
+    """Hold the rise recomputed here, and whether the point is in the box of the claim."""
 
     rise: float
     loss_before: float
@@ -124,31 +124,31 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether the point is in the box and the rise is the claimed one, to 1e-4 relative."""
+        """Return whether the point is in the box and the rise is as claimed, to 1e-4 relative."""
         scale = max(abs(self.claim.rise), 1e-9 * (1 + abs(self.claim.loss_before)))
         return self.is_inside and abs(self.rise - self.claim.rise) <= 1e-4 * scale
 
     def check(self, path: Path) -> None:
-        """Raise GentoolError where the witness, read from `path`, does not hold."""
+        """Raise GentoolError if the witness, read from `path`, does not hold."""
         if not self.holds:
             why = "" if self.is_inside else "; its point is outside of the box"
             raise GentoolError(
-                f"{path} does not hold: it claims {self.claim.rise:.6g}, and the rise is "
-                f"{self.rise:.6g}{why}"
+                f"{path} does not hold: it claims a rise of {self.claim.rise:.6g}, but the rise "
+                f"computed here is {self.rise:.6g}{why}"
             )
 
 
 def check_checkpoint(path: Path, witness: Witness, checkpoint: Checkpoint) -> None:
-    """Raise GentoolError where a witness, read from `path`, is about another checkpoint."""
+    """Raise GentoolError if a witness, read from `path`, belongs to another checkpoint."""
     if checkpoint.sha256 != witness.claim.checkpoint:
         raise GentoolError(
-            f"{path} is about another checkpoint (SHA-256 {witness.claim.checkpoint[:12]}..., "
+            f"{path} belongs to another checkpoint (SHA-256 {witness.claim.checkpoint[:12]}..., "
             f"that of {checkpoint.path} is {checkpoint.sha256[:12]}...)"
         )
 
 
 def verify(witness: Witness, network: FunctionalNetwork, examples: Examples) -> Verification:
-    """Recompute a claim by one pass over the data at w and one at w + ν, both in float64."""
+    """Recompute a claimed rise by one pass over the data at w and one at w + ν, in float64."""
     point = witness.point(network)
     is_inside = _box(network, witness.claim).contains(point)
     here = network.to(examples.labels.device)
@@ -167,10 +167,10 @@ def _box(network: FunctionalNetwork, claim: WitnessClaim) -> Box:
 def write_perturbed(
     path: Path, original: Checkpoint, network: FunctionalNetwork, sets: TrainingSet, point: Tensor
 ) -> None:
-    """Write w + ν as a checkpoint, its outcome judged anew.
+    """Write w + ν as a checkpoint, with the losses and errors there.
 
-    Where batch norm was folded in, the recipe says that there is none: the folded weights are those
-    of the same architecture without it.
+    If batch norm was folded in, the recipe says that there is none: the folded weights are those of
+    the same architecture without it.
     """
     recipe = original.recipe
     state = network.named(point.detach().cpu())
@@ -188,7 +188,7 @@ def write_perturbed(
 def _outcome_at(
     old: Outcome, network: FunctionalNetwork, sets: TrainingSet, point: Tensor
 ) -> Outcome:
-    """The outcome of training, with losses and errors at another point."""
+    """Return the outcome of training, with losses and errors at another point."""
     here = network.to(sets.subset.labels.device)
     train, test = (evaluate_point(here, part, point) for part in (sets.subset, sets.test))
     confusion = evaluate_point(here, sets.confusion, point) if len(sets.confusion) else None

@@ -1,8 +1,8 @@
-"""The sharpness of one network at one α: search, then judge the point that was found.
+"""Search the sharpness of one network at one α, then evaluate the best point in float64.
 
-ζ_α(w) = max over |νᵢ| ≤ α(|wᵢ| + 1) of L(f_{w+ν}) − L(f_w). What is reported is the rise at a point
-that was checked to be in the box and evaluated over the whole set in float64, so that it is a true
-lower bound of ζ however the search went. It is never negative, for ν = 0 is in the box.
+ζ_α(w) = max over |νᵢ| ≤ α(|wᵢ| + 1) of L(f_{w+ν}) − L(f_w). The rise is reported at a point that
+was checked to be in the box and evaluated over the whole set in float64, so that it is a true lower
+bound of ζ however the search went. It is never negative, for ν = 0 is in the box.
 """
 
 import copy
@@ -31,13 +31,13 @@ from gentool.sharpness.search.state import OutOfTimeError, SearchState, Start
 
 EXACT = "exact"
 KESKAR2017 = "keskar2017"
-LINE_SEARCHES = ("lbfgsb", "lbfgsb-subspace", KESKAR2017)  # to which TF32's rounding is a slope
+LINE_SEARCHES = ("lbfgsb", "lbfgsb-subspace", KESKAR2017)  # TF32's rounding misleads them
 FINEST_FLOAT32 = 1e-5  # α below which the box has too few points in float32
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How to search.
+    """Hold the settings of a search.
 
     `restarts` None: one a class, ten at most, and ten others; `seconds` and `units` None: no limit.
     """
@@ -54,10 +54,10 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The worst point that a search found, and what it cost to find.
+    """Hold the worst point of a search, and the cost of the search.
 
-    `stopped` is None where the search went to its end, else "time" or "interrupted".
-    `overflowed` says that points were met whose loss is no finite number.
+    `stopped` is None if the search went to its end, else "time" or "interrupted". `overflowed` is
+    True if the loss of some point was not finite.
     """
 
     alpha: float
@@ -99,7 +99,7 @@ class SearchResult:
 class WorstCaseSearch:
     """Search the sharpness of one network over one set, at any α.
 
-    Raises GentoolError on a device without float64.
+    Raise GentoolError on a device without float64.
     """
 
     def __init__(
@@ -121,39 +121,39 @@ class WorstCaseSearch:
         return self.prepared.before
 
     def compare(self, alpha: float, units: float) -> Iterator[SearchResult]:
-        """What each of the other searches finds at one α, at a cost of so many units at most."""
+        """Yield the result of each other search at one α, at a cost of so many units at most."""
         for name in METHODS.names:
             if name != "default":
                 options = replace(self.options, method=name, units=units, seconds=None)
                 yield self.with_options(options).find(alpha)
 
     def exact(self, alpha: float) -> SearchResult:
-        """The highest corner, by trying them all; GentoolError for a network that is not linear."""
+        """Return the highest of all corners; raise GentoolError if the network is not linear."""
         check_enumerable(self.network)
         return self.with_options(replace(self.options, method=EXACT))._find(alpha, torch.float64)
 
     def first_order(self, alpha: float) -> float:
-        """Σ rᵢ |gᵢ|, the rise of the linearised loss."""
+        """Return Σ rᵢ |gᵢ|, the rise of the linearised loss."""
         return first_order(self.prepared.gradient, self.network.weights, alpha)
 
     def m_sharpness(self, alpha: float) -> float:
-        """The maximum of each mini-batch, averaged."""
+        """Return the mean over mini-batches of the largest rise of each."""
         dtype = self.prepared.dtype
         within = box(self.network.weights, alpha, dtype, self.options.offset)
         return m_sharpness(self.prepared.objective(dtype)[0], within, self.options.seed)
 
     def interval_bound(self, alpha: float) -> float | None:
-        """A bound of the rise from above, for MLPs."""
+        """Return an upper bound of the rise, for MLPs."""
         return interval_bound(self.network, self.prepared.examples, alpha, self.before.loss)
 
     def with_options(self, options: SearchOptions) -> "WorstCaseSearch":
-        """The same network and examples, searched otherwise."""
+        """Return a search of the same network and examples with other options."""
         other = copy.copy(self)
         other.options = options
         return other
 
     def find(self, alpha: float) -> SearchResult:
-        """The worst point at one α."""
+        """Search the worst point at one α; in float64 if the loss overflows in float32."""
         dtype = torch.float64 if alpha < FINEST_FLOAT32 else self.prepared.dtype
         result = self._find(alpha, dtype)
         if result.overflowed and dtype is torch.float32 and result.stopped is None:
@@ -161,7 +161,7 @@ class WorstCaseSearch:
         return result
 
     def state(self, alpha: float, dtype: torch.dtype) -> tuple[SearchState, BatchingChoice]:
-        """A search that has not begun."""
+        """Return a search that has not begun, and how it batches candidates."""
         objective, batching = self.prepared.objective(dtype)
         options = self.options
         deadline = float("inf")
@@ -191,7 +191,7 @@ class WorstCaseSearch:
             except KeyboardInterrupt:
                 stopped = "interrupted"
         state.objective.spent.seconds = time.perf_counter() - began
-        point, after = self._judge(state)
+        point, after = self._evaluate_best(state)
         return SearchResult(
             alpha=alpha,
             method=self.options.method,
@@ -217,8 +217,8 @@ class WorstCaseSearch:
         else:
             run_method(self.options.method, state)
 
-    def _judge(self, state: SearchState) -> tuple[Tensor, Evaluation]:
-        """The best point and its evaluation: w itself where nothing higher was found."""
+    def _evaluate_best(self, state: SearchState) -> tuple[Tensor, Evaluation]:
+        """Return the best point and its evaluation; w itself if no point is higher."""
         w = self.network.weights
         point = state.best_point
         if point is None and state.best_on_sample is not None:
@@ -233,5 +233,5 @@ class WorstCaseSearch:
 
 
 def check_inside(within: Box, point: Tensor) -> None:
-    """The proof that a point is in the box; AssertionError, for it cannot be outside."""
+    """Assert that a point is in the box: no search may leave it."""
     assert within.contains(point), "the search left its box"

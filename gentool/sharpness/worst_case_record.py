@@ -1,4 +1,4 @@
-"""From a checkpoint to its sharpness record."""
+"""Make the sharpness record of a checkpoint."""
 
 import math
 import time
@@ -29,7 +29,7 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class SharpnessOptions:
-    """What `gentool sharpness` was asked for; `data` None means the recipe's."""
+    """Hold the options of `gentool sharpness`; `data` None means the recipe's."""
 
     alphas: tuple[float, ...] = (5e-4,)
     search: SearchOptions = field(default_factory=SearchOptions)
@@ -59,9 +59,9 @@ def worst_case_record(
     options: SharpnessOptions,
     show: Callable[[SearchState], None] = lambda state: None,
 ) -> tuple[Json, list[SearchResult]]:
-    """The record of the searches at every α, and what they found, in the order of the alphas.
+    """Search at every α; return the record, and the results in the order of the alphas.
 
-    An interruption ends the list; what was found until then is in it, marked.
+    An interruption ends the list; the result until then is in it, marked.
     """
     began = time.perf_counter()
     record_of = partial(
@@ -80,26 +80,27 @@ def worst_case_record(
         return record_of(measures=values, notes=notes), []
     if options.exact:
         check_enumerable(search.network)
-    found, others, bounds = [], [], []
+    results, others, bounds = [], [], []
     for alpha in options.alphas:
-        found.append(search.find(alpha))
+        results.append(search.find(alpha))
         others.append([])
-        bounds.append(_bounds(search, alpha, options.exact and found[-1].stopped is None))
-        if options.compare and found[-1].stopped != "interrupted":
-            for other in search.compare(alpha, found[-1].units):
+        bounds.append(_bounds(search, alpha, options.exact and results[-1].stopped is None))
+        if options.compare and results[-1].stopped != "interrupted":
+            for other in search.compare(alpha, results[-1].units):
                 others[-1].append(other)
                 if other.stopped == "interrupted":
                     break
-        if "interrupted" in [one.stopped for one in (found[-1], *others[-1])]:
+        if "interrupted" in [result.stopped for result in (results[-1], *others[-1])]:
             break
-    values = {"sharpness": found[0].rise, "sharpness_keskar": found[0].keskar}
+    values = {"sharpness": results[0].rise, "sharpness_keskar": results[0].keskar}
     values |= {f"sharpness_{name}": value for name, value in bounds[0].items()}
-    notes = [note for one in found for note in _notes(one)] + _missing(bounds[0], options.exact)
+    notes = [note for result in results for note in _notes(result)]
+    notes += _missing(bounds[0], options.exact)
     if options.protocol == "keskar2017":
-        values["sharpness_keskar2017"] = in_percent(found[0].keskar)
-    if options.protocol == "m-sharpness" and found[-1].stopped != "interrupted":
+        values["sharpness_keskar2017"] = in_percent(results[0].keskar)
+    if options.protocol == "m-sharpness" and results[-1].stopped != "interrupted":
         values["sharpness_m"] = search.m_sharpness(options.alphas[0])
-    if options.flatness and found[-1].stopped != "interrupted":
+    if options.flatness and results[-1].stopped != "interrupted":
         flat = flatness(search.prepared.objective(torch.float32)[0], options.search.seed)
         values |= _flatness_values(flat)
         values["sharpness_magnitude"] = sharpness_magnitude(search, options.alphas[0])
@@ -115,18 +116,18 @@ def worst_case_record(
         "images": len(inputs.sets.all),
         "loss": search.before.loss,
         "error": search.before.error,
-        "batching": found[0].batching.to_json(),
+        "batching": results[0].batching.to_json(),
         "points": [
-            _row(one, rest) | limits
-            for one, rest, limits in zip(found, others, bounds, strict=True)
+            _row(result, rest) | limits
+            for result, rest, limits in zip(results, others, bounds, strict=True)
         ],
     }
-    return record, found
+    return record, results
 
 
 @defines("sharpness_magnitude")
 def sharpness_magnitude(search: WorstCaseSearch, alpha: float) -> float:
-    """Largest rise found where each parameter may move by a fraction of itself alone.
+    """Largest rise results where each parameter may move by a fraction of itself alone.
 
         max over |νᵢ| ≤ α|wᵢ| of L(f_{w+ν}) − L(f_w)
 
@@ -135,28 +136,28 @@ def sharpness_magnitude(search: WorstCaseSearch, alpha: float) -> float:
     return search.with_options(replace(search.options, offset=0.0)).find(alpha).rise
 
 
-def _row(found: SearchResult, others: list[SearchResult]) -> Json:
-    """What was found at one α, by the search asked for and by those compared with it."""
-    best = [start.rise for start in found.starts if math.isfinite(start.rise)]
-    images = found.spent.forward + found.spent.gradient
+def _row(result: SearchResult, others: list[SearchResult]) -> Json:
+    """Return the row of one α: the result of the search, and those of the searches compared."""
+    rises = [start.rise for start in result.starts if math.isfinite(start.rise)]
+    images = result.spent.forward + result.spent.gradient
     return {
-        "alpha": found.alpha,
-        "method": found.method,
-        "rise": found.rise,
-        "keskar": found.keskar,
-        "loss": found.after.loss,
-        "error": found.after.error,
-        "class": found.after.top_class,
-        "class_fraction": found.after.top_fraction,
-        "starts": [{**asdict(start), "rise": finite(start.rise)} for start in found.starts],
-        "spread": max(best) - min(best) if best else None,
-        "forward_evaluations": found.spent.forward,
-        "gradient_evaluations": found.spent.gradient,
-        "units": round(found.units, 3),
-        "images_per_second": round(images / max(found.spent.seconds, 1e-9)),
-        "seconds": round(found.spent.seconds, 3),
-        "precision": found.precision,
-        "stopped": found.stopped,
+        "alpha": result.alpha,
+        "method": result.method,
+        "rise": result.rise,
+        "keskar": result.keskar,
+        "loss": result.after.loss,
+        "error": result.after.error,
+        "class": result.after.top_class,
+        "class_fraction": result.after.top_fraction,
+        "starts": [{**asdict(start), "rise": finite(start.rise)} for start in result.starts],
+        "spread": max(rises) - min(rises) if rises else None,
+        "forward_evaluations": result.spent.forward,
+        "gradient_evaluations": result.spent.gradient,
+        "units": round(result.units, 3),
+        "images_per_second": round(images / max(result.spent.seconds, 1e-9)),
+        "seconds": round(result.spent.seconds, 3),
+        "precision": result.precision,
+        "stopped": result.stopped,
         "compared": [
             {
                 "method": other.method,
@@ -180,7 +181,7 @@ def _flatness_values(flat: Flatness) -> Values:
 
 
 def _bounds(search: WorstCaseSearch, alpha: float, exact: bool) -> Values:
-    """What the rise at an α is compared with."""
+    """Compute what the rise at an α is compared with."""
     bounds: Values = {
         "first_order": search.first_order(alpha),
         "interval_bound": search.interval_bound(alpha),
@@ -193,7 +194,7 @@ def _bounds(search: WorstCaseSearch, alpha: float, exact: bool) -> Values:
 
 
 def _missing(bounds: Values, exact: bool) -> list[str]:
-    """Why bounds are null."""
+    """Return notes that say why bounds are null."""
     notes = []
     if bounds["interval_bound"] is None:
         notes.append("sharpness_interval_bound: known for MLPs, where it is finite")
@@ -203,17 +204,17 @@ def _missing(bounds: Values, exact: bool) -> list[str]:
     return notes
 
 
-def _notes(found: SearchResult) -> list[str]:
+def _notes(result: SearchResult) -> list[str]:
     notes = []
-    if found.stopped is not None:
+    if result.stopped is not None:
         because = {"time": "its time was over", "interrupted": "it was interrupted"}
         notes.append(
-            f"sharpness: at alpha {found.alpha:g} the search stopped early, when "
-            f"{because[found.stopped]}; the value is the best until then"
+            f"sharpness: at alpha {result.alpha:g} the search stopped early, when "
+            f"{because[result.stopped]}; the value is the best until then"
         )
-    if found.overflowed:
+    if result.overflowed:
         notes.append(
-            f"sharpness: at alpha {found.alpha:g} the loss overflows at some points of the box; "
+            f"sharpness: at alpha {result.alpha:g} the loss overflows at some points of the box; "
             "the value is the best of the others, and the maximum is larger"
         )
     return notes

@@ -166,7 +166,7 @@ def test_graphs_are_freed_with_their_objective():
         objective = Objective(network, data)
         for _ in range(3):
             objective.gradients(network.weights[None])
-        gone = weakref.ref(next(iter(objective.captured.values())))
+        gone = weakref.ref(next(iter(objective.cuda_graphs.values())))
         del objective
         assert gone() is None
 

@@ -92,9 +92,9 @@ def forged(saved, change):
 
 
 FORGERIES = {
-    "rise": (lambda w: _claim(w, rise=2 * w.claim.rise), "does not hold: it claims"),
+    "rise": (lambda w: _claim(w, rise=2 * w.claim.rise), "does not hold: it claims a rise of"),
     "alpha": (lambda w: _claim(w, alpha=0.005), "does not hold"),
-    "checkpoint": (lambda w: _claim(w, checkpoint="0" * 64), "is about another checkpoint"),
+    "checkpoint": (lambda w: _claim(w, checkpoint="0" * 64), "belongs to another checkpoint"),
     "outside": (lambda w: _inner(w, 1e3), "outside of the box"),
     "size": (lambda w: _claim(w, parameters=w.claim.parameters - 1), "parameters"),
 }
@@ -129,9 +129,9 @@ def test_a_file_that_is_no_witness_is_told_in_one_line(saved, capsys, content):
     path = saved.with_name("a.witness")
     path.write_bytes(content)
     assert run(["sharpness", "verify", str(saved), str(path)]) == 1
-    assert "is no witness" in capsys.readouterr().err
+    assert "is not a witness file" in capsys.readouterr().err
     assert run(["sharpness", "verify", str(saved), str(saved)]) == 1
-    assert "is no witness" in capsys.readouterr().err
+    assert "is not a witness file" in capsys.readouterr().err
 
 
 def test_an_existing_perturbation_is_kept_before_any_work(saved, capsys):

@@ -1,7 +1,7 @@
-"""Searches by name, the default and those of the literature, all charged in the same units.
+"""Register the searches by name, the default and those of the literature, at comparable cost.
 
-Each goes on until the units of its problem are spent: one that arrives early starts again somewhere
-else, so that at one budget none is held back.
+Each goes on until its units are spent: a search that converges early starts again from another
+point, so that all have the same budget.
 """
 
 from collections.abc import Iterable, Iterator
@@ -125,7 +125,7 @@ def lbfgsb_subspace(state: SearchState) -> None:
 
 
 class _UnitsSpentError(Exception):
-    """The units are spent: leave the solver."""
+    """Raised to leave the solver when the units are spent."""
 
 
 def _restarted_lbfgsb(state: SearchState, dimensions: int | None) -> None:
@@ -134,7 +134,7 @@ def _restarted_lbfgsb(state: SearchState, dimensions: int | None) -> None:
 
 
 def lbfgsb_run(state: SearchState, dimensions: int | None) -> None:
-    """One run of ten iterations, from a random point a tenth of the way to the faces.
+    """Run ten iterations of L-BFGS-B from a random point a tenth of the way to the faces.
 
     The unknowns are scaled so that the box is about as wide as the solver's first step, which has
     length one at most, and the loss so that this step is taken in full: with the plain loss, the
@@ -149,7 +149,7 @@ def lbfgsb_run(state: SearchState, dimensions: int | None) -> None:
     width = unknowns**-0.5
     scale: list[float] = []
 
-    def lowered(v: numpy.ndarray) -> tuple[float, numpy.ndarray]:
+    def negative_loss(v: numpy.ndarray) -> tuple[float, numpy.ndarray]:
         if not state.affords_gradient:
             raise _UnitsSpentError
         vector = torch.from_numpy(v / width).to(reach.device)
@@ -164,7 +164,7 @@ def lbfgsb_run(state: SearchState, dimensions: int | None) -> None:
 
     with suppress(_UnitsSpentError):
         minimize(
-            lowered,
+            negative_loss,
             0.1 * width * numpy.random.default_rng(seed).uniform(-1, 1, unknowns),
             jac=True,
             method="L-BFGS-B",
@@ -180,10 +180,10 @@ def lbfgsb_run(state: SearchState, dimensions: int | None) -> None:
 
 @dataclass(frozen=True)
 class Subspace:
-    """A random subspace of the box: a basis of shape (P, dimensions), rows of norm 1, float32.
+    """Represent a random subspace by a basis of shape (P, dimensions), rows of norm 1, float32.
 
-    Of many parameters it would not fit into memory: it is drawn again, some rows at a time, at
-    every use. Points of the subspace that are outside of the box are projected onto it.
+    A large basis would not fit into memory: it is drawn again, some rows at a time, at every use.
+    Points of the subspace that are outside of the box are projected onto it.
     """
 
     seed: int
@@ -192,11 +192,11 @@ class Subspace:
     device: torch.device
 
     def point(self, vector: Tensor) -> Tensor:
-        """The point (P,) that has given coordinates (dimensions,), both float64."""
+        """Return the point (P,) with the coordinates `vector` (dimensions,), both float64."""
         return torch.cat([rows @ vector.float() for rows in self._basis_blocks()]).double()
 
     def coordinates(self, gradient: Tensor) -> Tensor:
-        """A gradient (P,) with respect to the coordinates (dimensions,), both float64."""
+        """Return a gradient (P,) with respect to the coordinates (dimensions,), both float64."""
         parts = gradient.float().split(ROWS)
         return sum(
             rows.T @ part for rows, part in zip(self._basis_blocks(), parts, strict=True)
@@ -222,13 +222,13 @@ def _half_widths(state: SearchState) -> Tensor:
 
 
 def _look_at(state: SearchState, point: Tensor) -> None:
-    """Look at the point that the last step went to, where one pass more is in the budget."""
+    """Evaluate the point of the last step, if the budget has one pass more."""
     if state.affords(1):
         state.losses(point[None])
 
 
 def run_method(name: str, state: SearchState) -> None:
-    """Run a search by name; its one start is entered in the table where it entered none."""
+    """Run a search by name; add its one start to the table if the search added none."""
     METHODS[name](state)
     if not state.starts:
         state.starts.append(Start(name, state.rise, len(state.objective)))

@@ -40,9 +40,9 @@ def has_gained(losses: Tensor, gains: Tensor, loss_before: float) -> Tensor:
 class Climb:
     """Move k corners of a box by vertex iteration, and keep the best loss and corner of each.
 
-    The loss is that over the whole set (a `SearchState`, which counts and remembers) or over a part
-    of it (an `Objective`). `losses` and `corners` are the best of each candidate; `active` are the
-    indices of those that still move, and `signs` the corners that they move to next.
+    The loss is over the whole set (`SearchState`) or over a part of it (`Objective`). `losses` and
+    `corners` are the best of each candidate, `active` the indices of the candidates that still
+    move, and `signs` the corners to evaluate next.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Climb:
         objective: Objective | SearchState,
         box: Box,
         signs: Tensor,  # (k, P), bool
-        losses: Tensor | None = None,  # (k,), that have to be exceeded
+        losses: Tensor | None = None,  # (k,), to exceed; None: −∞
         mark_overflow: Callable[[Tensor], Tensor] = lambda losses: losses,
     ) -> None:
         self.objective, self.box, self.mark_overflow = objective, box, mark_overflow
@@ -63,23 +63,23 @@ class Climb:
     def from_point(
         cls, objective: Objective | SearchState, box: Box, point: Tensor, otherwise: Tensor
     ) -> "Climb":
-        """Begin at the corner that the gradient at `point`, (P,), points to; its loss counts."""
+        """Start at the corner of the gradient at a point (P,), whose loss has to be exceeded."""
         losses, gradients = objective.gradients(point[None])
         return cls(objective, box, corner_of_gradient(gradients, otherwise), losses)
 
     def step(self) -> tuple[Tensor, Tensor]:
-        """Move the active candidates once; return their losses before, and what those gained."""
+        """Evaluate and move the active candidates; return their losses and gains."""
         losses, following = vertex_step(self.objective, self.box, self.signs)
         losses, gains = self._keep_best(losses)
         self.signs = following
         return losses, gains
 
     def keep(self, goes_on: Tensor) -> None:
-        """Let only some of the active candidates move on."""
+        """Keep only some of the active candidates moving."""
         self.active, self.signs = self.active[goes_on], self.signs[goes_on]
 
     def look(self, candidates: int | None = None) -> None:
-        """Compare the loss at the last corners too, some candidates at a time, without a step."""
+        """Evaluate the last corners too, so many candidates at a time, without a step."""
         size = candidates or self.objective.candidates_per_chunk
         chunks = self.signs.split(size) if len(self.signs) else ()
         losses = [self.objective.losses(self.box.corner(chunk)) for chunk in chunks]

@@ -7,11 +7,11 @@ from gentool.sharpness.definitions import defines
 from gentool.sharpness.functional import FunctionalNetwork
 from gentool.sharpness.search.state import SearchState
 
-MOST_EXACT = 24  # of which all corners are tried
+MOST_EXACT = 24  # parameters
 
 
 def check_enumerable(network: FunctionalNetwork) -> None:
-    """Raise GentoolError for a network whose corners cannot, or need not, be enumerated."""
+    """Raise GentoolError unless the network is linear, with MOST_EXACT parameters at most."""
     count = len(network.weights)
     if not network.is_mlp or len(network.mlp_layers) != 1:
         raise GentoolError("--exact is for linear models: a network's maximum need not be a corner")
@@ -28,7 +28,7 @@ def enumerate_corners(state: SearchState) -> None:
 
         max over νᵢ ∈ {−rᵢ, rᵢ} of L(f_{w+ν}) − L(f_w)
 
-    Every corner is tried; the best point is left in the problem.
+    Every corner is tried; the best point is left in the search state.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     size = len(state.box.center)

@@ -1,8 +1,9 @@
-"""Better corners from good ones: children of two, or one shaken, that climb and compete.
+"""Combine good corners into better ones by a genetic search.
 
-The rise over the corners of a box has many local maxima, and good ones have signs in common: what
-two parents agree on is kept, the rest is drawn from either (uniform crossover; Syswerda, ICGA
-1989), and every child climbs before it is judged (a memetic algorithm; Moscato, 1989).
+The rise over the corners of a box has many local maxima, and good ones have signs in common. A
+child keeps the signs on which two parents agree and draws the others from either (uniform
+crossover; Syswerda, ICGA 1989), or flips some signs of one parent; every child climbs before it is
+compared (a memetic algorithm; Moscato, 1989).
 """
 
 import torch
@@ -20,9 +21,9 @@ GENERATIONS = 30
 def genetic_search(
     state: SearchState, signs: Tensor, losses: Tensor, count: int, patience: int
 ) -> tuple[Tensor, Tensor]:
-    """The best `count` corners of a pool, bool (k, P), and their losses, after breeding.
+    """Return the best `count` corners, bool (k, P), and their losses, after some generations.
 
-    It ends after `patience` generations without a gain, or when all are alike.
+    The search ends after `patience` generations without a gain, or when one corner is left.
     """
     signs, losses = _best_distinct(signs, losses, count)
     in_vain = 0
@@ -31,9 +32,9 @@ def genetic_search(
             break
         highest = losses[0]
         children = torch.stack([_child(state, signs, i) for i in range(CHILDREN_PER_GENERATION)])
-        found, corners = climb_until_arrived(state, children, CHILD_STEPS)
+        child_losses, corners = climb_until_arrived(state, children, CHILD_STEPS)
         signs, losses = _best_distinct(
-            torch.cat([signs, corners]), torch.cat([losses, found]), count
+            torch.cat([signs, corners]), torch.cat([losses, child_losses]), count
         )
         gained = has_gained(losses[0], losses[0] - highest, state.loss_before)
         in_vain = 0 if gained else in_vain + 1
@@ -41,7 +42,7 @@ def genetic_search(
 
 
 def _child(state: SearchState, pool: Tensor, i: int) -> Tensor:
-    """A shaken one of the better half, or a mixture of two; of the best and another each third."""
+    """Return child number i: a mutated parent of the better half, or a mixture of two parents."""
     generator, size = state.generator, pool.shape[1]
     if i % 2:
         parent = int(torch.randint(max(1, len(pool) // 2), (1,), generator=generator))
@@ -60,7 +61,7 @@ def _random_mask(state: SearchState, size: int, fraction: float) -> Tensor:
 
 
 def _best_distinct(signs: Tensor, losses: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The highest of the pool, those of equal loss taken for the same corner."""
+    """Return the `count` corners of highest loss; equal losses are taken for the same corner."""
     order = losses.argsort(descending=True, stable=True)
     signs, losses = signs[order], losses[order]
     differs = torch.ones_like(losses, dtype=torch.bool)

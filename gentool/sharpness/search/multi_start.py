@@ -1,10 +1,9 @@
-"""The default search: many starts, screened on a part of the data, the best finished on the whole.
+"""Search by default: screen many starts on a part of the data, finish the best on the whole set.
 
-The step is vertex iteration, ν ← r·sign(∇L(w + ν)): the maximum of a smooth rise over a box lies
-near a corner that follows the gradient's signs. Restarts decide the quality, not the step rule, so
-most candidates are dropped early, on few images, and the best go on over the whole set. Where a
-pass over it is cheap all go on, for what is best on a part need not be so on the whole, and are
-bred. The very best is polished.
+The step is vertex iteration (`climb`). The starts decide the quality, not the step rule, so most
+candidates are dropped early, on few images, and the best go on over the whole set. If a pass over
+it is cheap all go on, because the best on a part need not be the best on the whole, and a genetic
+search combines them. Rprop refines the best point.
 """
 
 from dataclasses import dataclass
@@ -30,12 +29,12 @@ SCREEN_STEPS = 3
 FINALISTS = 3
 DEFAULT_STEPS = 12
 RPROP_STEPS = 20  # twice as many where a pass is cheap
-POOL_SIZE = 12  # corners that are bred
+POOL_SIZE = 12  # corners that the genetic search keeps
 
 
 @dataclass
 class NamedCorners:
-    """Corners with the best loss that each has reached; names as in the table of starts."""
+    """Hold corners with the best loss that each has reached; names as in the table of starts."""
 
     names: list[str]
     signs: Tensor  # (k, P), bool
@@ -51,10 +50,10 @@ class NamedCorners:
 def multi_start(
     state: SearchState, restarts: int | None = None, steps: int = DEFAULT_STEPS
 ) -> None:
-    """Search the box; the best point is left in `state`, with the table of starts.
+    """Search the box; leave the best point and the table of starts in `state`.
 
-    `restarts` is the number of starts, `steps` of vertex iterations at most over the whole set for
-    each that gets so far; a third of it the generations without a gain that end the breeding.
+    `restarts` is the number of starts. `steps` is the most vertex iterations over the whole set for
+    each finalist; after a third as many generations without a gain the genetic search ends.
     """
     whole = len(state.objective)
     restarts = restarts or default_restarts(state.objective)
@@ -77,7 +76,7 @@ def multi_start(
 
 
 def _expected_units(state: SearchState, restarts: int, steps: int) -> float:
-    """About the cost of the search, in passes over the whole set, if no candidate arrives early."""
+    """Estimate the cost of the search in passes over the whole set, if no candidate stops early."""
     part = min(1.0, max(SCREENED / len(state.objective), 1 / 16))
     screening = restarts * (SCREEN_STEPS + 1) * part
     if is_cheap(state.objective):
@@ -93,7 +92,7 @@ def _rprop_steps(state: SearchState, steps: int) -> int:
 
 
 def _screen(state: SearchState, part: Objective, candidates: NamedCorners) -> NamedCorners:
-    """Some vertex iterations of every candidate over a part of the data; each one's best corner."""
+    """Climb from every candidate over a part of the data; return the best corner of each."""
     signs, losses = candidates.signs, []
     for chunk in signs.split(part.candidates_per_chunk):
         climb = Climb(part, state.box, chunk, mark_overflow=state.mark_overflow)
@@ -111,7 +110,7 @@ def _screen(state: SearchState, part: Objective, candidates: NamedCorners) -> Na
 
 
 def _with_gradient_corner(state: SearchState, finalists: NamedCorners) -> NamedCorners:
-    """Finalists and the corner of the gradient at w: where α is small there is one basin."""
+    """Add the corner of the gradient at w to the finalists: for small α there is one basin."""
     _, gradients = state.gradients(state.center[None])
     plain = corner_of_gradient(gradients, finalists.signs[:1])
     return NamedCorners(
@@ -124,7 +123,7 @@ def _with_gradient_corner(state: SearchState, finalists: NamedCorners) -> NamedC
 def _genetic_phase(
     state: SearchState, candidates: NamedCorners, restarts: int, steps: int
 ) -> NamedCorners:
-    """All candidates, and random corners where there are few parameters, climbed and bred."""
+    """Climb from all candidates, and from random corners of small networks, and combine them."""
     more = genetic_effort(state.objective)
     random = state.random_signs((more - 1) * restarts * 3 // 5)
     names = candidates.names + [f"random {i}, all images" for i in range(1, len(random) + 1)]
@@ -138,9 +137,9 @@ def _genetic_phase(
 
 
 def _finish_on_whole_set(state: SearchState, finalists: NamedCorners, steps: int) -> NamedCorners:
-    """Vertex iteration over the whole set, half of the candidates dropped when a third is done.
+    """Climb over the whole set; after a third of the steps drop half of the candidates.
 
-    A candidate has arrived when a step gains it nothing to speak of.
+    A candidate has arrived when a step gains less than MIN_GAIN.
     """
     climb = Climb(state, state.box, finalists.signs)
     order = []  # of arrival
@@ -165,13 +164,13 @@ def _finish_on_whole_set(state: SearchState, finalists: NamedCorners, steps: int
 
 
 def _upper_half(losses: Tensor) -> Tensor:
-    """Whether each loss is in the upper half, the middle one of an odd number left out."""
+    """Return whether each loss is in the upper half; of an odd number the middle one is not."""
     upper = losses.argsort(descending=True, stable=True)[: max(1, len(losses) // 2)]
     return torch.isin(torch.arange(len(losses), device=losses.device), upper)
 
 
 def _record_start(state: SearchState, name: str, rise: float, images: int) -> None:
-    """Enter a start in the table, or what is now known of it."""
+    """Add a start to the table, or update its rise."""
     for start in state.starts:
         if start.name == name:
             if images > start.images or rise > start.rise:

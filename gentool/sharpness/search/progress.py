@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # the command line shows help without torch
 
 @contextmanager
 def search_progress(quiet: bool, name: str) -> "Iterator[Callable[[SearchState], None]]":
-    """A progress bar of a search, as the function that the search tells of its progress."""
+    """Show a progress bar; yield the function that updates it from the state of a search."""
     with progress(quiet, "best_rise", "passes") as bar:
         task = bar.add_task(name, total=1.0, best_rise="-", passes="-")
 

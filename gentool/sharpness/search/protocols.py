@@ -1,4 +1,4 @@
-"""Protocols of the literature by name: what a paper did, so that its numbers can be met again."""
+"""Define protocols of the literature by name, so that published numbers can be reproduced."""
 
 import torch
 

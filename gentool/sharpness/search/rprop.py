@@ -1,7 +1,7 @@
-"""Small steps from the best corner found.
+"""Refine the best corner by small steps.
 
-Where the signs of a gradient alternate from step to step, the maximum is on a face, which sign
-steps pass over.
+If the signs of a gradient alternate from step to step, the maximum is inside a face, and vertex
+iteration steps over it.
 """
 
 import torch
@@ -10,14 +10,14 @@ from torch import Tensor
 from gentool.sharpness.search.state import SearchState
 
 FIRST_STEP = 0.5  # step of every coordinate, in units of its own radius
-GROWTH, SHRINKING = 1.2, 0.5  # where the sign has stayed, and where it has turned
+GROWTH, SHRINKING = 1.2, 0.5  # where the sign is the same, and where it has changed
 
 
 def rprop(state: SearchState, point: Tensor | None, steps: int) -> None:
-    """Steps along the gradient's signs, halved for each coordinate whose sign has turned.
+    """Step along the gradient's signs, half as far in each coordinate whose sign has changed.
 
-    So each coordinate that belongs between the faces finds its place by bisection, while those at
-    their corner stay: Rprop (Riedmiller and Braun, ICNN 1993), projected onto the box.
+    Coordinates whose maximum is between the faces find it by bisection, the others stay at their
+    face: Rprop (Riedmiller and Braun, ICNN 1993), projected onto the box.
     """
     if point is None:
         return

@@ -1,13 +1,12 @@
-"""Where the search begins: corners of the box that are likely to lie in different basins.
+"""Choose the corners to start from, likely to lie in different basins.
 
-At zero training error the gradient at w itself is tiny and tells of the few hardest images alone.
-What decides the quality of the search is the basin, and there is one or more a class:
-perturbations that make the network say that class to most images.
+At zero training error the gradient at w itself is tiny and depends on the few hardest images alone.
+The basin decides the quality of the search, and there is one or more a class: perturbations with
+which the network predicts that class for most images.
 
-In a deep network what the gradient at w says soon ceases to be true: its corner leads to a basin
-that is far from the best of its class. There the way to the corner goes in short steps, the first
-half of them towards the class. It costs more and, as measured, gains nothing in an MLP of two
-layers.
+In a deep network the gradient at w holds for a short distance only: its corner leads to a basin
+that is far from the best of its class. There the start is reached in short steps, the first half
+of them towards the class. They cost more and, as measured, gain nothing in an MLP of two layers.
 """
 
 from collections.abc import Iterator
@@ -23,34 +22,34 @@ from gentool.sharpness.search.state import SearchState
 
 SOFT_TEMPERATURE = 10.0  # temperature of the softened loss
 MINIBATCH = 64
-WIDER = (2.0, 4.0, 8.0)  # how many times as wide the boxes are in which the continued starts begin
+WIDER = (2.0, 4.0, 8.0)  # factors of the wider boxes from which some starts come
 WIDER_STEPS = 3
-CHEAP = 2**24  # numbers that all layers put out in a pass: breeding over the whole set
-SMALL_SET = 2**25  # images times parameters below which breeding goes on for longer
+CHEAP = 2**24  # numbers that all layers put out in a pass, for a genetic search to be affordable
+SMALL_WORK = 2**25  # images times parameters, below which the genetic search is longer
 ASCENT_STEPS, FINE_STEPS = 8, 32  # of an ascent that is two radii long; deep and cheap networks
-DEEP = 4  # layers with weights from which a network is deep
+DEEP = 4  # layers with weights, from which on a network is deep
 
 
 def is_cheap(objective: Objective) -> bool:
-    """Whether a pass over the whole set costs so little that the search takes more of them."""
+    """Return whether a pass over the whole set is so cheap that the search takes more passes."""
     return len(objective) * objective.network.activations <= CHEAP
 
 
 def genetic_effort(objective: Objective) -> int:
-    """How many times as long to breed, 1 to 4: networks of few parameters are rugged, and cheap."""
-    return max(1, min(4, SMALL_SET // (len(objective) * len(objective.network.weights))))
+    """Return the length of the genetic search, 1 to 4: small networks have rugged losses."""
+    return max(1, min(4, SMALL_WORK // (len(objective) * len(objective.network.weights))))
 
 
 def default_restarts(objective: Objective) -> int:
-    """How many starts there are unless told: one a class (ten at most), ten others."""
+    """Return the default number of starts: one a class (ten at most) and ten others."""
     return min(objective.network.classes, 10) + 10
 
 
 def starts(state: SearchState, part: Objective, restarts: int) -> tuple[list[str], Tensor]:
-    """Names and signs, bool of shape (restarts, P), of the corners to begin with.
+    """Return names and signs, bool of shape (restarts, P), of the corners to start from.
 
-    The softened one and the ascent come first, then those continued from wider boxes, those of the
-    classes, and those of minibatches; random corners fill up.
+    The corner of the softened loss and that of an ascent come first, then those from wider boxes,
+    those of the classes, and those of minibatches; random corners fill up.
     """
     names: list[str] = []
     signs = torch.empty(restarts, len(state.center), dtype=torch.bool, device=state.center.device)
@@ -63,7 +62,7 @@ def starts(state: SearchState, part: Objective, restarts: int) -> tuple[list[str
 
 
 def _endless_starts(state: SearchState, part: Objective) -> Iterator[tuple[str, Tensor]]:
-    """Starts without end, cheapest to leave out last."""
+    """Yield starts without end, those that matter most first."""
     w = state.center
     anywhere = state.random_signs(1)[0]
     soft = torch.tensor([SOFT_TEMPERATURE], dtype=part.dtype, device=w.device)
@@ -87,14 +86,14 @@ def _endless_starts(state: SearchState, part: Objective) -> Iterator[tuple[str, 
 
 
 def is_deep(objective: Objective) -> bool:
-    """Whether a network has so many layers that starts are worth ascents in short steps."""
+    """Return whether a network has so many layers that starts are worth ascents in short steps."""
     return sum(len(shape) > 1 for shape in objective.network.shapes) >= DEEP
 
 
 def _class_corners(
     state: SearchState, part: Objective, otherwise: Tensor, directions: Tensor
 ) -> Tensor:
-    """Corners, bool (k, P), that make the network say each of k classes, as rows (k, classes)."""
+    """Return a corner, bool (k, P), towards each of k classes, given as rows (k, classes)."""
     if is_deep(part):
         return _ascent_corners(state, part, otherwise, directions)
     points = state.center.expand(len(directions), -1)
@@ -105,10 +104,10 @@ def _class_corners(
 def _ascent_corners(
     state: SearchState, part: Objective, otherwise: Tensor, directions: Tensor | None = None
 ) -> Tensor:
-    """The corners, bool (k, P), on whose side some steps of gradient ascent from w end.
+    """Return the corners, bool (k, P), nearest to the ends of gradient ascents from w.
 
-    Of the loss; with directions, shape (k, classes), the first half of each ascent is towards a
-    class. It ends early where the loss overflows.
+    The ascent raises the loss; with directions, shape (k, classes), its first half raises the
+    logit of a class. A point stops where its loss overflows.
     """
     is_fine = is_deep(part) and is_cheap(state.objective)
     within, steps = state.box, FINE_STEPS if is_fine else ASCENT_STEPS
@@ -128,7 +127,7 @@ def _ascent_corners(
 def _corner_from_wider_box(
     state: SearchState, part: Objective, signs: Tensor, factor: float
 ) -> Tensor:
-    """Where vertex iteration in a box `factor` times as wide ends: its basin, seen from afar."""
+    """Return the corner at which vertex iteration ends in a box `factor` times as wide."""
     within = state.box
     wide = box(within.center, factor * within.alpha, part.dtype, within.offset)
     for _ in range(WIDER_STEPS):

@@ -1,7 +1,7 @@
-"""A search under way: the loss to raise, the box to stay in, the cost so far, the best point seen.
+"""Hold the state of a search: the loss to raise, the box, the cost so far, the best point.
 
-Every search asks here for losses and gradients over the whole set, so that none of them can lose
-the best point that it saw, and all are charged in the same units.
+Every search computes losses and gradients over the whole set through its state, so that the best
+point is never lost and the cost of all searches is counted in the same units.
 """
 
 import math
@@ -18,14 +18,14 @@ from gentool.sharpness.objective import GRADIENT_COST, Objective
 
 
 class OutOfTimeError(Exception):
-    """The time that the search was given is over; what it found stands."""
+    """Raised when the time of a search is over; the best point so far stays in the state."""
 
 
 @dataclass
 class Start:
-    """One row of the table of starts: where a candidate came from and how high it got.
+    """Hold one row of the table of starts: the origin of a candidate and its best rise.
 
-    `images` says over how many images the rise was seen: a screened-out start saw a part only.
+    `images` is the number of images of that rise: of a start that was dropped early, a part only.
     """
 
     name: str
@@ -35,10 +35,11 @@ class Start:
 
 @dataclass
 class SearchState:
-    """Raise the loss of `objective` within `box`; `loss_before` is L(w).
+    """Hold a search that raises the loss of `objective` within `box`; `loss_before` is L(w).
 
-    `units` is what the search may cost, in forward passes over the whole set; `deadline` when it
-    has to stop, as time.monotonic(). `show` is told of progress.
+    `units` is the most that the search may cost, in forward passes over the whole set; `deadline`
+    the time at which it has to stop, as time.monotonic(). `show` is called with the state before
+    every chunk of work.
     """
 
     objective: Objective
@@ -46,7 +47,7 @@ class SearchState:
     loss_before: float
     generator: torch.Generator
     units: float = math.inf
-    expected_units: float = 0.0  # what the search reckons it will cost, for the progress bar
+    expected_units: float = 0.0  # estimated cost, for the progress bar
     deadline: float = math.inf
     show: Callable[["SearchState"], None] = lambda state: None
     best_loss: float = -math.inf
@@ -60,12 +61,12 @@ class SearchState:
 
     @property
     def candidates_per_chunk(self) -> int:
-        """Points that are evaluated together."""
+        """Return how many points are evaluated together."""
         return self.objective.candidates_per_chunk
 
     @property
     def rise(self) -> float:
-        """The best rise seen over the whole set, 0 where none was better than staying."""
+        """Return the best rise over the whole set, 0 if no point was above w."""
         return max(0.0, self.best_loss - self.loss_before)
 
     @property
@@ -74,12 +75,12 @@ class SearchState:
 
     @property
     def fraction_done(self) -> float:
-        """How much of the work is done, about: of the units allowed, or of those expected."""
+        """Return about how much of the work is done: of the units allowed, or of those expected."""
         allowed = self.units if math.isfinite(self.units) else self.expected_units
         return min(1.0, self.units_spent / allowed) if allowed else 0.0
 
     def affords(self, units: float) -> bool:
-        """Whether so many units more stay within what the search may cost."""
+        """Return whether the search may cost so many units more."""
         return self.units_spent + units <= self.units + 1e-9
 
     @property
@@ -87,49 +88,49 @@ class SearchState:
         return self.affords(GRADIENT_COST)
 
     def watch(self) -> None:
-        """Called before every chunk of work: show progress, stop when the time is over."""
+        """Show progress; raise OutOfTimeError if the time is over. Called before every chunk."""
         self.show(self)
         if time.monotonic() > self.deadline:
             raise OutOfTimeError
 
     def losses(self, points: Tensor) -> Tensor:
-        """Losses over the whole set at points of shape (k, P), remembered if they are the best."""
+        """Return losses over the whole set at points (k, P); remember the best point."""
         return self._remember_best(points, self.objective.losses(points))
 
     def gradients(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses and gradients over the whole set, the losses remembered."""
+        """Return losses and gradients over the whole set at points; remember the best point."""
         losses, gradients = self.objective.gradients(points)
         return self._remember_best(points, losses), gradients
 
     def mark_overflow(self, losses: Tensor) -> Tensor:
-        """Losses with those that overflowed last: no number can be reported of them."""
+        """Return losses with −∞ for those that overflowed, so that they are never the best."""
         finite = losses.isfinite()
         self.overflowed |= not bool(finite.all())
         return torch.where(finite, losses, -torch.inf)
 
     def random_signs(self, count: int) -> Tensor:
-        """Random corners, bool of shape (count, P)."""
+        """Return random corners, bool of shape (count, P)."""
         shape = (count, len(self.box.center))
         signs = torch.randint(2, shape, generator=self.generator, dtype=torch.bool)
         return signs.to(self.box.low.device)
 
     @cached_property
     def hardest_first(self) -> Tensor:
-        """The images by their loss at w, the highest first, as indices, shape (m,)."""
+        """Return the indices of the images by their loss at w, the highest first, shape (m,)."""
         losses = self.objective.image_losses(self.center)
         return losses.argsort(descending=True, stable=True)
 
     @property
     def center(self) -> Tensor:
-        """w itself, in the precision of the search."""
+        """Return w in the precision of the search."""
         return self.box.low / 2 + self.box.high / 2
 
     def sample(self, images: int) -> Objective:
-        """An estimate of the loss from so many of the images: half of them the hardest at w.
+        """Return an estimate of the loss from so many images, half of them the hardest at w.
 
         A small perturbation raises the loss of the hardest images and of few others, so a plain
-        sample would be blind to what the search is for. The other half is drawn at random and
-        weighted up for all the rest, which keeps the estimate unbiased.
+        sample would miss most of the rise. The other half is drawn at random and weighted up for
+        all the rest, which keeps the estimate unbiased.
         """
         whole = len(self.objective)
         if images >= whole:
