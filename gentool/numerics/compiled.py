@@ -15,7 +15,7 @@ def compiled(function: Callable) -> Callable:
     """
     from torch._dynamo.exc import TorchDynamoException  # takes a second to import
 
-    torch.compiler.reset()  # torch compiles the same code for eight networks at most
+    torch.compiler.reset()  # else torch refuses the ninth network with the same code
     compiled_function = torch.compile(function)
 
     @wraps(function)

@@ -29,7 +29,7 @@ def paper(model: str, width: float | None) -> Json:
 
 @PRESETS.register
 def fast(model: str, width: float | None) -> Json:
-    """Return the options of the default preset, which fitted in the fewest epochs when measured."""
+    """Return the options of the default preset, which fitted best where it was measured."""
     options = paper(model, width) | {"schedule": "on-stall", "warmup": 1.0, "patience": 30}
     if model == "mlp":
         return options
@@ -37,18 +37,18 @@ def fast(model: str, width: float | None) -> Json:
 
 
 def training_options(
-    name: str, model: str, width: float | None, given: Mapping[str, object]
+    name: str, model: str, width: float | None, overrides: Mapping[str, object]
 ) -> Json:
-    """Return the training options of a preset; those in `given` that are not None replace its own.
+    """Return the training options of a preset; `overrides` that are not None replace its own.
 
-    `width` is that of a VGG, None if it was not given.
+    `width` is the width of a VGG, None for its default.
 
     Raise UsageError for an unknown preset, and for a momentum if the optimizer has none.
     """
     options = PRESETS[name](model, width)
-    if given["optimizer"] != "sgd":
-        if given["momentum"] is not None:
-            raise UsageError(f"--momentum is an option of sgd; {given['optimizer']} has none")
+    if overrides["optimizer"] != "sgd":
+        if overrides["momentum"] is not None:
+            raise UsageError(f"--momentum is an option of sgd; {overrides['optimizer']} has none")
         options |= {"momentum": None, "lr": ADAM_LR}
-    options |= {option: value for option, value in given.items() if value is not None}
+    options |= {option: value for option, value in overrides.items() if value is not None}
     return options | {"patience": options["patience"] or None}

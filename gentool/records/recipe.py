@@ -22,13 +22,13 @@ LAYERS = "layers"
 
 
 class Role(Enum):
-    """Represent a purpose for which some fields of a recipe matter; a field may have several."""
+    """Name a purpose for which fields of a recipe matter; a field may have several roles."""
 
     KIND = "the networks of one figure must agree in it"
     NOTED = "a figure notes that its networks differ in it"
-    IDENTITY = "says which network was asked for"
-    CONDITION = "says how training begins, computes and stops"
-    STEP = "says how a step of training changes the weights"
+    IDENTITY = "chooses the network to train"
+    CONDITION = "sets how training begins, computes and stops"
+    STEP = "sets how a step of training changes the weights"
     LIMIT = "ends a training that does not meet the stop rule"
     DERIVED = "follows from the rest of the recipe and its data, or says where a network came from"
     UNNAMED = "is not shown in a legend"

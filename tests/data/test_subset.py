@@ -36,10 +36,12 @@ def test_images_are_drawn_without_replacement():
 
 
 def test_another_seed_draws_other_images_and_labels():
-    one, other = drawn(seed=0).subset, drawn(seed=1).subset
-    assert not torch.equal(one.indices, other.indices)
-    shared = set(one.indices.tolist()) & set(other.indices.tolist())
-    labels = [dict(zip(s.indices.tolist(), s.labels.tolist(), strict=True)) for s in (one, other)]
+    first, second = drawn(seed=0).subset, drawn(seed=1).subset
+    assert not torch.equal(first.indices, second.indices)
+    shared = set(first.indices.tolist()) & set(second.indices.tolist())
+    labels = [
+        dict(zip(s.indices.tolist(), s.labels.tolist(), strict=True)) for s in (first, second)
+    ]
     assert any(labels[0][i] != labels[1][i] for i in shared)
 
 

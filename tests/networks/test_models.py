@@ -158,5 +158,5 @@ def test_a_relu_after_pooling_is_the_same_as_before_it(batch_norm):
     for logits in both:
         cross_entropy(logits, labels).backward()
     pairs = zip(late.parameters(), early.parameters(), strict=True)
-    assert all(torch.equal(one.grad, other.grad) for one, other in pairs)
+    assert all(torch.equal(a.grad, b.grad) for a, b in pairs)
     assert all(torch.equal(a, b) for a, b in zip(late.buffers(), early.buffers(), strict=True))

@@ -48,16 +48,16 @@ def test_a_compiled_training_step_trains_the_same_network(device):
     device = torch.device(device)
     data = sets()
     data = replace(data, **{name: on(device, part) for name, part in vars(data).items()})
-    asked = replace(recipe(hidden=16, batch_norm=True), batch_size=16, lr=0.01)
-    plain = Run(asked, data, device, CheckpointPolicy())
-    fast = Run(asked, data, device, CheckpointPolicy(), is_compiled=True)
+    network_recipe = replace(recipe(hidden=16, batch_norm=True), batch_size=16, lr=0.01)
+    plain = Run(network_recipe, data, device, CheckpointPolicy())
+    fast = Run(network_recipe, data, device, CheckpointPolicy(), is_compiled=True)
     with torch.random.fork_rng():
         for _ in range(3):
             expected, losses = (train_epoch(run) for run in (plain, fast))
             assert losses == pytest.approx(expected, rel=ROUNDING)
     # not relative: biases before batch norm have a gradient of 0, and move by rounding alone
-    one, other = (dict(run.state.model.state_dict()) for run in (plain, fast))
-    torch.testing.assert_close(one, other, rtol=0, atol=ROUNDING)
+    first, second = (dict(run.state.model.state_dict()) for run in (plain, fast))
+    torch.testing.assert_close(first, second, rtol=0, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -74,27 +74,28 @@ def test_garbage_collection_is_suspended_while_a_graph_is_recorded():
 
 def test_a_graphed_training_step_trains_the_same_network():
     """A VGG with batch norm, batches of two sizes: the same to the bit after three epochs."""
-    asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=23)
+    network_recipe = recipe("vgg", (3, 32, 32), width=0.05, batch_size=23)
     data = sets(n=68, input_shape=(3, 32, 32))
-    plain, fast = (Run(asked, data, CPU, CheckpointPolicy()) for _ in range(2))
+    plain, fast = (Run(network_recipe, data, CPU, CheckpointPolicy()) for _ in range(2))
     with torch.random.fork_rng():
-        wanted = [train_epoch(plain) for _ in range(3)]
+        expected = [train_epoch(plain) for _ in range(3)]
         with playing():
             step = step_function(fast)
-            assert [train_epoch(fast, step) for _ in range(3)] == wanted
+            assert [train_epoch(fast, step) for _ in range(3)] == expected
             assert PlayedGraph.played == 9 - 2
     assert same(plain.state.model, fast.state.model)
 
 
 def test_a_graphed_training_step_normalises_stored_images():
     """uint8 on the device, as a GPU holds the images of a VGG: the same to the bit."""
-    asked = recipe("vgg", (3, 32, 32), width=0.05, batch_size=23)
+    network_recipe = recipe("vgg", (3, 32, 32), width=0.05, batch_size=23)
     data = sets(n=68, input_shape=(3, 32, 32))
     images = (50 * data.subset.images + 128).clamp(0, 255).to(torch.uint8)
     subset = replace(data.subset, images=images, mean=torch.tensor(128.0), std=torch.tensor(50.0))
     nothing = replace(subset, images=images[:0], labels=subset.labels[:0])
     held, stored = (
-        Run(asked, TrainingSet(subset, nothing, nothing), CPU, CheckpointPolicy()) for _ in range(2)
+        Run(network_recipe, TrainingSet(subset, nothing, nothing), CPU, CheckpointPolicy())
+        for _ in range(2)
     )
     stored.examples = stored.sets.all.channels_last()
     assert (held.examples.images.dtype, stored.examples.images.dtype) == (
@@ -118,13 +119,13 @@ def test_graphed_stacked_mlps_train_the_same_networks_and_free_their_memory():
         for _ in range(2)
     )
     stack = StackedMLPs(plain)
-    wanted = [stack.train_epoch() for _ in range(3)]
+    expected = [stack.train_epoch() for _ in range(3)]
     with playing():
         stack = StackedMLPs(fast)
-        assert [stack.train_epoch() for _ in range(3)] == wanted
+        assert [stack.train_epoch() for _ in range(3)] == expected
         assert PlayedGraph.played == 9 - 2
-    for one, other in zip(plain, fast, strict=True):
-        assert same(one.state.model, other.state.model)
+    for first, second in zip(plain, fast, strict=True):
+        assert same(first.state.model, second.state.model)
     gone = weakref.ref(stack)
     del stack
     assert gone() is None
@@ -144,17 +145,17 @@ def test_a_graphed_search_finds_the_same_point(alpha):
 
 def test_graphed_expected_sharpness_is_the_same():
     """Of a small VGG at one alpha, one noisy network after the other."""
-    asked = recipe("vgg", (3, 32, 32), width=0.02)
-    network = functional_network(initialised(asked).eval(), (3, 32, 32))
+    network_recipe = recipe("vgg", (3, 32, 32), width=0.02)
+    network = functional_network(initialised(network_recipe).eval(), (3, 32, 32))
     data = sets(n=10, input_shape=(3, 32, 32)).subset
 
     def sampled():
         objective = Objective(network, data, batching="loop")
         return expected_curve(objective, ExpectedOptions(alpha=0.01, precision=0.5)).points
 
-    wanted = sampled()
+    expected = sampled()
     with playing():
-        assert sampled() == wanted
+        assert sampled() == expected
         assert PlayedGraph.played > 3
 
 
