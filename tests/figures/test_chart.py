@@ -16,7 +16,7 @@ from gentool.records.measure_file import write as write_record
 
 
 def runs(values, labels="true", seed=0):
-    """A record a training-set size: {size: l2}."""
+    """Return a record for each training-set size: {size: l2}."""
     return [
         record(
             sha256=f"{labels}{size}{seed}",
@@ -74,13 +74,13 @@ def test_equal_values_of_several_seeds_are_drawn():
 
 
 def is_averaged(sheet):
-    """Whether curves have bars; the caption then explains them."""
+    """Return whether curves have bars; the caption explains them if they do."""
     has_bars = any(curve.has_bars for panel in sheet.panels for curve in panel.curves)
     assert has_bars == bool(sheet.caption)
     return has_bars
 
 
-def test_a_missing_value_is_no_average():
+def test_a_missing_value_does_not_make_an_average():
     """Two sizes, one without a value: each point drawn is one run."""
     assert not is_averaged(chart(runs({10: 1.0, 20: None}), "recipe.subset", ["l2"]))
 
@@ -92,7 +92,7 @@ def test_every_measure_has_words_for_its_axis():
         assert "_" not in style.words(measure.name), measure.name
 
 
-def test_a_missing_value_is_left_out_and_said_with_its_reason():
+def test_a_missing_value_is_left_out_and_a_note_gives_the_reason():
     records = runs({10: 1.0, 20: None})
     records[1]["notes"] = ["l2: the margin gamma = -1 is not positive"]
     sheet = chart(records, "recipe.subset", ["l2"])
@@ -113,7 +113,7 @@ def test_words_on_the_x_axis_become_categories():
     assert sorted(x for curve in panel.curves for x in curve.x) == [0, 1]
 
 
-def test_without_options_what_varies_is_chosen():
+def test_without_options_the_key_that_varies_is_on_the_x_axis_and_labels_make_curves():
     records = runs({10: 5.0, 20: 6.0}, "random") + runs({10: 1.0, 20: 2.0}, "true")
     sheet = chart(records)
     [panel] = sheet.panels
@@ -139,7 +139,7 @@ def test_a_measure_that_no_record_has_leaves_an_empty_panel_that_says_so():
     assert sheet.notes == ["1 of 1 files have no l1_path"]
 
 
-def test_an_unknown_key_is_answered_with_the_nearest():
+def test_the_error_of_an_unknown_key_names_the_nearest_key():
     with pytest.raises(UsageError, match=r"unknown key 'l3' \(did you mean 'l2'\?\)"):
         chart(runs({10: 1.0}), "recipe.subset", ["l3"])
 
@@ -161,7 +161,7 @@ def test_axes_are_labelled_in_words(key, words):
 
 
 def test_true_and_random_look_the_same_in_every_figure():
-    """And no two lines of one figure look alike."""
+    """No two curves of one figure look alike."""
     assert style.looks(["true", "random"])[1] == style.looks(["random"])[0]
     assert len(set(style.looks(["true", "0.3", "0.5", "random"]))) == 4
 
@@ -179,15 +179,15 @@ def test_a_figure_is_written_in_three_formats_the_same_bytes_each_time(tmp_path,
     assert contents[0].startswith(magic)
 
 
-def test_a_format_that_is_none_is_wrongly_asked(tmp_path, capsys):
+def test_an_unknown_format_of_a_figure_is_a_usage_error(tmp_path, capsys):
     write_record(tmp_path / "a.json", record(l2=1.0))
     assert run(["plot", str(tmp_path / "a.json"), "-o", str(tmp_path / "a.gif")]) == 2
     assert ".png, .pdf or .svg" in capsys.readouterr().err
 
 
 def test_plot_does_not_import_torch(tmp_path):
-    for i, one in enumerate(runs({10: 1.0, 20: 2.0})):
-        write_record(tmp_path / f"{i}.json", one)
+    for i, measures in enumerate(runs({10: 1.0, 20: 2.0})):
+        write_record(tmp_path / f"{i}.json", measures)
     code = (
         "import sys; from gentool.cli.main import run; code = run(sys.argv[1:]); "
         "sys.exit(code or 'torch' in sys.modules)"

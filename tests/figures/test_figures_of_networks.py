@@ -1,4 +1,4 @@
-"""Looks at networks: their training, margins, data and the loss around them, on trained ones."""
+"""Figures of trained networks: training, margins, samples of the data and the loss around them."""
 
 import json
 import subprocess
@@ -32,8 +32,8 @@ def folder(tmp_path_factory):
     for labels in ("true", "random"):
         path = str(folder / f"{labels}.safetensors")
         confusion = "20" if labels == "true" else "0"
-        asked = [*TRAIN.split(), labels, "--confusion", confusion]
-        assert run([*asked, "--quiet", "-o", path]) == 0
+        arguments = [*TRAIN.split(), labels, "--confusion", confusion]
+        assert run([*arguments, "--quiet", "-o", path]) == 0
         assert run(["measure", path, "--quiet"]) == 0
     return folder
 
@@ -48,9 +48,9 @@ def measured(folder):
     return [folder / "true.measures.json", folder / "random.measures.json"]
 
 
-def prepared(figure, files, **asked):
+def prepared(figure, files, **options):
     entry = FIGURES[figure]
-    return entry.prepare(inputs.read_inputs(entry, files), FigureOptions(quiet=True, **asked))
+    return entry.prepare(inputs.read_inputs(entry, files), FigureOptions(quiet=True, **options))
 
 
 def outcome(path):
@@ -69,7 +69,7 @@ def test_training_curves_are_the_history_of_the_checkpoint(checkpoints):
 
 
 def test_training_is_the_same_from_measure_files(checkpoints, measured):
-    """And a network of which both are given is drawn once."""
+    """A network given as checkpoint and as measure file is drawn once."""
     from_checkpoints = prepared("training", checkpoints)
     assert prepared("training", measured) == from_checkpoints
     assert prepared("training", [*checkpoints, *measured]) == from_checkpoints
@@ -103,8 +103,8 @@ def test_gamma_is_marked_in_the_colour_of_its_network(measured):
     assert quantiles.curves[0].y[quantiles.curves[0].x.index(quantiles.vertical_lines[0].x)] == 0.05
 
 
-def test_negative_margins_are_seen(measured, tmp_path):
-    """A line at 0 parts them from the others, and the axis reaches below it."""
+def test_negative_margins_are_in_the_range_of_the_axis(measured, tmp_path):
+    """A line is at 0, and the axis reaches below it."""
     record = measure_file.read(measured[0])
     histogram = record["margin"]["histogram"]
     histogram["edges"] = [edge - 5 for edge in histogram["edges"]]
@@ -137,38 +137,38 @@ def label_of(pixels, images, labels):
     return str(int(labels[where]))
 
 
-def test_wrong_labels_stand_out_by_their_colour(checkpoints):
-    """Vermilion with the true label below, blue where the given label is the true one."""
+def test_wrong_labels_are_vermilion_and_right_ones_blue(checkpoints):
+    """Below a wrong label stands the true one in brackets."""
     gallery = prepared("samples", checkpoints[1:])
     tiles, axes = gallery.shelves[0].tiles, draw(gallery).axes
     assert {tile.is_right for tile in tiles} == {True, False}
     for tile, drawn in zip(tiles, axes, strict=True):
         blue = drawn.xaxis.label.get_color() == "#0072B2"
         assert blue == tile.is_right
-        wanted = [tile.given] if tile.is_right else [tile.given, f"({tile.true})"]
-        assert drawn.get_xlabel().split() == wanted
+        expected = [tile.given] if tile.is_right else [tile.given, f"({tile.true})"]
+        assert drawn.get_xlabel().split() == expected
 
 
 def test_samples_in_colour_have_the_names_of_their_classes(tmp_path):
-    """Of a folder of images: the names of its folders, and the pixels of its files."""
+    """A folder of images: the names of its folders, and the pixels of its files."""
     for i, (part, name) in enumerate(product(("train", "test"), ("ant", "bee"))):
         (tmp_path / part / name).mkdir(parents=True)
         colour = (40 * i, 200, 255 - 40 * i)
         Image.new("RGB", (8, 8), colour).save(tmp_path / part / name / "0.png")
     path = str(tmp_path / "net.safetensors")
-    asked = ["train", "--data", f"folder:{tmp_path}", "--model", "mlp", "--hidden", "2", "--quiet"]
-    assert run([*asked, "--epochs", "1", "-o", path]) == 0
+    arguments = ["train", "--data", f"folder:{tmp_path}", "--model", "mlp", "--hidden", "2"]
+    assert run([*arguments, "--epochs", "1", "--quiet", "-o", path]) == 0
     tiles = prepared("samples", [Path(path)]).shelves[0].tiles
-    found = {tile.given: tuple(tile.pixels[0, 0]) for tile in tiles}
-    assert found == {"ant": (0, 200, 255), "bee": (40, 200, 215)}
+    first_pixels = {tile.given: tuple(tile.pixels[0, 0]) for tile in tiles}
+    assert first_pixels == {"ant": (0, 200, 255), "bee": (40, 200, 215)}
 
 
 def test_the_samples_are_drawn_once(checkpoints, monkeypatch):
     draws = []
 
-    def counted(*given, **options):
+    def counted(*arguments, **options):
         draws.append(options["seed"])
-        return draw_subset(*given, **options)
+        return draw_subset(*arguments, **options)
 
     for module in ("data.subset", "data.examples"):
         monkeypatch.setattr(f"gentool.{module}.draw_subset", counted)
@@ -186,15 +186,15 @@ def test_the_seed_chooses_the_samples(checkpoints):
 def witness(folder):
     """A witness of the network on random labels, and the record of its search."""
     path = folder / "random.safetensors"
-    asked = ["--alpha", "0.02", "--save-perturbation", str(folder / "worst.safetensors")]
-    assert run(["sharpness", str(path), *asked, "--quiet", "--batching", "stacked"]) == 0
+    arguments = ["--alpha", "0.02", "--save-perturbation", str(folder / "worst.safetensors")]
+    assert run(["sharpness", str(path), *arguments, "--quiet", "--batching", "stacked"]) == 0
     return folder / "worst.witness", measure_file.read(path.with_suffix(".sharpness.json"))[
         "sharpness"
     ]
 
 
-def test_the_direction_goes_from_the_loss_to_the_loss_and_sharpness(checkpoints, witness):
-    """As the record has them; the marker at +1 says the rise."""
+def test_the_worst_direction_rises_from_the_loss_by_the_rise_of_the_record(checkpoints, witness):
+    """The marker at +1 names the rise."""
     file, record = witness
     [panel] = prepared("direction", checkpoints[1:], witness=file).panels
     rise = record["points"][0]["rise"]
@@ -206,7 +206,7 @@ def test_the_direction_goes_from_the_loss_to_the_loss_and_sharpness(checkpoints,
 
 
 def loss_at(panel, number):
-    """The losses of a curve by their place, of a logarithmic axis or a plain one."""
+    """Return the losses of a curve by their x, on a logarithmic axis or a linear one."""
     curve = panel.curves[number]
     values = [10**y for y in curve.y] if panel.y.scale == "log10" else curve.y
     return dict(zip(curve.x, values, strict=True))
@@ -221,7 +221,7 @@ def test_random_corners_begin_at_the_same_loss_and_stay_below_the_worst(checkpoi
 
 
 def test_without_a_witness_the_direction_is_searched_at_alpha(checkpoints):
-    """A loss that spans decades has a logarithmic axis, one that hardly moves a plain one."""
+    """A loss that spans decades has a logarithmic axis, one that hardly moves a linear one."""
     sheets = [prepared("direction", checkpoints[1:], alpha=alpha) for alpha in (0.05, 1e-7)]
     assert [sheet.panels[0].y.scale for sheet in sheets] == ["log10", "linear"]
     for sheet in sheets:
@@ -244,29 +244,29 @@ def test_a_direction_that_cannot_be_drawn_is_one_line_of_error(
     folder, witness, monkeypatch, capsys, checkpoint, options, code, error
 ):
     monkeypatch.chdir(folder)
-    asked = [f"{checkpoint}.safetensors", "--figure", "direction", *options, "-o", "none.png"]
-    assert run(["plot", *asked]) == code
+    arguments = [f"{checkpoint}.safetensors", "--figure", "direction", *options, "-o", "none.png"]
+    assert run(["plot", *arguments]) == code
     printed = capsys.readouterr()
     assert (printed.out, printed.err.count("\n")) == ("", 1)
     assert error in printed.err
 
 
 @pytest.mark.parametrize("figure", ["samples", "margins", "training", "direction"])
-def test_the_same_look_gives_the_same_bytes(folder, witness, figure):
+def test_the_same_figure_gives_the_same_bytes(folder, witness, figure):
     file = folder / ("true.measures.json" if figure == "margins" else "random.safetensors")
     options = ["--witness", str(witness[0])] if figure == "direction" else []
     paths = [folder / f"{figure}{i}.png" for i in range(2)]
     for path in paths:
-        asked = [str(file), "--figure", figure, *options, "-o", str(path), "--quiet"]
-        assert run(["plot", *asked]) == 0
+        arguments = [str(file), "--figure", figure, *options, "-o", str(path), "--quiet"]
+        assert run(["plot", *arguments]) == 0
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 @pytest.mark.parametrize("figure", ["samples", "margins", "training", "direction"])
-def test_the_text_of_a_look_can_be_read(checkpoints, measured, witness, figure):
-    given = {"margins": measured, "training": checkpoints}.get(figure, checkpoints[1:])
-    asked = {"witness": witness[0]} if figure == "direction" else {}
-    check_text(draw(prepared(figure, given, **asked), "A title"))
+def test_no_text_of_a_figure_lies_on_another(checkpoints, measured, witness, figure):
+    files = {"margins": measured, "training": checkpoints}.get(figure, checkpoints[1:])
+    options = {"witness": witness[0]} if figure == "direction" else {}
+    check_text(draw(prepared(figure, files, **options), "A title"))
 
 
 @pytest.mark.parametrize(

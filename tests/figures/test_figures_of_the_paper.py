@@ -1,4 +1,4 @@
-"""The paper's figures: what is in which panel, told by the prepared sheet."""
+"""The paper's figures: the curves in each panel, as the sheet holds them before it is drawn."""
 
 import json
 from importlib import resources
@@ -10,7 +10,7 @@ from gentool.common.errors import GentoolError
 from gentool.figures import FIGURES, draw
 from gentool.figures.registry import FigureOptions
 
-GIVEN = {"1": by_size, "2": by_size, "3": by_confusion, "4": by_width}
+RECORDS = {"1": by_size, "2": by_size, "3": by_confusion, "4": by_width}
 
 
 def sheet(figure, records, reference=False):
@@ -56,7 +56,7 @@ def test_figure_3_has_errors_measures_and_kl_against_the_confusion_set():
     assert list(curves(kl)) == ["0", "100", "200"]
 
 
-def test_figure_4_leaves_out_of_the_measures_what_does_not_fit_and_says_so():
+def test_the_measures_of_figure_4_leave_out_networks_that_do_not_fit_with_a_note():
     records = by_width((32, 64, 128)) + by_width((8,), train_error=0.1)
     prepared = sheet("4", records)
     assert curves(prepared.panels[0])["training error"] == ([8, 32, 64, 128], [0.1, 0, 0, 0])
@@ -84,17 +84,17 @@ def test_kl_curves_are_those_of_the_paper_or_six_at_most(widths, drawn):
     assert list(curves(sheet("4", by_width(widths)).panels[2])) == drawn
 
 
-@pytest.mark.parametrize("figure", GIVEN)
-def test_what_is_missing_is_said_in_the_panel_and_in_the_notes(figure):
-    records = GIVEN[figure](curve=False)
+@pytest.mark.parametrize("figure", RECORDS)
+def test_missing_measures_are_named_in_the_panel_and_in_the_notes(figure):
+    records = RECORDS[figure](curve=False)
     for record in records:
         del record["measures"]["sharpness"], record["log10"]["sharpness"]
     prepared = sheet(figure, records)
-    said = [message for panel in prepared.panels for message in panel.messages]
-    wanted = ["no sharpness: run gentool sharpness"]
-    wanted += ["no expected sharpness: run gentool sharpness --expected"]
-    assert set(said) == set(wanted if figure != "1" else [])
-    assert set(said) <= set(prepared.notes)
+    messages = [message for panel in prepared.panels for message in panel.messages]
+    expected = ["no sharpness: run gentool sharpness"]
+    expected += ["no expected sharpness: run gentool sharpness --expected"]
+    assert set(messages) == set(expected if figure != "1" else [])
+    assert set(messages) <= set(prepared.notes)
 
 
 def test_a_null_measure_is_left_out_with_its_reason():
@@ -118,17 +118,17 @@ def test_seeds_are_averaged_and_their_kl_curves_are_thin():
 
 
 @pytest.mark.parametrize("figure", ["1", "2", "4"])
-def test_the_reference_is_what_the_file_says(figure):
+def test_the_reference_is_the_curves_of_the_file(figure):
     """Each curve is one of the file's, but for what is below the range of the axis or in log10."""
     file = json.loads((resources.files("gentool.figures") / "paper_figures.json").read_text())
     assert "NIPS 2017" in file["source"]
-    known = [p for key, p in file["values"].items() if key.startswith(f"fig{figure}")]
-    prepared = sheet(figure, GIVEN[figure](), reference=True)
+    in_file = [p for key, p in file["values"].items() if key.startswith(f"fig{figure}")]
+    prepared = sheet(figure, RECORDS[figure](), reference=True)
     drawn = [curve for panel in prepared.panels for curve in panel.reference]
-    assert len(drawn) == len(known)
+    assert len(drawn) == len(in_file)
     for curve in drawn:
         points = [list(point) for point in zip(curve.x, curve.y, strict=True)]
-        assert any(all(point in one for point in points) for one in known)
+        assert any(all(point in other for point in points) for other in in_file)
 
 
 def test_figure_4_of_one_width_is_drawn():
@@ -138,15 +138,15 @@ def test_figure_4_of_one_width_is_drawn():
     assert len(draw(prepared).axes) == 3
 
 
-def test_figure_3_has_no_reference_and_says_so():
+def test_figure_3_has_no_reference_and_a_note_says_so():
     prepared = sheet("3", by_confusion(), reference=True)
     assert not any(panel.reference for panel in prepared.panels)
     assert "there are no values of the paper's figure 3 to lie behind ours" in prepared.notes
 
 
-@pytest.mark.parametrize("figure", GIVEN)
+@pytest.mark.parametrize("figure", RECORDS)
 def test_networks_of_two_kinds_are_an_error_that_names_the_keys(figure):
-    records = GIVEN[figure]() + GIVEN[figure](data="mnist")
+    records = RECORDS[figure]() + RECORDS[figure](data="mnist")
     with pytest.raises(GentoolError, match=r"differ in recipe.data \(mnist, folder:/x/faces\)"):
         sheet(figure, records)
 
@@ -156,12 +156,12 @@ def test_the_same_data_in_two_folders_is_one_kind_by_its_fingerprint():
     assert curves(sheet("1", records).panels[0])["true labels"][0] == [10, 20]
 
 
-def test_another_learning_rate_is_said_and_drawn():
+def test_another_learning_rate_is_noted_and_drawn():
     prepared = sheet("1", by_size((10,)) + by_size((20,), lr=0.2))
     assert prepared.notes == ["these networks were trained with different recipe.lr (0.1, 0.2)"]
 
 
-def test_networks_with_confusion_sets_belong_to_figure_3_alone():
+def test_networks_with_confusion_sets_are_in_figure_3_alone():
     records = by_size() + by_confusion()
     assert curves(sheet("1", records[:6] + records[7:]).panels[0])["true labels"][0] == [
         1000,
@@ -173,7 +173,7 @@ def test_networks_with_confusion_sets_belong_to_figure_3_alone():
         sheet("3", by_size())
 
 
-def test_the_caption_says_data_model_and_number_of_networks():
+def test_the_caption_names_data_model_and_number_of_networks():
     assert sheet("1", by_size()).caption == "faces, MLP, 1 hidden layer, 64 units, 6 networks"
     vgg = by_size(model="vgg", width=0.25, depth=None, hidden=None, train_error=0.1)
     assert sheet("1", vgg).caption == (

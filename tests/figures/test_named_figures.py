@@ -1,4 +1,4 @@
-"""Figures with a name on the command line, and as drawn."""
+"""Named figures on the command line, and the text in them."""
 
 import subprocess
 import sys
@@ -13,12 +13,12 @@ from gentool.figures import FIGURES, draw
 from gentool.figures.registry import FigureOptions
 from gentool.records.measure_file import write
 
-GIVEN = {"1": by_size, "2": by_size, "3": by_confusion, "4": by_width}
+RECORDS = {"1": by_size, "2": by_size, "3": by_confusion, "4": by_width}
 
 
 @pytest.fixture
 def files(tmp_path):
-    """Writes records as files and gives their names."""
+    """Return a function that writes records as files and returns their names."""
 
     def written(records):
         paths = [tmp_path / f"{i}.json" for i in range(len(records))]
@@ -43,15 +43,15 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path, files, suffix, magic):
 
 
 @pytest.mark.parametrize("reference", [False, True])
-@pytest.mark.parametrize("figure", GIVEN)
+@pytest.mark.parametrize("figure", RECORDS)
 def test_no_text_lies_on_another(figure, reference):
-    """Nor is any text cut off by the edge of the figure."""
-    records = GIVEN[figure](curve=figure != "3")
+    """No text is cut off by the edge of the figure."""
+    records = RECORDS[figure](curve=figure != "3")
     drawn = draw(FIGURES[figure].prepare(records, FigureOptions(reference=reference)), "A title")
     check_text(drawn)
 
 
-def test_what_is_missing_is_said_on_stderr_and_the_path_on_stdout(tmp_path, files, capsys):
+def test_missing_measures_are_noted_on_stderr_and_the_path_is_on_stdout(tmp_path, files, capsys):
     names = files(by_size(curve=False))
     assert run(["plot", *names, "--figure", "2", "-o", str(tmp_path / "a.png")]) == 0
     printed = capsys.readouterr()
@@ -61,22 +61,22 @@ def test_what_is_missing_is_said_on_stderr_and_the_path_on_stdout(tmp_path, file
     )
 
 
-def test_an_unknown_figure_is_answered_with_the_known_ones(files, capsys):
+def test_the_error_of_an_unknown_figure_lists_the_known_figures(files, capsys):
     assert run(["plot", *files(by_size((1,))), "--figure", "5"]) == 2
     assert f"known: {', '.join(FIGURES.names)}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("options", "named"),
+    ("options", "error"),
     [
         (["--figure", "1", "--x", "recipe.subset"], "--x has no meaning for --figure 1"),
         (["--figure", "4", "--device", "cpu"], "--device has no meaning for --figure 4"),
         (["--reference"], "--reference has no meaning for a plot without --figure"),
     ],
 )
-def test_an_option_that_a_figure_does_not_use_is_refused(files, capsys, options, named):
+def test_an_option_that_a_figure_does_not_use_is_refused(files, capsys, options, error):
     assert run(["plot", *files(by_size((1,))), *options]) == 2
-    assert named in capsys.readouterr().err
+    assert error in capsys.readouterr().err
 
 
 def test_a_figure_that_exists_is_kept_unless_forced(tmp_path, files, capsys):

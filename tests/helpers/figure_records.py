@@ -1,4 +1,4 @@
-"""Records of networks that were never trained, in the shape of real ones."""
+"""Make records of networks that were never trained, in the shape of real records."""
 
 import math
 
@@ -6,7 +6,7 @@ MEASURES = {"l2": 100.0, "l1_path": 1e6, "l2_path": 4.0, "spectral": 9.0, "sharp
 
 
 def network(measures=None, train_error=0.0, curve=True, model="mlp", **recipe):
-    """A record; keywords go into the recipe, `measures` over the usual ones."""
+    """Return a record; keywords change the recipe, `measures` the default measures."""
     values = MEASURES | (measures or {})
     recipe = {
         "model": model,
@@ -45,7 +45,7 @@ def network(measures=None, train_error=0.0, curve=True, model="mlp", **recipe):
 
 
 def rows(scale=1e5):
-    """Expected sharpness 0.3 at the smallest KL, 0.02 at the largest."""
+    """Return a curve: expected sharpness 0.3 at the smallest KL, 0.02 at the largest."""
     return [
         {"value": value, "stderr": 0.01, "kl": scale / value / 2, "kl_without_half": scale / value}
         for value in (0.02, 0.05, 0.1, 0.3)
@@ -53,7 +53,7 @@ def rows(scale=1e5):
 
 
 def by_size(sizes=(1000, 2000, 4000), **keywords):
-    """Networks on true and on random labels; the norms grow with the size, faster if random."""
+    """Return networks on true and random labels; l2 is the size, its square if random."""
     powers = {"true": 1, "random": 2}
     return [
         network({"l2": float(size) ** power}, labels=labels, subset=size, **keywords)
@@ -71,5 +71,5 @@ def by_width(widths=(32, 128, 512, 2048), **keywords):
 
 
 def growing(size):
-    """Measures that grow with a size in proportion, from 1 on."""
+    """Return measures that are all 1 plus the size."""
     return dict.fromkeys(MEASURES, 1.0 + size)
