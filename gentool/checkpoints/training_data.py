@@ -63,10 +63,10 @@ def recipe_at_data_shape(recipe: Recipe, data: DataSet, hints: Hints) -> Recipe:
     try:
         output_shapes(model, data.input_shape)
     except GentoolError as error:
-        shape, wanted = ("x".join(map(str, s)) for s in (data.input_shape, recipe.input_shape))
+        shape, expected = ("x".join(map(str, s)) for s in (data.input_shape, recipe.input_shape))
         raise GentoolError(
-            f"the images of {recipe.data} are {shape}, the network takes {wanted} ({error}); name "
-            "other data with --data"
+            f"the images of {recipe.data} are {shape}, the network takes {expected} ({error}); "
+            "name other data with --data"
         ) from error
     return replace(recipe, input_shape=data.input_shape)
 

@@ -17,7 +17,7 @@ Log = NewType("Log", float)
 
 
 class Undefined(Exception):
-    """Raised by a measure that does not exist for a network: `null` in the record, with a note.
+    """Signal that a measure does not exist for a network: `null` in the record, with a note.
 
     The message says why, and becomes the note.
     """

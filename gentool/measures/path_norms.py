@@ -64,7 +64,7 @@ def l2_path(net: Measured) -> Log:
 
 @MEASURES.register_path
 def l2_path_bound(net: Measured) -> Log:
-    """l2-path norm capacity of the paper's bound, hᵢ as in the kernel view.
+    """l2-path norm capacity of the paper's bound, hᵢ the channels of a convolution.
 
         γ⁻² Σ_paths ∏ 4 hᵢ w²
 
