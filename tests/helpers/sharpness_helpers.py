@@ -1,4 +1,4 @@
-"""What the tests of sharpness share: small networks with examples, made by hand."""
+"""Make small networks with examples for the tests of sharpness."""
 
 import torch
 from torch import nn
@@ -9,13 +9,13 @@ from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 
 
 def examples(images, labels):
-    """Images as they are, with labels."""
+    """Return examples whose images are used as they are."""
     channels = images.shape[1]
     return Examples(images, labels, torch.zeros(channels, 1, 1), torch.ones(channels, 1, 1))
 
 
 def linear_case(seed):
-    """A random linear softmax model of 6 to 15 parameters, with its examples."""
+    """Return a random linear softmax model of 6 to 15 parameters, with its examples."""
     generator = torch.Generator().manual_seed(seed)
     classes = 2 + seed % 4
     inputs = 2 + seed // 4 % (15 // classes - 2)
@@ -31,7 +31,7 @@ def linear_case(seed):
 
 
 def mlp_case(hidden=12, classes=3, inputs=6, images=80, seed=0, scale=1.0):
-    """A random MLP with biases, and examples that it gets right."""
+    """Return a random MLP with biases, and examples that it classifies correctly."""
     generator = torch.Generator().manual_seed(seed)
     model = nn.Sequential(
         nn.Flatten(), nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, classes)
@@ -43,7 +43,7 @@ def mlp_case(hidden=12, classes=3, inputs=6, images=80, seed=0, scale=1.0):
 
 
 def find(case, alpha, **options):
-    """What a search finds for a model with its examples."""
+    """Return the result of a search for a model with its examples."""
     model, data = case
     perturbed = model
     if isinstance(model, nn.Module):

@@ -1,4 +1,4 @@
-"""What the search is compared with: enumeration, bounds from above, the linear prediction."""
+"""The search agrees with enumeration, upper bounds and the first-order prediction."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from gentool.sharpness.functional import functional_network
 from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 
 
-def finder(case):
+def search_of(case):
     model, data = case
     perturbed = model
     if isinstance(model, nn.Module):
@@ -23,7 +23,7 @@ def finder(case):
 @pytest.mark.parametrize("alpha", [5e-4, 0.01, 0.1, 1.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_the_interval_bound_is_above_the_rise(alpha, seed):
-    """Of networks of one to four hidden layers; and, being loose, not equal to it."""
+    """For networks of one to four hidden layers."""
     generator = torch.Generator().manual_seed(seed)
     layers, units = [nn.Flatten()], 6
     for _ in range(1 + seed):
@@ -33,50 +33,50 @@ def test_the_interval_bound_is_above_the_rise(alpha, seed):
     for parameter in model.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) / 2
     case = (model, mlp_case(seed=seed)[1])
-    assert finder(case).interval_bound(alpha) > find(case, alpha).rise > 0
+    assert search_of(case).interval_bound(alpha) > find(case, alpha).rise > 0
 
 
 def test_the_interval_bound_holds_at_random_points_of_every_layer():
-    """500 random points of the box, corners and insides: none is above the bound."""
+    """500 random points of the box, at corners and inside: no loss is above the bound."""
     case = mlp_case(scale=2.0)
-    task = finder(case)
-    state, _ = task.state(0.05, torch.float64)
+    search = search_of(case)
+    state, _ = search.state(0.05, torch.float64)
     corners = state.box.corner(state.random_signs(500))
     inside = state.center + torch.rand(500, 1, dtype=torch.float64) * (corners - state.center)
     highest = max(state.losses(corners).max(), state.losses(inside).max())
-    assert float(highest) - task.before.loss < task.interval_bound(0.05)
+    assert float(highest) - search.before.loss < search.interval_bound(0.05)
 
 
 def test_the_interval_bound_of_one_example_of_a_linear_model_is_exact():
-    """Nothing is lost there: two classes, one image, every weight free to be its worst."""
+    """With two classes and one image every weight can be at its worst at once."""
     perturbed, data = linear_case(0)
-    one = type(data)(data.images[:1], data.labels[:1], data.mean, data.std)
-    task = finder((perturbed, one))
+    single = type(data)(data.images[:1], data.labels[:1], data.mean, data.std)
+    search = search_of((perturbed, single))
     assert perturbed.classes == 2
-    assert task.interval_bound(0.1) == pytest.approx(task.exact(0.1).rise, rel=1e-7)
+    assert search.interval_bound(0.1) == pytest.approx(search.exact(0.1).rise, rel=1e-7)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_enumeration_is_between_the_search_and_the_interval_bound(seed):
     case = linear_case(seed)
-    task = finder(case)
-    exact = task.exact(0.05).rise
-    assert task.find(0.05).rise <= exact * (1 + 1e-12)
-    assert exact <= task.interval_bound(0.05)
+    search = search_of(case)
+    exact = search.exact(0.05).rise
+    assert search.find(0.05).rise <= exact * (1 + 1e-12)
+    assert exact <= search.interval_bound(0.05)
 
 
-def test_the_linear_prediction_by_hand():
+def test_the_first_order_prediction_by_hand():
     """Σ r |g| with g from plain torch."""
     model, data = mlp_case()
     loss = cross_entropy(model.double()(data.images.double()), data.labels)
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     pairs = zip(model.parameters(), gradients, strict=True)
     expected = sum(float((0.01 * (p.detach().abs() + 1) * g.abs()).sum()) for p, g in pairs)
-    assert finder((model, data)).first_order(0.01) == pytest.approx(expected, rel=1e-9)
+    assert search_of((model, data)).first_order(0.01) == pytest.approx(expected, rel=1e-9)
 
 
 def test_exact_is_refused_for_a_network_and_beyond_24_parameters(saved, tmp_path, capsys):
-    """With the count; nothing is written."""
+    """The message names the number of corners, and no file is written."""
     assert run(["sharpness", str(saved), "--exact"]) == 1
     assert "--exact is for linear models" in capsys.readouterr().err
     linear = tmp_path / "linear.safetensors"

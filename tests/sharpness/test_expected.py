@@ -1,4 +1,4 @@
-"""Expected sharpness: against formulas and brute force, with a standard error that is honest."""
+"""Expected sharpness agrees with formulas and brute force, within its standard error."""
 
 import copy
 import json
@@ -36,8 +36,8 @@ def objective(case, dtype=torch.float64):
 
 def point(case, alpha, **options):
     options = {"precision": 0.02, **options}
-    [found] = expected_curve(objective(case), ExpectedOptions(alpha, **options)).points
-    return found
+    [noise_point] = expected_curve(objective(case), ExpectedOptions(alpha, **options)).points
+    return noise_point
 
 
 def test_small_noise_follows_the_second_order_formula():
@@ -55,14 +55,14 @@ def test_small_noise_follows_the_second_order_formula():
         diagonal = blocks[name][name].reshape(p.numel(), p.numel()).diagonal()
         sigma = alpha * (10 * p.detach().flatten().abs() + 1)
         expected += float((sigma.square() * diagonal).sum()) / 2
-    found = point((model, data), alpha)
-    assert found.paired
-    assert abs(found.value - expected) < 4 * found.stderr
-    assert found.stderr < 0.03 * expected
+    estimate = point((model, data), alpha)
+    assert estimate.paired
+    assert abs(estimate.value - expected) < 4 * estimate.stderr
+    assert estimate.stderr < 0.03 * expected
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
-def test_it_agrees_with_draws_over_the_whole_set(alpha):
+def test_minibatches_agree_with_draws_over_the_whole_set(alpha):
     """Brute force: 3,000 draws, each over all images, in plain torch."""
     model, data = mlp_case()
     double = copy.deepcopy(model).double()
@@ -79,36 +79,36 @@ def test_it_agrees_with_draws_over_the_whole_set(alpha):
         before = loss(w)
         rises = torch.tensor([loss(w + alpha * (10 * w.abs() + 1) * row) - before for row in z])
     brute, error = float(rises.mean()), float(rises.std()) / math.sqrt(len(z))
-    found = point((model, data), alpha)
-    assert abs(found.value - brute) < 4 * math.hypot(found.stderr, error)
+    estimate = point((model, data), alpha)
+    assert abs(estimate.value - brute) < 4 * math.hypot(estimate.stderr, error)
 
 
 @pytest.mark.parametrize("alpha", [pytest.param(0.003, marks=pytest.mark.slow), 0.1])
-def test_the_standard_error_is_honest(alpha):
+def test_the_standard_error_covers_the_truth_as_often_as_it_claims(alpha):
     """Of 200 seeds, about 95 % come within 1.96 standard errors of the truth (binomial: ±4 %)."""
     case = mlp_case(hidden=6, images=40)
     truth = point(case, alpha, precision=0.015, most_draws=10**6, seed=10**6)
-    found = [point(case, alpha, precision=0.1, seed=seed) for seed in range(200)]
+    estimates = [point(case, alpha, precision=0.1, seed=seed) for seed in range(200)]
     within = [
-        abs(one.value - truth.value) < 1.96 * math.hypot(one.stderr, truth.stderr) for one in found
+        abs(p.value - truth.value) < 1.96 * math.hypot(p.stderr, truth.stderr) for p in estimates
     ]
     assert 0.90 <= sum(within) / len(within) <= 0.99
 
 
-def test_pairs_are_used_where_they_pay():
-    """Small noise is nearly linear and cancels in pairs; large noise is not."""
+def test_antithetic_pairs_are_used_for_small_noise_only():
+    """The rise under small noise is nearly linear and cancels in pairs ±ν."""
     assert point(mlp_case(), 1e-4).paired
     assert not point(mlp_case(), 1.0).paired
 
 
-def test_it_stops_at_the_precision_asked_for():
+def test_sampling_stops_at_the_requested_precision():
     rough, fine = (point(mlp_case(), 0.1, precision=p) for p in (0.1, 0.02))
     assert rough.stderr <= 0.1 * rough.value
     assert fine.stderr <= 0.02 * fine.value
     assert fine.draws > 5 * rough.draws
 
 
-def test_draws_have_a_limit_and_it_is_told():
+def test_sampling_stops_at_the_most_draws_and_says_so():
     curve = expected_curve(
         objective(mlp_case()), ExpectedOptions(0.1, precision=1e-6, most_draws=200)
     )
@@ -116,22 +116,22 @@ def test_draws_have_a_limit_and_it_is_told():
     assert 200 <= curve.points[0].draws <= 264
 
 
-def test_no_noise_no_rise():
-    found = point(mlp_case(), 0.0)
-    assert (found.value, found.stderr) == (0.0, 0.0)
+def test_alpha_zero_gives_zero_with_no_error():
+    estimate = point(mlp_case(), 0.0)
+    assert (estimate.value, estimate.stderr) == (0.0, 0.0)
 
 
 def test_the_curve_spans_its_range_in_the_papers_steps():
     """Ratio 1.05, from below 0.002 to above 0.3, KL as α⁻², and growing throughout."""
-    task = objective(mlp_case(), torch.float32)
-    curve = expected_curve(task, ExpectedOptions())
+    noisy = objective(mlp_case(), torch.float32)
+    curve = expected_curve(noisy, ExpectedOptions())
     values = [p.value for p in curve.points]
     assert values[0] < 0.0024
     assert values[-1] > 0.25
     assert len(values) > 20
     ratios = [b.alpha / a.alpha for a, b in pairwise(curve.points)]
     assert ratios == pytest.approx([1.05] * len(ratios))
-    w = task.network.weights
+    w = noisy.network.weights
     first, second = (kl(w, p.alpha) for p in curve.points[:2])
     assert first / second == pytest.approx(1.1025)
     falls = sum(b < a for a, b in pairwise(values))
@@ -143,19 +143,19 @@ def test_alpha_and_kl_at_a_level_by_hand():
     points = []
     for j in range(-20, 21):
         alpha = 0.103 * 1.05**j
-        one = NoisePoint(alpha, paired=False)
+        noise_point = NoisePoint(alpha, paired=False)
         value, spread = 5 * alpha**2, 0.02 * 5 * alpha**2 * math.sqrt(100)
         deviation = torch.tensor([-spread, spread]).double().repeat(50) * math.sqrt(99 / 100)
-        one.add(value + deviation, torch.zeros(100))
-        points.append(one)
+        noise_point.add(value + deviation, torch.zeros(100))
+        points.append(noise_point)
     weights = torch.tensor([1.0, -2.0])
     from gentool.sharpness.expected import NoiseCurve
 
-    found = at_level(NoiseCurve(points), weights)
-    assert found.alpha == pytest.approx(0.1)
-    assert found.alpha_stderr == pytest.approx(0.001, rel=1e-3)
-    assert found.kl == pytest.approx(((1 / 1.1) ** 2 + (2 / 2.1) ** 2) / 2)
-    assert found.kl_stderr == pytest.approx(0.02 * found.kl, rel=1e-3)
+    level = at_level(NoiseCurve(points), weights)
+    assert level.alpha == pytest.approx(0.1)
+    assert level.alpha_stderr == pytest.approx(0.001, rel=1e-3)
+    assert level.kl == pytest.approx(((1 / 1.1) ** 2 + (2 / 2.1) ** 2) / 2)
+    assert level.kl_stderr == pytest.approx(0.02 * level.kl, rel=1e-3)
 
 
 def test_the_bound_of_equation_5_by_hand():
@@ -192,7 +192,7 @@ def test_the_record_fits_the_schema_and_holds_the_measures(saved, options):
         (["--delta", "1"], "--delta is 1"),
     ],
 )
-def test_what_is_wrongly_asked_exits_2(saved, capsys, options, words):
+def test_wrong_options_exit_2_and_write_nothing(saved, capsys, options, words):
     assert run(["sharpness", str(saved), "--expected", *options]) == 2
     assert words in capsys.readouterr().err
     assert list(saved.parent.iterdir()) == [saved]

@@ -1,4 +1,4 @@
-"""The Hessian's measures against a dense Hessian, PAC-Bayes sigma against its definition."""
+"""Measures of the Hessian agree with a dense Hessian, PAC-Bayes sigma with its definition."""
 
 import math
 
@@ -26,7 +26,7 @@ def objective():
 
 @pytest.fixture(scope="module")
 def dense(objective):
-    """The Hessian by central differences of gradients, (P, P)."""
+    """Return the Hessian by central differences of gradients, (P, P)."""
     w, h = objective.network.weights, 1e-5
     steps = h * torch.eye(len(w), dtype=w.dtype)
     up, down = objective.gradients(w + steps)[1], objective.gradients(w - steps)[1]
@@ -40,29 +40,29 @@ def test_a_product_is_that_of_the_dense_hessian(objective, dense):
 
 def test_the_top_eigenvalue_is_that_of_the_dense_hessian(objective, dense):
     exact = float(torch.linalg.eigvalsh((dense + dense.T) / 2)[-1])
-    found = hessian_top(objective, torch.Generator().manual_seed(0))
-    assert found == pytest.approx(exact, rel=1e-4)
+    top = hessian_top(objective, torch.Generator().manual_seed(0))
+    assert top == pytest.approx(exact, rel=1e-4)
 
 
 def test_the_trace_is_within_its_standard_error(objective, dense):
-    found, error = hessian_trace(objective, torch.Generator().manual_seed(0))
-    assert abs(found - float(dense.trace())) < 4 * error
-    assert error < 0.5 * abs(found)
+    trace, error = hessian_trace(objective, torch.Generator().manual_seed(0))
+    assert abs(trace - float(dense.trace())) < 4 * error
+    assert error < 0.5 * abs(trace)
 
 
 def test_sigma_costs_a_tenth_of_the_accuracy(objective):
-    """On the very draws of the bisection: less just below σ, a tenth or more just above."""
+    """On the same draws as the bisection: less just below σ, a tenth or more just above."""
     w = objective.network.weights
     sigma = pac_bayes_sigma(objective, 3)
     noise = Noise(objective, 3)
     draws = [noise.draw() for _ in range(8)]
     for factor, is_enough in ((0.999, False), (1.001, True)):
         scale = torch.full_like(w, factor * sigma)
-        rise = float(torch.cat([noise.rises(one, scale)[1] for one in draws]).mean())
+        rise = float(torch.cat([noise.rises(batch, scale)[1] for batch in draws]).mean())
         assert (rise >= 0.1) == is_enough
 
 
-def test_in_proportion_to_its_magnitude_a_parameter_of_zero_does_not_move():
+def test_a_zero_parameter_does_not_move_in_the_magnitude_aware_box():
     faces = box(torch.tensor([0.0, 2.0, -3.0]).double(), 0.1, torch.float64, offset=0.0)
     assert faces.low.tolist() == pytest.approx([0.0, 1.8, -3.3])
     assert faces.high.tolist() == pytest.approx([0.0, 2.2, -2.7])
@@ -80,7 +80,7 @@ def test_one_example_has_a_closed_form_in_the_magnitude_aware_box():
     assert find((model, data), 0.1, offset=0.0).rise == pytest.approx(rise, rel=1e-9)
 
 
-def test_they_stand_in_the_record(saved):
+def test_the_record_holds_the_measures_of_flatness(saved):
     assert run(["sharpness", str(saved), "--flatness", "--quiet", "--batching", "vmap"]) == 0
     measures = measure_file.read(saved.with_suffix(".sharpness.json"))["measures"]
     assert measures["hessian_trace"] > measures["hessian_top_eigenvalue"] > 0
@@ -89,9 +89,9 @@ def test_they_stand_in_the_record(saved):
     assert measures["sharpness_magnitude"] > 0
 
 
-def test_every_measure_that_is_reported_is_defined(saved):
-    """By its own name, or as the standard error of one."""
-    defined = {one.name for one in definitions()}
+def test_every_reported_measure_has_a_definition(saved):
+    """By its name, or as the standard error of a defined measure."""
+    defined = {definition.name for definition in definitions()}
     assert run(["sharpness", str(saved), "--flatness", "--quiet", "--batching", "vmap"]) == 0
     noise = ["--expected", "--quiet", "--batching", "vmap", "--precision", "0.3"]
     assert run(["sharpness", str(saved), *noise]) == 0

@@ -1,4 +1,4 @@
-"""Networks evaluated together: the same numbers as one by one, for whatever an MLP may contain."""
+"""Every way to batch networks gives the numbers of the loop, for every kind of MLP."""
 
 from dataclasses import replace
 
@@ -27,12 +27,12 @@ LAYERS = {
 
 
 def whole_numbers(*shape, seed):
-    """Of -2, -1, 0, 1 and 2."""
+    """Return random integers from -2 to 2, as floats."""
     return torch.randint(-2, 3, shape, generator=torch.Generator().manual_seed(seed)).float()
 
 
 def objective_of(layers, dtype, fold=False):
-    """The loss over 40 images of shape (1, 2, 3)."""
+    """Return the loss over 40 images of shape (1, 2, 3)."""
     images = whole_numbers(40, 1, 2, 3, seed=0)
     model = nn.Sequential(nn.Flatten(), *layers)
     network = functional_network(model, (1, 2, 3), fold_batch_norm=fold).to(
@@ -42,9 +42,10 @@ def objective_of(layers, dtype, fold=False):
 
 
 def candidates(objective):
-    """Five points of quarters: layers put out exact numbers, and no ReLU's sign hangs on rounding.
+    """Return five points whose layers put out exact numbers, so that no ReLU depends on rounding.
 
-    With up to 8 inputs to each of three layers these are multiples of 2⁻⁶ below 2⁹.
+    Weights are multiples of 1/4; with up to 8 inputs to each of three layers the outputs are
+    multiples of 2⁻⁶ below 2⁹.
     """
     w = objective.network.weights
     return (whole_numbers(5, len(w), seed=1) / 4).to(w.dtype)
@@ -54,12 +55,12 @@ ROUNDINGS = 64  # one after the other: of sums over 40 images, 8 units, 3 classe
 
 
 def rounding(objective, points):
-    """How far apart rounding may put two ways: losses, shape (5,), and gradients, (5, P).
+    """Return by how much rounding may change losses, shape (5,), and gradients, (5, P).
 
     A sum is off by its roundings times the sum of the sizes of its terms. Where weights and images
     are taken without signs every ReLU lets through, and the gradient of the sum of the logits is a
-    sum of sizes. No goal's derivative by a logit is above 1, and a loss is at most twice the size
-    of a logit and log 3.
+    sum of sizes. No criterion's derivative by a logit is above 1, and a loss is at most twice the
+    size of a logit and log 3.
     """
     images = replace(objective.examples, images=objective.examples.images.abs())
     sizes = replace(objective, examples=images, batching="loop")
@@ -70,36 +71,36 @@ def rounding(objective, points):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS.keys())
-@pytest.mark.parametrize("goal", [training_loss, towards_class])
-def test_products_written_out_are_the_loop(layers, dtype, goal):
-    """Losses and gradients at five points, of any goal, in one chunk of images and in several."""
+@pytest.mark.parametrize("criterion", [training_loss, towards_class])
+def test_stacked_products_give_the_numbers_of_the_loop(layers, dtype, criterion):
+    """Losses and gradients of each criterion at five points, in one chunk of images or several."""
     whole = objective_of(layers, dtype)
-    points, told = candidates(whole), None
+    points, parameters = candidates(whole), None
     allowed = rounding(whole, points)
-    if goal is towards_class:
-        told = torch.eye(3, dtype=dtype)[torch.arange(5) % 3]
-    losses, gradients = replace(whole, batching="loop").gradients(points, goal, told)
+    if criterion is towards_class:
+        parameters = torch.eye(3, dtype=dtype)[torch.arange(5) % 3]
+    losses, gradients = replace(whole, batching="loop").gradients(points, criterion, parameters)
     for memory in (2**28, 40_000):
         stacked = replace(whole, batching="stacked", memory=memory)
-        found = stacked.gradients(points, goal, told)
-        assert bool(((found[0] - losses).abs() <= allowed[0]).all())
-        assert bool(((found[1] - gradients).abs() <= allowed[1]).all())
+        stacked_losses, stacked_gradients = stacked.gradients(points, criterion, parameters)
+        assert bool(((stacked_losses - losses).abs() <= allowed[0]).all())
+        assert bool(((stacked_gradients - gradients).abs() <= allowed[1]).all())
     expected = replace(whole, batching="loop").losses(points)
-    found = replace(whole, batching="stacked").losses(points)
-    assert bool(((found - expected).abs() <= allowed[0]).all())
+    losses = replace(whole, batching="stacked").losses(points)
+    assert bool(((losses - expected).abs() <= allowed[0]).all())
 
 
-def test_noise_is_judged_alike_in_every_way():
-    """Each candidate on a mini-batch of its own."""
+def test_every_batching_gives_the_same_rises_under_noise():
+    """Each draw has a mini-batch of its own."""
     whole = objective_of(LAYERS["three layers, dropout"], torch.float64)
-    found = []
+    rises = []
     for way in ("loop", "vmap", "stacked"):
         noise = Noise(replace(whole, batching=way), seed=0)
         losses, errors = noise.rises(noise.draw(), torch.tensor(0.3))
-        found.append((losses, errors))
-    for losses, errors in found[1:]:
-        assert torch.allclose(losses, found[0][0], rtol=1e-12)
-        assert torch.equal(errors, found[0][1])
+        rises.append((losses, errors))
+    for losses, errors in rises[1:]:
+        assert torch.allclose(losses, rises[0][0], rtol=1e-12)
+        assert torch.equal(errors, rises[0][1])
 
 
 @pytest.mark.parametrize(
@@ -110,19 +111,19 @@ def test_noise_is_judged_alike_in_every_way():
     ],
     ids=["batch norm", "tanh"],
 )
-def test_what_is_no_mlp_is_not_stacked(layers):
-    """It is timed in the other ways only, and asking for it is an error."""
+def test_a_network_that_is_no_mlp_is_not_stacked(layers):
+    """Only the other ways are timed, and --batching stacked is an error."""
     objective = objective_of(layers, torch.float32)
-    measured = choose_batching(objective)
-    assert measured.stacked_seconds is None
-    assert measured.chosen in ("loop", "vmap")
+    choice = choose_batching(objective)
+    assert choice.stacked_seconds is None
+    assert choice.chosen in ("loop", "vmap")
     prepared = PreparedNetwork(objective.network, objective.examples, "stacked")
     with pytest.raises(GentoolError, match="is for MLPs"):
         prepared.objective(torch.float32)
 
 
 def test_layers_that_share_weights_are_not_stacked():
-    """Their gradient is a sum over two layers."""
+    """The gradient of shared weights is a sum over both layers."""
     shared = nn.Linear(6, 6)
     assert (
         objective_of([shared, nn.ReLU(), shared, nn.Linear(6, 3)], torch.float32).network.mlp_layers
@@ -136,18 +137,18 @@ def test_folded_batch_norm_leaves_an_mlp():
     assert [has_relu for _, has_relu in objective.network.mlp_layers] == [True, False]
 
 
-def test_the_fastest_way_is_taken():
-    """Where none is a tenth faster than a loop, the loop."""
+def test_the_fastest_batching_is_chosen():
+    """The loop is chosen unless another way is a tenth faster."""
     model, data = mlp_case()
     network = functional_network(model, (1, 1, 6)).to(torch.device("cpu"), torch.float32)
-    found = choose_batching(Objective(network, data))
-    seconds = {way: getattr(found, f"{way}_seconds") for way in ("loop", "vmap", "stacked")}
+    choice = choose_batching(Objective(network, data))
+    seconds = {way: getattr(choice, f"{way}_seconds") for way in ("loop", "vmap", "stacked")}
     fastest = min(seconds, key=seconds.get)
-    assert found.chosen == (fastest if 1.1 * seconds[fastest] < seconds["loop"] else "loop")
+    assert choice.chosen == (fastest if 1.1 * seconds[fastest] < seconds["loop"] else "loop")
 
 
-def test_a_little_more_or_less_free_memory_on_a_gpu_changes_nothing(monkeypatch):
-    """A power of two at most a third of what is free or PyTorch's own to use again."""
+def test_the_memory_budget_is_the_same_for_a_little_more_or_less_free_memory(monkeypatch):
+    """It is a power of two, at most a third of the memory that is free or reusable by PyTorch."""
     for free, reserved, allocated in ((80e9, 0, 0), (60e9, 20e9, 1e9), (78e9, 9e9, 8e9)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, f=free: (int(f), int(85e9)))
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device, r=reserved: int(r))

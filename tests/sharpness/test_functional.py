@@ -1,4 +1,4 @@
-"""The network that sharpness perturbs computes what the canonical one does, to the bit."""
+"""The network that sharpness perturbs computes the same as the canonical network, bit for bit."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ CHAINS = {
 
 @pytest.mark.parametrize("layers", CHAINS.values(), ids=CHAINS.keys())
 def test_a_perturbed_network_is_the_canonical_one(layers):
-    """Logits and gradients are equal, windows of equal numbers included, and images stay."""
+    """Logits and gradients are equal, also for windows of equal numbers; images do not change."""
     torch.manual_seed(0)
     model = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(4)).double()
     images = torch.randint(-2, 3, (30, 1, 9, 9)).double()
@@ -38,14 +38,23 @@ def test_a_perturbed_network_is_the_canonical_one(layers):
     for logits in both:
         (logits**2).sum().backward()
     pairs = zip(perturbed.parameters(), expected.parameters(), strict=True)
-    assert all(torch.equal(one.grad, other.grad) for one, other in pairs)
+    assert all(torch.equal(p.grad, q.grad) for p, q in pairs)
     assert torch.equal(images, kept)
 
 
-def test_no_relu_is_left_before_a_max_pooling():
-    """It has less to do after it, and after a second one less still."""
+def test_a_relu_comes_after_the_max_poolings_that_follow_it():
+    """After a pooling a ReLU has fewer numbers to work on."""
     model = nn.Sequential(
         *CHAINS["two poolings after one ReLU"], nn.Flatten(), nn.Linear(3 * 16, 4)
     )
     names = [type(module).__name__ for module in functional_network(model, (1, 9, 9)).module]
     assert names == ["Conv2d", "MaxPool2d", "MaxPool2d", "ReLU", "Flatten", "Linear"]
+
+
+def test_a_raw_mlp_with_dropout_is_stacked_but_has_no_bounds():
+    """Its linear layers are known; bounds and enumeration take networks without dropout only."""
+    layers = [nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Dropout(0.5), nn.Linear(3, 2)]
+    raw = functional_network(nn.Sequential(*layers), (1, 2, 2), fold_batch_norm=False)
+    assert [has_relu for _, has_relu in raw.mlp_layers] == [True, False]
+    assert not raw.is_mlp
+    assert functional_network(nn.Sequential(*layers), (1, 2, 2)).is_mlp

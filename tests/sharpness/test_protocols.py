@@ -1,4 +1,4 @@
-"""Protocols of the literature: presets that say what was done and report it under its own name."""
+"""Protocols of the literature run as published and report under their own names."""
 
 import pytest
 from helpers.small_sets import ROUNDING
@@ -16,23 +16,23 @@ def measures(path, *options):
 
 
 def test_keskar2017_is_one_run_of_ten_iterations_times_100(saved):
-    """It moves, though the gradient at w is near zero, and is not above the default search."""
+    """It leaves w, where the gradient is near zero, and is not above the default search."""
     record = measures(saved, "--protocol", "keskar2017")
     [point] = record["sharpness"]["points"]
-    found = record["measures"]
-    assert found["sharpness_keskar2017"] == pytest.approx(100 * found["sharpness_keskar"])
+    values = record["measures"]
+    assert values["sharpness_keskar2017"] == pytest.approx(100 * values["sharpness_keskar"])
     assert 10 <= point["gradient_evaluations"] / 100 <= 40
-    assert 0 < found["sharpness"] <= measures(saved)["measures"]["sharpness"]
+    assert 0 < values["sharpness"] <= measures(saved)["measures"]["sharpness"]
 
 
-def test_each_batch_has_a_worst_point_of_its_own(saved, monkeypatch):
+def test_m_sharpness_of_one_batch_is_at_most_the_sharpness(saved, monkeypatch):
     """With one batch of the whole set (100 images) m-sharpness is a rise in the same box.
 
-    It is of the search's arithmetic: as for fewer parameters in float64.
+    In float64, so that rounding does not matter.
     """
     monkeypatch.setattr(prepared, "FEW_PARAMETERS", 2000)
-    found = measures(saved, "--protocol", "m-sharpness")["measures"]
-    assert 0 < found["sharpness_m"] <= found["sharpness"] * (1 + ROUNDING)
+    values = measures(saved, "--protocol", "m-sharpness")["measures"]
+    assert 0 < values["sharpness_m"] <= values["sharpness"] * (1 + ROUNDING)
 
 
 def test_the_random_protocol_is_random_corners(saved):
@@ -50,6 +50,6 @@ def test_the_random_protocol_is_random_corners(saved):
         (["--protocol", "random", "--method", "pga"], "leave out --method"),
     ],
 )
-def test_what_is_wrongly_asked_exits_2(saved, capsys, options, words):
+def test_wrong_options_exit_2(saved, capsys, options, words):
     assert run(["sharpness", str(saved), *options]) == 2
     assert words in capsys.readouterr().err

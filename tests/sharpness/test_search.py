@@ -1,4 +1,4 @@
-"""The search for the worst perturbation, against cases whose answer is known otherwise."""
+"""The search finds the worst perturbation in cases whose answer is known."""
 
 import math
 
@@ -20,7 +20,7 @@ ALPHAS = (5e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 1.0)
 
 
 def rise_by_enumeration(perturbed, data, alpha):
-    """The largest rise over all corners, with plain matrix arithmetic in float64."""
+    """Return the largest rise over all corners, by plain matrix products in float64."""
     w = perturbed.weights
     r = alpha * (w.abs() + 1)
     corners = torch.arange(2 ** len(w))[:, None] >> torch.arange(len(w)) & 1
@@ -73,11 +73,11 @@ def test_a_small_box_is_linear(alpha):
     assert ratio == pytest.approx(1, abs=100 * alpha + 1e-6)
 
 
-def test_no_box_no_rise():
+def test_alpha_zero_gives_zero_without_a_search():
     """α = 0 is exactly 0, and costs nothing."""
-    found = find(mlp_case(), 0.0)
-    assert found.rise == 0
-    assert found.spent.gradient == 0
+    result = find(mlp_case(), 0.0)
+    assert result.rise == 0
+    assert result.spent.gradient == 0
 
 
 def test_a_larger_box_holds_a_larger_rise():
@@ -88,7 +88,7 @@ def test_a_larger_box_holds_a_larger_rise():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_faces_of_the_box_are_inside_it(dtype):
-    """In float32 w + r rounds to the outside about as often as to the inside: not here."""
+    """Plain rounding of w + r to float32 would put about half of them outside."""
     generator = torch.Generator().manual_seed(0)
     w = torch.randn(20_000, dtype=torch.float64, generator=generator) * 10
     for alpha in (5e-4, 0.01, 1.0):
@@ -102,20 +102,20 @@ def test_the_faces_of_the_box_are_inside_it(dtype):
 
 @pytest.mark.parametrize("method", ["default", "vertex", "apgd", "pga", "lbfgsb", "random"])
 def test_every_search_reports_a_true_rise_at_a_point_in_the_box(method):
-    """Recomputed here from the point alone; and none is charged beyond its units."""
+    """Recomputed from the point alone; and no search costs more than its units."""
     model, data = mlp_case()
     units = None if method == "default" else 40.0
-    found = find((model, data), 0.02, method=method, units=units)
+    result = find((model, data), 0.02, method=method, units=units)
     w = torch.cat([p.detach().flatten() for p in model.parameters()]).double()
-    assert bool(((found.point.double() - w).abs() <= 0.02 * (w.abs() + 1)).all())
+    assert bool(((result.point.double() - w).abs() <= 0.02 * (w.abs() + 1)).all())
     perturbed = nn.Sequential(*model).double()
     with torch.no_grad():
         before = cross_entropy(perturbed(data.images.double()), data.labels)
-        nn.utils.vector_to_parameters(found.point.double(), perturbed.parameters())
+        nn.utils.vector_to_parameters(result.point.double(), perturbed.parameters())
         after = cross_entropy(perturbed(data.images.double()), data.labels)
-    assert found.rise == pytest.approx(float(after - before), rel=1e-9)
-    assert found.rise > 0
-    assert units is None or found.units <= units
+    assert result.rise == pytest.approx(float(after - before), rel=1e-9)
+    assert result.rise > 0
+    assert units is None or result.units <= units
 
 
 def test_the_default_search_is_the_highest_at_equal_cost():
@@ -127,8 +127,8 @@ def test_the_default_search_is_the_highest_at_equal_cost():
             assert find(case, alpha, method=method, units=ours.units).rise <= ours.rise * 1.001
 
 
-def test_the_order_of_the_units_does_not_matter():
-    """The same network with its hidden units permuted has the same sharpness."""
+def test_permuting_the_hidden_units_does_not_change_the_rise():
+    """A permuted network is the same function with the same box."""
     model, data = mlp_case(hidden=24)
     order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
     permuted = nn.Sequential(nn.Flatten(), nn.Linear(6, 24), nn.ReLU(), nn.Linear(24, 3))
@@ -137,8 +137,8 @@ def test_the_order_of_the_units_does_not_matter():
     permuted[3].weight.data = model[3].weight.data[:, order]
     permuted[3].bias.data = model[3].bias.data
     for alpha in (5e-4, 5e-3):
-        one, other = (find((each, data), alpha).rise for each in (model, permuted))
-        assert one == pytest.approx(other, rel=0.01)
+        rise, permuted_rise = (find((m, data), alpha).rise for m in (model, permuted))
+        assert rise == pytest.approx(permuted_rise, rel=0.01)
 
 
 def test_chunks_and_batching_do_not_change_the_losses():
@@ -162,7 +162,7 @@ def test_chunks_and_batching_do_not_change_the_losses():
         assert torch.allclose(other.losses(points), losses, rtol=ROUNDING, atol=0)
 
 
-def test_a_subspace_drawn_in_blocks_is_one_basis(monkeypatch):
+def test_a_subspace_drawn_in_blocks_has_one_basis(monkeypatch):
     """Its rows have norm 1, and coordinates of a gradient are the transpose of a point's.
 
     To the rounding of float32: that of four squares, a root and a quotient, and of sums of 30.
@@ -179,7 +179,7 @@ def test_a_subspace_drawn_in_blocks_is_one_basis(monkeypatch):
 
 
 def test_a_sample_estimates_the_loss_without_bias():
-    """Half of a sample is the hardest images; the others are weighted up to stand for the rest."""
+    """Half of a sample are the hardest images; the others are weighted up for all the rest."""
     model, data = mlp_case(images=200)
     search = WorstCaseSearch(
         functional_network(model, (1, 1, 6)), data, SearchOptions(batching="vmap")
@@ -187,16 +187,16 @@ def test_a_sample_estimates_the_loss_without_bias():
     state, _ = search.state(0.05, torch.float64)
     point = state.box.corner(state.random_signs(1))
     whole = float(state.objective.losses(point))
-    found = [float(state.sample(40).losses(point)) for _ in range(400)]
-    mean = sum(found) / len(found)
-    error = math.sqrt(sum((f - mean) ** 2 for f in found)) / len(found)
+    estimates = [float(state.sample(40).losses(point)) for _ in range(400)]
+    mean = sum(estimates) / len(estimates)
+    error = math.sqrt(sum((f - mean) ** 2 for f in estimates)) / len(estimates)
     assert abs(mean - whole) < 4 * error
     assert error < 0.05 * whole
 
 
 @pytest.mark.parametrize("batching", ["loop", "vmap"])
-def test_in_a_deep_network_short_steps_towards_a_class_begin_higher(batching, monkeypatch):
-    """Higher, for each class, than the corner that the gradient of its logit points to at w."""
+def test_in_a_deep_network_starts_by_short_steps_have_a_higher_loss(batching, monkeypatch):
+    """For each class, higher than at the corner that the gradient of its logit at w points to."""
     generator = torch.Generator().manual_seed(0)
     layers = [nn.Linear(8, 16), *(nn.Linear(16, 16) for _ in range(5)), nn.Linear(16, 4)]
     for layer in layers:
@@ -222,9 +222,9 @@ def test_in_a_deep_network_short_steps_towards_a_class_begin_higher(batching, mo
 
 def test_the_same_seed_finds_the_same_point():
     case = mlp_case(hidden=200)
-    one, two, other = (find(case, 0.01, seed=seed) for seed in (0, 0, 1))
-    assert torch.equal(one.point, two.point)
-    assert [s.rise for s in one.starts] != [s.rise for s in other.starts]
+    first, again, other = (find(case, 0.01, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(first.point, again.point)
+    assert [s.rise for s in first.starts] != [s.rise for s in other.starts]
 
 
 def test_the_model_is_left_as_it_was():
@@ -245,22 +245,22 @@ def test_a_loss_beyond_float32_at_the_worst_point_is_found_in_float64():
     for parameter in model.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) / 4
     images = torch.randn(20, 1, 1, 16, generator=generator)
-    found = find((model, examples(images, model(images).argmax(dim=1))), 1000.0)
-    assert found.precision == "float64"
-    assert 1e38 < found.rise < math.inf
+    result = find((model, examples(images, model(images).argmax(dim=1))), 1000.0)
+    assert result.precision == "float64"
+    assert 1e38 < result.rise < math.inf
 
 
 def test_a_loss_beyond_float64_leaves_the_best_finite_point():
     """At α = 1e200 three layers overflow float64 at most points: marked, and still a number."""
-    found = find(mlp_case(), 1e200)
-    assert found.overflowed
-    assert 0 <= found.rise < math.inf
+    result = find(mlp_case(), 1e200)
+    assert result.overflowed
+    assert 0 <= result.rise < math.inf
 
 
-def test_time_that_is_over_leaves_the_best_so_far():
-    found = find(mlp_case(hidden=100), 0.01, seconds=0.02)
-    assert found.stopped == "time"
-    assert found.rise >= 0
+def test_a_search_out_of_time_returns_the_best_so_far():
+    result = find(mlp_case(hidden=100), 0.01, seconds=0.02)
+    assert result.stopped == "time"
+    assert result.rise >= 0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
@@ -268,16 +268,16 @@ def test_cuda_and_cpu_agree_at_the_same_point():
     from gentool.sharpness.evaluate import evaluate_point
 
     model, data = mlp_case(hidden=64, images=500)
-    found = find((model, data), 0.01)
+    result = find((model, data), 0.01)
     there = examples(data.images.cuda(), data.labels.cuda())
     perturbed = functional_network(model, (1, 1, 6)).to(torch.device("cuda"))
-    after = evaluate_point(perturbed, there, found.point.cuda())
+    after = evaluate_point(perturbed, there, result.point.cuda())
     before = evaluate_point(perturbed, there, perturbed.weights)
-    assert after.loss - before.loss == pytest.approx(found.rise, rel=ROUNDING)
+    assert after.loss - before.loss == pytest.approx(result.rise, rel=ROUNDING)
 
 
-def test_a_search_leaves_the_objective_that_it_is_given_as_it_was():
-    """Only its cost is counted together with the search's."""
+def test_a_search_does_not_change_its_objective():
+    """Only the cost is shared with the search."""
     model, data = mlp_case()
     perturbed = functional_network(model, data.images.shape[1:])
     objective, _ = PreparedNetwork(perturbed, data).objective(torch.float64)

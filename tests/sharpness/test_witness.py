@@ -1,4 +1,4 @@
-"""The worst network on disk: a checkpoint that measure reads, and a witness that verify checks."""
+"""The worst network is written as a checkpoint for measure and as a witness for verify."""
 
 import json
 
@@ -16,15 +16,15 @@ FAST = ["--quiet", "--batching", "vmap", "--force"]
 
 @pytest.fixture(scope="module")
 def with_batch_norm(tmp_path_factory):
-    """A checkpoint of an MLP with batch norm that fits 100 digits."""
+    """Return a checkpoint of an MLP with batch norm that fits 100 digits."""
     path = tmp_path_factory.mktemp("bn") / "bn.safetensors"
     options = "--model mlp --hidden 16 --data digits --subset 100 --lr 0.1 --batch-norm --quiet"
     assert run(["train", *options.split(), "-o", str(path)]) == 0
     return path
 
 
-def searched(path, *options):
-    """Search with --save-perturbation; the record, and where the worst network went."""
+def search(path, *options):
+    """Search with --save-perturbation; return the record and the path of the worst network."""
     worst = path.with_name("worst.safetensors")
     arguments = ["--save-perturbation", str(worst), "--alpha", "0.01", *options]
     assert run(["sharpness", str(path), *FAST, *arguments]) == 0
@@ -33,8 +33,8 @@ def searched(path, *options):
 
 @pytest.mark.parametrize("fold", ["--fold-batch-norm", "--no-fold-batch-norm"])
 def test_the_worst_network_is_a_checkpoint_that_measure_reads(with_batch_norm, fold, capsys):
-    """Its training loss is the one at the worst point; folded, its recipe has no batch norm."""
-    record, worst = searched(with_batch_norm, fold)
+    """Its training loss is that of the worst point; with batch norm folded, its recipe has none."""
+    record, worst = search(with_batch_norm, fold)
     [point] = record["sharpness"]["points"]
     read = checkpoint.read(worst)
     assert read.outcome.train_loss == pytest.approx(point["loss"], rel=1e-9)
@@ -51,7 +51,7 @@ def test_the_worst_network_is_a_checkpoint_that_measure_reads(with_batch_norm, f
 
 
 def test_running_statistics_go_into_the_worst_network_unchanged(with_batch_norm):
-    _, worst = searched(with_batch_norm, "--no-fold-batch-norm")
+    _, worst = search(with_batch_norm, "--no-fold-batch-norm")
     before, after = load_file(with_batch_norm), load_file(worst)
     assert before.keys() == after.keys()
     for name in before:
@@ -61,7 +61,7 @@ def test_running_statistics_go_into_the_worst_network_unchanged(with_batch_norm)
 
 def test_a_witness_verifies(saved, capsys):
     """Both paths are printed; verify prints the reported number, recomputed."""
-    record, worst = searched(saved)
+    record, worst = search(saved)
     beside = worst.with_suffix(".witness")
     assert capsys.readouterr().out.split() == [
         str(worst),
@@ -74,20 +74,20 @@ def test_a_witness_verifies(saved, capsys):
     assert "holds" in captured.err
 
 
-def test_a_witness_is_a_bit_a_parameter_where_the_point_is_a_corner(saved):
-    _, worst = searched(saved, "--method", "random")
-    made = witness.read(worst.with_suffix(".witness"))
-    assert len(made.inner) == 0
-    assert made.signs.numel() == -(-made.claim.parameters // 8)
+def test_the_witness_of_a_corner_takes_one_bit_a_parameter(saved):
+    _, worst = search(saved, "--method", "random")
+    read_back = witness.read(worst.with_suffix(".witness"))
+    assert len(read_back.inner) == 0
+    assert read_back.signs.numel() == -(-read_back.claim.parameters // 8)
     assert worst.with_suffix(".witness").stat().st_size < worst.stat().st_size / 4
 
 
 def forged(saved, change):
-    """A witness with its claim or its tensors changed, written beside the true one."""
-    _, worst = searched(saved)
-    made = witness.read(worst.with_suffix(".witness"))
+    """Write a witness with its claim or its tensors changed."""
+    _, worst = search(saved)
+    read_back = witness.read(worst.with_suffix(".witness"))
     path = worst.with_name("forged.witness")
-    witness.write(path, change(made))
+    witness.write(path, change(read_back))
     return path
 
 
@@ -100,20 +100,20 @@ FORGERIES = {
 }
 
 
-def _claim(made, **changes):
+def _claim(read_back, **changes):
     from dataclasses import replace
 
-    return replace(made, claim=replace(made.claim, **changes))
+    return replace(read_back, claim=replace(read_back.claim, **changes))
 
 
-def _inner(made, value):
+def _inner(read_back, value):
     from dataclasses import replace
 
-    return replace(made, inner=torch.tensor([0]), values=torch.tensor([value]))
+    return replace(read_back, inner=torch.tensor([0]), values=torch.tensor([value]))
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forged_witness_is_found_out(saved, capsys, name):
+def test_verify_refuses_a_forged_witness(saved, capsys, name):
     change, words = FORGERIES[name]
     path = forged(saved, change)
     capsys.readouterr()
@@ -125,7 +125,7 @@ def test_a_forged_witness_is_found_out(saved, capsys, name):
 
 
 @pytest.mark.parametrize("content", [b"", b"no witness", b"\xff" * 64])
-def test_a_file_that_is_no_witness_is_told_in_one_line(saved, capsys, content):
+def test_verify_refuses_a_file_that_is_no_witness(saved, capsys, content):
     path = saved.with_name("a.witness")
     path.write_bytes(content)
     assert run(["sharpness", "verify", str(saved), str(path)]) == 1
@@ -134,7 +134,7 @@ def test_a_file_that_is_no_witness_is_told_in_one_line(saved, capsys, content):
     assert "is not a witness file" in capsys.readouterr().err
 
 
-def test_an_existing_perturbation_is_kept_before_any_work(saved, capsys):
+def test_an_existing_perturbation_is_refused_before_any_work(saved, capsys):
     worst = saved.with_name("worst.safetensors")
     worst.write_text(json.dumps("mine"))
     assert run(["sharpness", str(saved), "--save-perturbation", str(worst)]) == 1
