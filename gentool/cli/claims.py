@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from gentool.cli import options
-from gentool.cli.options import existing
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import check_output
 
 
+@options.shared
 def claims(
     records: Annotated[list[Path], typer.Argument(metavar="JSON...", help="Measure files.")],
     measure: Annotated[
@@ -30,10 +30,9 @@ def claims(
             "--output", "-o", help="Also JSON: a file, or - for stdout.", show_default="none"
         ),
     ] = None,
-    force: options.Force = False,
-    skip_existing: options.SkipExisting = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    outputs: options.Outputs,
+    messages: options.Messages,
 ) -> None:
     """Judge the paper's claims, and rank measures by their correlation with the gap.
 
@@ -48,9 +47,9 @@ def claims(
       gentool claims ./*.measures.json ./*.sharpness.json -o - | python3 -m json.tool
     """
     path = None if output in (None, "-") else Path(output)
-    if skip_existing and must_hold:
+    if outputs.skip_existing and must_hold:
         raise UsageError("--must-hold judges, --skip-existing may not: they exclude each other")
-    if path is not None and not check_output(path, existing(force, skip_existing)):
+    if path is not None and not check_output(path, outputs.existing()):
         print(path)
         return
     from gentool.claims.report import report
@@ -65,7 +64,7 @@ def claims(
         print(path, flush=True)
     elif output == "-":
         print(dumps_line(written), flush=True)
-    if not quiet:
+    if not messages.quiet:
         show_claims(found.rows, found.left_out)
         show_correlations(found.ranked)
     if must_hold and found.failing:

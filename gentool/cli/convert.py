@@ -7,13 +7,12 @@ import typer
 
 from gentool.checkpoints.hints import Hints
 from gentool.cli import options
-from gentool.cli.options import existing
 from gentool.cli.outputs import say_inferred
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import check_output
-from gentool.common.paths import default_data_dir
 
 
+@options.shared
 def convert(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="IN", help="Checkpoint of another program.")
@@ -21,21 +20,13 @@ def convert(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Checkpoint to write, OUT.safetensors.")
     ],
-    model: options.Model = None,
-    input_shape: options.InputShape = None,
-    pool: options.Pool = None,
-    order: options.Order = None,
+    *,
+    network: options.ForeignNetwork,
     data: options.DataOverride = None,
-    labels: options.TrainedLabels = None,
-    subset: options.TrainedSubset = None,
-    seed: options.TrainedSeed = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    data_dir: options.DataDir = None,
-    force: options.Force = False,
-    skip_existing: options.SkipExisting = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    training_data: options.TrainingData,
+    data_folder: options.DataFolder,
+    outputs: options.Outputs,
+    messages: options.Messages,
 ) -> None:
     """Convert a checkpoint of another program into one that describes itself.
 
@@ -47,37 +38,31 @@ def convert(
     Example:
       gentool convert vgg16.pth --input-shape 3x32x32 -o vgg16.safetensors
     """
-    hints = Hints.parse(
-        model=model,
-        input_shape=input_shape,
-        pool=pool,
-        order=order,
-        labels=labels,
-        subset=subset,
-        seed=seed,
-        mean=mean,
-        std=std,
-    )
+    hints = options.parse_hints(network, training_data)
     if hints.data() and data is None:
         raise UsageError("--labels, --subset, --seed, --mean and --std need --data")
     if output.suffix != ".safetensors":
         raise UsageError(f"-o is {output}; the checkpoint is written as .safetensors")
-    if not check_output(output, existing(force, skip_existing)):
+    if not check_output(output, outputs.existing()):
         print(output)
         return
-    _convert(checkpoint, output, hints, data, data_dir or default_data_dir(), quiet)
+    _convert(checkpoint, output, hints, data, data_folder, messages.quiet)
     print(output)
 
 
 def _convert(
-    path: Path, output: Path, hints: Hints, data: str | None, data_dir: Path, quiet: bool
+    path: Path,
+    output: Path,
+    hints: Hints,
+    data: str | None,
+    data_folder: options.DataFolder,
+    quiet: bool,
 ) -> None:
     """Read, say what was inferred, and write."""
     import torch
 
     from gentool.checkpoints import checkpoint
     from gentool.checkpoints.training_data import load_training_set
-    from gentool.data.sources import DataSets
 
     read = checkpoint.read(path, hints)
     if read.kind == "gentool":
@@ -86,7 +71,6 @@ def _convert(
         say_inferred(read)
     recipe = read.recipe
     if data is not None:
-        recipe, _ = load_training_set(
-            read, torch.device("cpu"), DataSets(data_dir, not quiet), data=data, hints=hints
-        )
+        data_sets = data_folder.data_sets(quiet)
+        recipe, _ = load_training_set(read, torch.device("cpu"), data_sets, data=data, hints=hints)
     checkpoint.write(output, read.model(), recipe, None)

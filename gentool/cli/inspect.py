@@ -7,7 +7,6 @@ import typer
 
 from gentool.checkpoints.hints import Hints
 from gentool.cli import options
-from gentool.cli.options import existing
 from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
 from gentool.common.console import print_table, say
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from gentool.common.json import Json
 
 
+@options.shared
 def inspect(
     checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints.")],
     output: Annotated[
@@ -26,14 +26,10 @@ def inspect(
             show_default="none",
         ),
     ] = None,
-    model: options.Model = None,
-    input_shape: options.InputShape = None,
-    pool: options.Pool = None,
-    order: options.Order = None,
-    force: options.Force = False,
-    skip_existing: options.SkipExisting = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    network: options.ForeignNetwork,
+    outputs: options.Outputs,
+    messages: options.Messages,
 ) -> None:
     """Show what checkpoints hold: layers, sizes, recipe, outcome, digest.
 
@@ -44,10 +40,12 @@ def inspect(
     Example:
       gentool inspect mlp-digits-random-500-seed0.safetensors -o - | python3 -m json.tool
     """
-    hints = Hints.parse(model=model, input_shape=input_shape, pool=pool, order=order)
+    hints = options.parse_hints(network)
     where = "-" if output is None else output
-    jobs = jobs_for(checkpoints, where, "inspect", existing(force, skip_existing))
-    for_each(jobs, lambda job: _inspect(job, hints, output is not None, quiet), debug)
+    jobs = jobs_for(checkpoints, where, "inspect", outputs.existing())
+    for_each(
+        jobs, lambda job: _inspect(job, hints, output is not None, messages.quiet), messages.debug
+    )
 
 
 def _inspect(job: Job, hints: Hints, with_json: bool, quiet: bool) -> None:

@@ -5,13 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gentool.checkpoints.hints import Hints
 from gentool.cli import options
-from gentool.cli.options import existing, use_device
 from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
 from gentool.common.console import print_table, progress, say
 from gentool.common.errors import UsageError
-from gentool.common.paths import default_data_dir
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
     from gentool.measures.measure import MeasureOptions
 
 
+@options.shared
 def measure(
     checkpoints: Annotated[
         list[Path] | None,
@@ -48,22 +46,13 @@ def measure(
     ] = False,
     output: options.Output = None,
     data: options.DataOverride = None,
-    model: options.Model = None,
-    input_shape: options.InputShape = None,
-    pool: options.Pool = None,
-    order: options.Order = None,
-    labels: options.TrainedLabels = None,
-    subset: options.TrainedSubset = None,
-    seed: options.TrainedSeed = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    data_dir: options.DataDir = None,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    force: options.Force = False,
-    skip_existing: options.SkipExisting = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    network: options.ForeignNetwork,
+    training_data: options.TrainingData,
+    data_folder: options.DataFolder,
+    machine: options.Machine,
+    outputs: options.Outputs,
+    messages: options.Messages,
 ) -> None:
     """Measure trained networks: margins and norm-based capacities, in float64.
 
@@ -84,19 +73,8 @@ def measure(
         raise UsageError("name one checkpoint or more, or --list")
     if not 0 < epsilon < 1:
         raise UsageError(f"--epsilon is {epsilon}; it has to be above 0 and below 1")
-    hints = Hints.parse(
-        model=model,
-        input_shape=input_shape,
-        pool=pool,
-        order=order,
-        labels=labels,
-        subset=subset,
-        seed=seed,
-        mean=mean,
-        std=std,
-    )
-    jobs = jobs_for(checkpoints, output, "measures", existing(force, skip_existing))
-    from gentool.data.sources import DataSets
+    hints = options.parse_hints(network, training_data)
+    jobs = jobs_for(checkpoints, output, "measures", outputs.existing())
     from gentool.measures.measure import MeasureOptions
 
     asked = MeasureOptions(
@@ -108,9 +86,13 @@ def measure(
         initial=initial,
         hints=hints,
     )
-    where = use_device(device, threads)
-    data_sets = DataSets(data_dir or default_data_dir(), not quiet)
-    for_each(jobs, lambda job: _measure(job, asked, where, data_sets, quiet), debug)
+    device = machine.use_device()
+    data_sets = data_folder.data_sets(messages.quiet)
+    for_each(
+        jobs,
+        lambda job: _measure(job, asked, device, data_sets, messages.quiet),
+        messages.debug,
+    )
 
 
 def _measure(

@@ -1,104 +1,228 @@
-"""Options that several commands have, each declared once, and what they stand for."""
+"""Declare the options that several commands have, each once, in groups of options."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gentool.checkpoints.hints import Hints
 from gentool.common.errors import UsageError
 from gentool.common.files import Existing
+from gentool.common.paths import default_data_dir
 
 if TYPE_CHECKING:
     import torch
 
-Device = Annotated[
-    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; auto takes CUDA where there is one.")
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="GENTOOL_DATA",
-        help="Folder of the data sets.",
-        show_default="a cache folder of the user",
-    ),
-]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads on the CPU.", show_default="as torch chooses")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
-SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Leave an output that exists as it is; exit 0.")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+    from gentool.data.sources import DataSets
+
+
+def shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command receive groups of options, each as one object.
+
+    A parameter whose type is a group, a dataclass of this module, stands in the signature that
+    Typer reads for the options of that group, in their order and at its place. A field of a group
+    is a Typer option, its name the option's and its default the option's.
+    """
+    flat = list(_flat_parameters(command))
+    groups = {
+        name: parameter.annotation
+        for name, parameter in signature(command).parameters.items()
+        if is_dataclass(parameter.annotation)
+    }
+
+    @wraps(command)
+    def with_groups(**values: object) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        command(**values)
+
+    # Typer reads both; `wraps` has set them to those of the command, which name the groups.
+    with_groups.__signature__ = signature(command).replace(parameters=flat)
+    with_groups.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
+    return with_groups
+
+
+def _flat_parameters(command: Callable[..., None]) -> Iterator[Parameter]:
+    """Return the parameters of a command, those of a group in place of the group."""
+    for parameter in signature(command).parameters.values():
+        if is_dataclass(parameter.annotation):
+            for field in fields(parameter.annotation):
+                yield Parameter(
+                    field.name,
+                    Parameter.KEYWORD_ONLY,
+                    default=field.default,
+                    annotation=field.type,
+                )
+        else:
+            yield parameter.replace(kind=Parameter.KEYWORD_ONLY)
+
+
+@dataclass(frozen=True)
+class ForeignNetwork:
+    """Options that describe the network of a checkpoint of another program."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Architecture of a foreign checkpoint: vgg, vgg11, vgg13, vgg16, vgg19 or mlp.",
+            show_default="inferred",
+        ),
+    ] = None
+    input_shape: Annotated[
+        str | None,
+        typer.Option(help="Input shape of a foreign network, as 3x32x32.", show_default="inferred"),
+    ] = None
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            help="Pooling of a foreign VGG: max or avg.", show_default="max, for a known VGG"
+        ),
+    ] = None
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="Linear layers of a foreign MLP from first to last, as fc1,fc2,out.",
+            show_default="inferred",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Options that describe the training data of a checkpoint of another program."""
+
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels in training: true, random, or the random fraction, as 0.3.",
+            show_default="true",
+        ),
+    ] = None
+    subset: Annotated[
+        int | None,
+        typer.Option(help="Number of images in training.", show_default="all"),
+    ] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Seed of the draw of training images and random labels.", show_default="0"
+        ),
+    ] = None
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="Mean subtracted from each channel, as 0.49,0.48,0.45.",
+            show_default="that of the data set",
+        ),
+    ] = None
+    std: Annotated[
+        str | None,
+        typer.Option(
+            help="Standard deviation that each channel is divided by, as 0.25,0.24,0.26.",
+            show_default="that of the data set",
+        ),
+    ] = None
+
+
+def parse_hints(*groups: ForeignNetwork | TrainingData) -> Hints:
+    """Return the hints that options of these groups give.
+
+    Raise UsageError, naming the option, for a malformed value.
+    """
+    return Hints.parse(**{name: value for group in groups for name, value in vars(group).items()})
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """The option that names the folder of the data sets."""
+
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="GENTOOL_DATA",
+            help="Folder of the data sets.",
+            show_default="a cache folder of the user",
+        ),
+    ] = None
+
+    def data_sets(self, quiet: bool) -> "DataSets":
+        """Return the data sets in the folder, with progress bars of downloads unless quiet."""
+        from gentool.data.sources import DataSets
+
+        return DataSets(self.data_dir or default_data_dir(), not quiet)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Options that choose the device and the number of CPU threads."""
+
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA if there is one."
+        ),
+    ] = "auto"
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of CPU threads.", show_default="as torch chooses"),
+    ] = None
+
+    def use_device(self) -> "torch.device":
+        """Set the number of CPU threads and return the device."""
+        from gentool.numerics.device import use
+
+        return use(self.device, self.threads)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Options that decide about output files that exist."""
+
+    force: Annotated[bool, typer.Option("--force", help="Replace an output file that exists.")] = (
+        False
+    )
+    skip_existing: Annotated[
+        bool,
+        typer.Option("--skip-existing", help="Keep an output file that exists, and exit with 0."),
+    ] = False
+
+    def existing(self) -> Existing:
+        """Return the decision; raise UsageError if the two options contradict each other."""
+        if self.force and self.skip_existing:
+            raise UsageError("--force and --skip-existing exclude each other")
+        if self.force:
+            return Existing.FORCE
+        return Existing.SKIP if self.skip_existing else Existing.ERROR
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Options that choose the messages on stderr."""
+
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")
+    ] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+
+
 DataOverride = Annotated[
     str | None,
     typer.Option(
-        "--data", help="Where the training data is.", show_default="as the checkpoint says"
+        "--data",
+        help="Training data: the name of a data set, folder:DIR or npz:FILE.",
+        show_default="as recorded in the checkpoint",
     ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        help="What a foreign checkpoint is: vgg, vgg11, vgg13, vgg16, vgg19 or mlp.",
-        show_default="inferred",
-    ),
-]
-InputShape = Annotated[
-    str | None,
-    typer.Option(help="Its input, as 3x32x32.", show_default="inferred"),
-]
-Pool = Annotated[
-    str | None,
-    typer.Option(help="Its poolings: max or avg.", show_default="max, for a known VGG"),
-]
-Order = Annotated[
-    str | None,
-    typer.Option(help="Its linear layers, as fc1,fc2,out.", show_default="inferred"),
-]
-TrainedLabels = Annotated[
-    str | None,
-    typer.Option("--labels", help="Labels it was trained on.", show_default="true"),
-]
-TrainedSubset = Annotated[
-    int | None,
-    typer.Option("--subset", help="Training images it was trained on.", show_default="all"),
-]
-TrainedSeed = Annotated[
-    int | None, typer.Option("--seed", help="Seed of that draw.", show_default="0")
-]
-Mean = Annotated[
-    str | None,
-    typer.Option(
-        help="What it takes off each channel, as 0.49,0.48,0.45.", show_default="the data's"
-    ),
-]
-Std = Annotated[
-    str | None,
-    typer.Option(help="What it divides each channel by.", show_default="the data's"),
 ]
 Output = Annotated[
     str | None,
     typer.Option(
         "--output",
         "-o",
-        help="File, folder for several checkpoints, or - for stdout.",
+        help="Output file, folder for several checkpoints, or - for stdout.",
         show_default="beside the checkpoint",
     ),
 ]
-
-
-def existing(force: bool, skip_existing: bool) -> Existing:
-    """What --force and --skip-existing say about an output that exists."""
-    if force and skip_existing:
-        raise UsageError("--force and --skip-existing exclude each other")
-    if force:
-        return Existing.FORCE
-    return Existing.SKIP if skip_existing else Existing.ERROR
-
-
-def use_device(name: str, threads: int | None) -> "torch.device":
-    """The device that --device names, with as many CPU threads as --threads says."""
-    from gentool.numerics.device import use
-
-    return use(name, threads)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gentool.cli import options
-from gentool.cli.options import existing
 from gentool.common.console import say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output
@@ -20,6 +19,7 @@ ALWAYS = {"files", "figure", "title", "output", "force", "skip_existing", "quiet
 OF_A_CHART = {"x", "y", "by"}
 
 
+@options.shared
 def plot(
     context: typer.Context,
     files: Annotated[
@@ -68,13 +68,11 @@ def plot(
         int, typer.Option(min=0, help="With samples and direction: of what is drawn at random.")
     ] = 0,
     data: options.DataOverride = None,
-    data_dir: options.DataDir = None,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    force: options.Force = False,
-    skip_existing: options.SkipExisting = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    data_folder: options.DataFolder,
+    machine: options.Machine,
+    outputs: options.Outputs,
+    messages: options.Messages,
 ) -> None:
     """Plot figures of the paper, looks at networks, or any measure against any key.
 
@@ -92,17 +90,25 @@ def plot(
     entry = None if figure is None else FIGURES[figure]
     _check_options(context, entry)
     check_format(output)
-    if not check_output(output, existing(force, skip_existing)):
+    if not check_output(output, outputs.existing()):
         print(output)
         return
     if entry is None:
         drawn, notes = _chart(files, x, y, by, title)
     else:
         asked = FigureOptions(
-            reference, witness, alpha, data, data_dir, device, seed, threads, quiet
+            reference,
+            witness,
+            alpha,
+            data,
+            data_folder.data_dir,
+            machine.device,
+            seed,
+            machine.threads,
+            messages.quiet,
         )
         drawn, notes = _figure(entry, files, asked, title)
-    if not quiet:
+    if not messages.quiet:
         for note in notes:
             say(f"note: {note}")
     write(drawn, output)

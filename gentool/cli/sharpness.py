@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gentool.cli import options
-from gentool.cli.options import existing, use_device
 from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
 from gentool.cli.sharpness_tables import print_list, show_expected, show_found
 from gentool.common.console import progress
 from gentool.common.errors import Interrupted, UsageError
 from gentool.common.files import Existing, check_output
-from gentool.common.paths import default_data_dir
 from gentool.sharpness.search.progress import search_progress
 
 if TYPE_CHECKING:
@@ -28,6 +26,7 @@ DEFAULT_ALPHA = 5e-4
 BATCHINGS = ("auto", "loop", "vmap", "stacked", "compiled")
 
 
+@options.shared
 def sharpness(
     checkpoints: Annotated[
         list[Path] | None,
@@ -145,13 +144,11 @@ def sharpness(
     ] = False,
     output: options.Output = None,
     data: options.DataOverride = None,
-    data_dir: options.DataDir = None,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    force: options.Force = False,
-    skip_existing: options.SkipExisting = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    data_folder: options.DataFolder,
+    machine: options.Machine,
+    outputs: options.Outputs,
+    messages: options.Messages,
 ) -> None:
     """Search the worst perturbation of trained networks: the largest rise of the training loss.
 
@@ -172,16 +169,18 @@ def sharpness(
     if batching not in BATCHINGS:
         raise UsageError(f"--batching is {batching!r}; it has to be one of {', '.join(BATCHINGS)}")
     kind = "expected" if expected else "sharpness"
-    jobs = jobs_for(checkpoints, output, kind, existing(force, skip_existing))
-    _check_perturbation(save_perturbation, len(jobs), existing(force, skip_existing), expected)
-    where = use_device(device, threads)
-    from gentool.data.sources import DataSets
-
-    data_sets = DataSets(data_dir or default_data_dir(), not quiet)
+    jobs = jobs_for(checkpoints, output, kind, outputs.existing())
+    _check_perturbation(save_perturbation, len(jobs), outputs.existing(), expected)
+    device = machine.use_device()
+    data_sets = data_folder.data_sets(messages.quiet)
     if expected:
         noise = _expected_options(alpha, precision, draws, delta, seed)
         sampling = (noise, fold_batch_norm, batching, data)
-        for_each(jobs, lambda job: _sample(job, sampling, where, data_sets, quiet), debug)
+        for_each(
+            jobs,
+            lambda job: _sample(job, sampling, device, data_sets, messages.quiet),
+            messages.debug,
+        )
         return
     from gentool.sharpness.search.baselines import METHODS
     from gentool.sharpness.search.multi_start import DEFAULT_STEPS
@@ -211,8 +210,8 @@ def sharpness(
     )
     for_each(
         jobs,
-        lambda job: _search(job, asked, where, data_sets, quiet, save_perturbation),
-        debug,
+        lambda job: _search(job, asked, device, data_sets, messages.quiet, save_perturbation),
+        messages.debug,
     )
 
 

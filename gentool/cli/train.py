@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 from gentool.cli import options
-from gentool.cli.options import existing
 from gentool.cli.train_runs import TrainOptions, train_grid, train_in_team, train_one
 from gentool.common.errors import UsageError
-from gentool.common.paths import default_data_dir
+from gentool.common.files import Existing
 from gentool.common.torchrun import is_launched
 from gentool.records.presets import training_options
 from gentool.records.recipe import Recipe, default_stem, parse_labels
 from gentool.training.plan import PlannedRun, grid, in_folder
 
 
+@options.shared
 def train(
     ctx: typer.Context,
     model: Annotated[
@@ -169,13 +169,11 @@ def train(
             show_default="named after the recipe",
         ),
     ] = None,
-    data_dir: options.DataDir = None,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    force: options.Force = False,
-    skip_existing: options.SkipExisting = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    data_folder: options.DataFolder,
+    machine: options.Machine,
+    outputs: options.Outputs,
+    messages: options.Messages,
 ) -> None:
     """Train a network until it fits its training set, and save it as a checkpoint.
 
@@ -229,10 +227,9 @@ def train(
     ]
     along_the_way = {"keep_initial": keep_initial, "save_every": save_every}
     settings = TrainOptions(
-        device=device,
-        threads=threads,
-        data_dir=data_dir or default_data_dir(),
-        quiet=quiet,
+        machine=machine,
+        data_folder=data_folder,
+        quiet=messages.quiet,
         must_fit=must_fit,
         jobs=jobs,
         is_compiled=compile_step,
@@ -245,15 +242,14 @@ def train(
     if is_team and compile_step:
         raise UsageError("--compile is for one process; leave it out under torchrun")
     if is_grid or (output is not None and output.is_dir()):
-        if force and skip_existing:
-            existing(force, skip_existing)
+        force = outputs.existing() is Existing.FORCE
         train_grid(in_folder(networks, output or Path(), **along_the_way), settings, force)
         return
     [(asked, shape)] = networks
     path = output or Path(f"{default_stem(asked, shape)}.safetensors")
     planned = PlannedRun(asked, shape, path, **along_the_way)
     train_alone_or_not = train_in_team if is_team else train_one
-    train_alone_or_not(planned, settings, existing(force, skip_existing), resume)
+    train_alone_or_not(planned, settings, outputs.existing(), resume)
 
 
 def numbers(

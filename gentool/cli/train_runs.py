@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gentool.cli.options import use_device
+from gentool.cli.options import DataFolder, Machine
 from gentool.common.console import progress, say
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.files import Existing
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 class TrainOptions:
     """The options of the command that are of no network in particular."""
 
-    device: str
-    threads: int | None
-    data_dir: Path
+    machine: Machine
+    data_folder: DataFolder
     quiet: bool
     must_fit: bool
     jobs: int
@@ -35,14 +34,13 @@ class TrainOptions:
 
     def settings(self, resume: bool, group: "ProcessGroup | None" = None) -> "RunSettings":
         """What the trainer is told of them."""
-        from gentool.data.sources import DataSets
         from gentool.training.distributed import SINGLE_PROCESS
         from gentool.training.jobs import RunSettings
 
         return RunSettings(
-            device=self.device,
-            threads=self.threads,
-            data_sets=DataSets(self.data_dir, not self.quiet),
+            device=self.machine.device,
+            threads=self.machine.threads,
+            data_sets=self.data_folder.data_sets(self.quiet),
             resume=resume,
             group=group or SINGLE_PROCESS,
             is_compiled=self.is_compiled,
@@ -55,10 +53,12 @@ def train_in_team(
     """Train a network as one of the processes that torchrun started; the first alone talks."""
     from gentool.training.distributed import join_process_group, leave_process_group
 
-    group, device = join_process_group(training.device)
+    group, device = join_process_group(training.machine.device)
     is_done = False
     try:
-        training = replace(training, device=device, quiet=training.quiet or not group.is_main)
+        machine = replace(training.machine, device=device)
+        quiet = training.quiet or not group.is_main
+        training = replace(training, machine=machine, quiet=quiet)
         train_one(planned, training, existing, resume, group)
         is_done = True
     finally:
@@ -84,7 +84,7 @@ def train_one(
     from gentool.training.jobs import Callbacks, check_plan, train_planned_runs
 
     check_plan([planned])
-    use_device(training.device, training.threads)
+    training.machine.use_device()
     if is_main:
         _look_after_state(planned, resume, existing is Existing.FORCE, training.quiet)
     with _epochs_shown(planned, training.quiet) as show:
@@ -120,7 +120,7 @@ def train_grid(planned: Sequence[PlannedRun], training: TrainOptions, force: boo
     from gentool.training.jobs import check_plan
 
     check_plan(missing)
-    use_device(training.device, training.threads)
+    training.machine.use_device()
     results: list[JobResult] = []
     try:
         with _networks_shown(missing, len(planned), training.quiet) as listener_for:

@@ -6,20 +6,18 @@ from typing import Annotated
 import typer
 
 from gentool.cli import options
-from gentool.cli.options import use_device
 from gentool.common.console import say
-from gentool.common.paths import default_data_dir
 
 
+@options.shared
 def verify(
     checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="The checkpoint.")],
     witness: Annotated[Path, typer.Argument(metavar="WITNESS", help="What claims its sharpness.")],
     data: options.DataOverride = None,
-    data_dir: options.DataDir = None,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    data_folder: options.DataFolder,
+    machine: options.Machine,
+    messages: options.Messages,
 ) -> None:
     """Verify a witness: rebuild the perturbed network and evaluate it over the training set.
 
@@ -30,9 +28,8 @@ def verify(
     Example:
       gentool sharpness verify mlp-digits-random-500-seed0.safetensors worst.witness
     """
-    where = use_device(device, threads)
+    device = machine.use_device()
     from gentool.checkpoints import checkpoint as checkpoints
-    from gentool.data.sources import DataSets
     from gentool.sharpness.inputs import load_inputs
     from gentool.sharpness.witness import check_checkpoint, read
     from gentool.sharpness.witness import verify as judge
@@ -43,13 +40,13 @@ def verify(
         read_checkpoint,
         fold_batch_norm=made.claim.folded,
         data=data,
-        device=where,
-        data_sets=DataSets(data_dir or default_data_dir(), not quiet),
+        device=device,
+        data_sets=data_folder.data_sets(messages.quiet),
     )
     verdict = judge(made, inputs.network, inputs.sets.all)
     verdict.check(witness)
     print(repr(verdict.rise), flush=True)
-    if not quiet:
+    if not messages.quiet:
         say(
             f"{witness} holds: at a point in the box of alpha {made.claim.alpha:g} the training "
             f"loss rises by {verdict.rise:.6g} from {verdict.loss_before:.6g}"
