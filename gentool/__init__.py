@@ -1,8 +1,12 @@
-"""gentool: train VGGs and MLPs on true or random labels, and measure why they generalize.
+"""Train VGGs and MLPs on true or random labels, and measure why they generalize.
 
-import gentool
+The public face: what `import gentool` offers, nothing else.
 
-gentool.measure(module, (3, 32, 32))["measures"]["l1_path_unnormalized"]
+    import gentool
+    from torch import nn
+
+    record = gentool.measure(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), (1, 8, 8))
+    print(record["measures"]["l1_path_unnormalized"])
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +20,7 @@ __all__ = ["__version__", "measure"]
 
 
 def __getattr__(name: str) -> object:
-    """`gentool.measure`, imported when it is asked for: the command line starts without torch."""
+    """Import `measure` at its first use, so that the command line starts without torch."""
     if name == "measure":
         from gentool.measures.measure import measure
 

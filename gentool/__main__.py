@@ -1,4 +1,4 @@
-"""`python -m gentool` is `gentool`."""
+"""Run the command line for `python -m gentool`."""
 
 from gentool.cli.main import main
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gentool.cli.main import SPINS, run
+from gentool.cli.main import SPIN_COUNT, run
 
-os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line does, before torch is loaded
+os.environ.setdefault(
+    "GOMP_SPINCOUNT", SPIN_COUNT
+)  # as the command line does, before torch is loaded
 
 
 @pytest.fixture(autouse=True)

@@ -1,1 +1,1 @@
-"""The command line: options in, one call, files out. No mathematics."""
+"""Provide the command line: options in, one call, files out. No mathematics."""

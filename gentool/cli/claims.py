@@ -1,4 +1,4 @@
-"""`gentool claims`: the paper's claims and Kendall's tau, judged on measure files. No torch."""
+"""Define `gentool claims`: judge the paper's claims on measure files. Imports no torch."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,19 +15,23 @@ def claims(
     records: Annotated[list[Path], typer.Argument(metavar="JSON...", help="Measure files.")],
     measure: Annotated[
         list[str] | None,
-        typer.Option(help="A measure to correlate; can be repeated.", show_default="all"),
+        typer.Option(
+            help="Measure to correlate with the gap; repeat the option for several.",
+            show_default="all",
+        ),
     ] = None,
     bootstrap: Annotated[
-        int, typer.Option(min=0, max=100_000, help="Resamples of the networks; 0 for no interval.")
+        int,
+        typer.Option(min=0, max=100_000, help="Number of bootstrap resamples; 0 for no interval."),
     ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap resamples.")] = 0,
     must_hold: Annotated[
-        bool, typer.Option("--must-hold", help="Exit 1 if a claim fails.")
+        bool, typer.Option("--must-hold", help="Exit with 1 if a claim fails.")
     ] = False,
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", help="Also JSON: a file, or - for stdout.", show_default="none"
+            "--output", "-o", help="JSON output too: file, or - for stdout.", show_default="none"
         ),
     ] = None,
     *,
@@ -36,11 +40,11 @@ def claims(
 ) -> None:
     """Judge the paper's claims, and rank measures by their correlation with the gap.
 
-    Two tables go to stderr. The first says of each claim whether it holds, fails, cannot be told or
-    cannot be judged, and by which numbers. The second holds Kendall's tau between each measure and
-    the generalization gap (test error less training error), with a 95 % bootstrap interval, and
-    tau averaged over groups that differ in one setting alone. Files about the same checkpoint are
-    merged.
+    Two tables are printed on stderr. The first holds the verdict on each claim (holds, fails,
+    cannot be told, cannot be judged) and its numbers. The second holds Kendall's tau between each
+    measure and the generalization gap (test error minus training error), with a 95 % bootstrap
+    interval, and tau averaged over groups of networks that differ in one setting only. Files about
+    the same checkpoint are merged.
 
     \b
     Example:
@@ -48,7 +52,9 @@ def claims(
     """
     path = None if output in (None, "-") else Path(output)
     if outputs.skip_existing and must_hold:
-        raise UsageError("--must-hold judges, --skip-existing may not: they exclude each other")
+        raise UsageError(
+            "--must-hold and --skip-existing exclude each other: a skipped file has no verdict"
+        )
     if path is not None and not check_output(path, outputs.existing()):
         print(path)
         return
@@ -56,17 +62,17 @@ def claims(
     from gentool.cli.claims_tables import show_claims, show_correlations
     from gentool.records.measure_file import dumps_line, read, write
 
-    found = report(map(read, records), measure, bootstrap, seed)
-    asked = {"name": "claims", "measure": measure, "bootstrap": bootstrap, "seed": seed}
-    written = {"command": asked, "files": [file.name for file in records]} | found.to_json()
+    judged = report(map(read, records), measure, bootstrap, seed)
+    command = {"name": "claims", "measure": measure, "bootstrap": bootstrap, "seed": seed}
+    written = {"command": command, "files": [file.name for file in records]} | judged.to_json()
     if path is not None:
         write(path, written)
         print(path, flush=True)
     elif output == "-":
         print(dumps_line(written), flush=True)
     if not messages.quiet:
-        show_claims(found.rows, found.left_out)
-        show_correlations(found.ranked)
-    if must_hold and found.failing:
-        failing = ", ".join(found.failing)
-        raise GentoolError(f"{len(found.failing)} of {len(found.rows)} claims fail: {failing}")
+        show_claims(judged.rows, judged.left_out)
+        show_correlations(judged.ranked)
+    if must_hold and judged.failing:
+        failing = ", ".join(judged.failing)
+        raise GentoolError(f"{len(judged.failing)} of {len(judged.rows)} claims fail: {failing}")

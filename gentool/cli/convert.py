@@ -1,4 +1,4 @@
-"""`gentool convert`: from a checkpoint of another program to one that describes itself."""
+"""Define `gentool convert`: rewrite a foreign checkpoint as one that describes itself."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +15,10 @@ from gentool.common.files import check_output
 @options.shared
 def convert(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="IN", help="Checkpoint of another program.")
+        Path, typer.Argument(metavar="IN", help="Foreign checkpoint, saved by another program.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Checkpoint to write, OUT.safetensors.")
+        Path, typer.Option("--output", "-o", help="Checkpoint to write, as OUT.safetensors.")
     ],
     *,
     network: options.ForeignNetwork,
@@ -28,11 +28,11 @@ def convert(
     outputs: options.Outputs,
     messages: options.Messages,
 ) -> None:
-    """Convert a checkpoint of another program into one that describes itself.
+    """Convert a foreign checkpoint, saved by another program, into one that describes itself.
 
-    IN is a state dict of a VGG or an MLP: safetensors, or .pt or .pth, from which no code is run.
-    The layers are inferred from names and shapes, printed, and kept in OUT with the tensors under
-    their own names. With --data, OUT also knows what the network was trained on.
+    IN is a state dict of a VGG or an MLP: safetensors, .pt or .pth; no code in the file is run. The
+    layers are inferred from names and shapes of the tensors, printed, and recorded in OUT. The
+    tensors keep their names. With --data, OUT also records the training data.
 
     \b
     Example:
@@ -42,7 +42,9 @@ def convert(
     if hints.data() and data is None:
         raise UsageError("--labels, --subset, --seed, --mean and --std need --data")
     if output.suffix != ".safetensors":
-        raise UsageError(f"-o is {output}; the checkpoint is written as .safetensors")
+        raise UsageError(
+            f"-o is {output}; the checkpoint is written as .safetensors, so name OUT.safetensors"
+        )
     if not check_output(output, outputs.existing()):
         print(output)
         return
@@ -58,7 +60,7 @@ def _convert(
     data_folder: options.DataFolder,
     quiet: bool,
 ) -> None:
-    """Read, say what was inferred, and write."""
+    """Read the checkpoint, print what was inferred, and write the new one."""
     import torch
 
     from gentool.checkpoints import checkpoint
@@ -66,7 +68,7 @@ def _convert(
 
     read = checkpoint.read(path, hints)
     if read.kind == "gentool":
-        raise GentoolError(f"{path} describes itself already; measure it as it is")
+        raise GentoolError(f"{path} describes itself already; measure it without conversion")
     if not quiet:
         say_inferred(read)
     recipe = read.recipe

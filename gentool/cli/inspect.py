@@ -1,4 +1,4 @@
-"""`gentool inspect`: what is in a checkpoint, as a table for people or as JSON."""
+"""Define `gentool inspect`: show the content of a checkpoint as tables or as JSON."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 @options.shared
 def inspect(
-    checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints.")],
+    checkpoints: Annotated[
+        list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints to show.")
+    ],
     output: Annotated[
         str | None,
         typer.Option(
             "--output",
             "-o",
-            help="Also JSON: a file, a folder for several checkpoints, or - for stdout.",
+            help="JSON output too: file, folder for several checkpoints, or - for stdout.",
             show_default="none",
         ),
     ] = None,
@@ -31,38 +33,40 @@ def inspect(
     outputs: options.Outputs,
     messages: options.Messages,
 ) -> None:
-    """Show what checkpoints hold: layers, sizes, recipe, outcome, digest.
+    """Show the content of checkpoints: layers, sizes, recipe, outcome, digest.
 
-    A table goes to stderr; with -o - the same as JSON to stdout, one object a line. Checkpoints of
-    other programs are shown as they are inferred to be. No weight is loaded into a network.
+    Tables are printed on stderr. With -o - the content is also printed on stdout as JSON, one
+    object a line. Foreign checkpoints, saved by other programs, are shown with the inferred
+    architecture. No weights are loaded into a network.
 
     \b
     Example:
       gentool inspect mlp-digits-random-500-seed0.safetensors -o - | python3 -m json.tool
     """
     hints = options.parse_hints(network)
-    where = "-" if output is None else output
-    jobs = jobs_for(checkpoints, where, "inspect", outputs.existing())
+    destination = "-" if output is None else output
+    jobs = jobs_for(checkpoints, destination, "inspect", outputs.existing())
     for_each(
         jobs, lambda job: _inspect(job, hints, output is not None, messages.quiet), messages.debug
     )
 
 
 def _inspect(job: Job, hints: Hints, with_json: bool, quiet: bool) -> None:
+    """Inspect one checkpoint: write JSON if asked to, and print tables."""
     from gentool.checkpoints import checkpoint
     from gentool.checkpoints.inspection import inspect_checkpoint
 
     read = checkpoint.read(job.checkpoint, hints)
-    found = inspect_checkpoint(read)
+    content = inspect_checkpoint(read)
     if with_json:
-        job.write(found)
+        job.write(content)
     if not quiet:
         say_inferred(read)
-        _show(found)
+        _show(content)
 
 
-def _show(found: "Json") -> None:
-    """The layers as one table, and what is known of the whole file as another."""
+def _show(content: "Json") -> None:
+    """Print a table of the layers, a table of the whole file, and notes."""
     rows = [
         [
             layer["name"],
@@ -72,25 +76,29 @@ def _show(found: "Json") -> None:
             f"{layer['units']:,}",
             f"{layer['parameters']:,}",
         ]
-        for layer in found["layers"]
+        for layer in content["layers"]
     ]
-    total = f"{found['parameters']:,}"
+    total = f"{content['parameters']:,}"
     rows.append(["all", "", "", "", "", total])
     columns = ["layer", "type", "weight", "output", "units", "parameters"]
-    print_table(found["checkpoint"]["file"], columns, rows)
-    recipe = {name: value for name, value in found["recipe"].items() if name not in _ELSEWHERE}
-    outcome = {k: v for k, v in (found["outcome"] or {}).items() if k != "history"}
-    about = {"sha256": found["checkpoint"]["sha256"], "kind": found["kind"]} | recipe | outcome
-    about |= {f"version of {name}": value for name, value in (found["versions"] or {}).items()}
-    print_table("", ["what", "value"], [[k, _text(v)] for k, v in about.items() if v is not None])
-    if (origin := found["recipe"]["origin"]) and found["kind"] == "gentool":
+    print_table(content["checkpoint"]["file"], columns, rows)
+    recipe = {
+        name: value for name, value in content["recipe"].items() if name not in _SHOWN_ELSEWHERE
+    }
+    outcome = {k: v for k, v in (content["outcome"] or {}).items() if k != "history"}
+    about = {"sha256": content["checkpoint"]["sha256"], "kind": content["kind"]} | recipe | outcome
+    about |= {f"version of {name}": value for name, value in (content["versions"] or {}).items()}
+    print_table(
+        "", ["property", "value"], [[k, _text(v)] for k, v in about.items() if v is not None]
+    )
+    if (origin := content["recipe"]["origin"]) and content["kind"] == "gentool":
         words = "; ".join(map(str, origin.get("inferred", [])))
-        say(f"note: converted from {origin.get('file')}, of which was inferred: {words}")
-    for name in found["not_finite"]:
+        say(f"note: converted from {origin.get('file')}; inferred from this file: {words}")
+    for name in content["not_finite"]:
         say(f"note: {name} has values that are NaN or infinite")
 
 
-_ELSEWHERE = ("layers", "origin")
+_SHOWN_ELSEWHERE = ("layers", "origin")
 
 
 def _sizes(shape: list[int] | None) -> str:

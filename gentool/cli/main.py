@@ -1,4 +1,7 @@
-"""The command line: options in, one call, files out. No mathematics, no torch before its time."""
+"""Assemble the commands into one application, and turn errors into messages and exit codes.
+
+The trap avoided: torch takes seconds to import, so commands import it only when they compute.
+"""
 
 import os
 import sys
@@ -21,21 +24,21 @@ from gentool.common.torchrun import is_main_process
 from gentool.common.version import __version__
 
 
-class TwoWords(typer.core.TyperGroup):
-    """A group whose commands may have names of two words, as `sharpness verify`.
+class TwoWordCommands(typer.core.TyperGroup):
+    """Find commands whose names have two words, as `sharpness verify`.
 
-    `sharpness` itself takes checkpoints, which a group of its own could not.
+    A nested group would not do: `sharpness` itself takes checkpoints as arguments.
     """
 
-    def resolve_command(self, ctx, args):  # noqa: ANN001, ANN201 - the types are click's, unnamed
+    def resolve_command(self, ctx, args):  # noqa: ANN001, ANN201 - click's types; typer hides them
         if " ".join(args[:2]) in self.commands:
             args = [" ".join(args[:2]), *args[2:]]
         return super().resolve_command(ctx, args)
 
 
-# Without rich's boxes an error is one line, and --help starts in half the time.
+# Without rich's boxes an error is one line, and --help takes half the time.
 app = typer.Typer(
-    cls=TwoWords, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    cls=TwoWordCommands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
 )
 app.command()(train)
 app.command()(measure)
@@ -47,8 +50,8 @@ app.command()(plot)
 app.command()(claims)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         print(f"gentool {__version__}")
         raise typer.Exit
 
@@ -62,9 +65,9 @@ def gentool(
         ),
     ] = False,
 ) -> None:
-    """Study why deep networks generalize: train them, measure them, plot the measures.
+    """Study why deep networks generalize: train networks, measure them, plot the measures.
 
-    Each command reads and writes files, and prints the paths that it wrote.
+    Each command reads and writes files, and prints the paths of the files that it wrote.
 
     \b
     Example:
@@ -73,53 +76,54 @@ def gentool(
     """
 
 
-SPINS = "10000"  # of GNU OpenMP's threads before they sleep, 300,000 by default
+SPIN_COUNT = "10000"  # busy-waiting of GNU OpenMP's threads before they sleep; default 300,000
 
 
 def main() -> None:
-    """Run the command line: one line on stderr for every error, and its exit code."""
-    # Threads that wait for each other spin: beside other programs, that makes what is done in small
-    # steps many times slower. Read when torch is loaded; who has a policy of their own keeps it.
+    """Run the command line and exit with its code."""
+    # OpenMP's threads busy-wait for each other. When other programs need the cores too, that makes
+    # many small steps many times slower. OpenMP reads the variable when torch is imported; a user's
+    # own policy stays in force.
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code.
 
-    0 done, 1 it cannot be done, 2 wrongly asked, 130 interrupted.
+    0 success, 1 failure, 2 wrong usage, 130 interrupted. An error is one line on stderr.
     """
     if not arguments:
         arguments = ["--help"]
     try:
-        given = tuple(arguments)  # for the command that tells how to go on
-        code = app(arguments, prog_name="gentool", standalone_mode=False, obj=given) or 0
-        if code == Interrupted.exit_code:  # typer has caught the KeyboardInterrupt and said nothing
-            say("interrupted; no files but those named on stdout were written")
+        # `train` repeats its own arguments in the message on how to resume.
+        code = app(arguments, prog_name="gentool", standalone_mode=False, obj=tuple(arguments)) or 0
+        if code == Interrupted.exit_code:  # typer catches KeyboardInterrupt without a message
+            say("interrupted; only the files named on stdout were written")
         return code
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone: nobody is there to be told
+        sys.stderr.close()  # the reader of the pipe has ended: no message, no traceback at exit
         return 1
     except Exception as error:
         if "--debug" in arguments:
             raise
-        message, code = _explained(error)
+        message, code = _message_and_code(error)
         if is_main_process() or not isinstance(error, GentoolError):
             say(message)  # under torchrun every process raises a GentoolError, and rank 0 prints it
         return code
 
 
-def _explained(error: Exception) -> tuple[str, int]:
-    """One line and an exit code for an error."""
+def _message_and_code(error: Exception) -> tuple[str, int]:
+    """Return the message and the exit code of an error."""
     if isinstance(error, GentoolError):
         return str(error), error.exit_code
-    usage_error = typer.BadParameter.__bases__[0]  # typer shows it under no name of its own
+    usage_error = typer.BadParameter.__bases__[0]  # click's UsageError, which typer does not export
     if isinstance(error, usage_error):
         return f"{error.format_message()} (--help shows the options)", 2
     if isinstance(error, MemoryError) or "out of memory" in str(error):
-        return "out of memory; lower --batch-size, take a smaller --subset or another --device", 1
+        return "out of memory; lower --batch-size or --subset, or use another --device", 1
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror or error}", 1
-    return f"{type(error).__name__}: {error} (a defect of gentool; --debug shows where)", 1
+    return f"{type(error).__name__}: {error} (a bug in gentool; --debug shows where)", 1

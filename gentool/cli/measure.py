@@ -1,4 +1,4 @@
-"""`gentool measure`: from checkpoints to measure files."""
+"""Define `gentool measure`: read checkpoints and write measure files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def measure(
     checkpoints: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="CKPT...", help="Checkpoints.", show_default=False),
+        typer.Argument(metavar="CKPT...", help="Checkpoints to measure.", show_default=False),
     ] = None,
     only: Annotated[
         str | None, typer.Option(help="Measures to compute, as l2,spectral.", show_default="all")
@@ -31,15 +31,20 @@ def measure(
         bool, typer.Option("--no-data", help="Measure the weights alone, without margins.")
     ] = False,
     epsilon: Annotated[
-        float, typer.Option(help="Fraction of the training points with a margin below gamma.")
+        float, typer.Option(help="Fraction of the training images with a margin below gamma.")
     ] = 0.05,
     biases: Annotated[
         bool,
-        typer.Option("--biases/--no-biases", help="Count the paths that begin at a bias."),
+        typer.Option(
+            "--biases/--no-biases", help="Include the paths that begin at a bias in path norms."
+        ),
     ] = True,
     initial: Annotated[
         Path | None,
-        typer.Option(help="Checkpoint of the network before training.", show_default="drawn again"),
+        typer.Option(
+            help="Checkpoint of the network before training.",
+            show_default="drawn again from the seed",
+        ),
     ] = None,
     list_measures: Annotated[
         bool, typer.Option("--list", help="Print each measure's name, formula and source.")
@@ -56,11 +61,12 @@ def measure(
 ) -> None:
     """Measure trained networks: margins and norm-based capacities, in float64.
 
-    The measures of CKPT.safetensors go to CKPT.measures.json beside it, or to the file (folder, for
-    several checkpoints) that -o names; -o - prints them, one JSON object a line.
+    The measures of CKPT.safetensors are written to CKPT.measures.json beside it, or to the file
+    (for several checkpoints, the folder) of -o. With -o - they are printed, one JSON object a line.
 
-    Checkpoints of other programs (safetensors, .pt, .pth) are read too: what was inferred is
-    printed and recorded, and the options from --model to --std say what cannot be inferred.
+    Foreign checkpoints, saved by other programs (safetensors, .pt, .pth), can be measured too: the
+    inferred architecture is printed and recorded, and the options from --model to --std add facts
+    that cannot be inferred.
 
     \b
     Example:
@@ -77,7 +83,7 @@ def measure(
     jobs = jobs_for(checkpoints, output, "measures", outputs.existing())
     from gentool.measures.measure import MeasureOptions
 
-    asked = MeasureOptions(
+    measure_options = MeasureOptions(
         only=tuple(only.split(",")) if only is not None else None,
         use_data=not no_data,
         epsilon=epsilon,
@@ -90,26 +96,30 @@ def measure(
     data_sets = data_folder.data_sets(messages.quiet)
     for_each(
         jobs,
-        lambda job: _measure(job, asked, device, data_sets, messages.quiet),
+        lambda job: _measure(job, measure_options, device, data_sets, messages.quiet),
         messages.debug,
     )
 
 
 def _measure(
-    job: Job, asked: "MeasureOptions", device: "torch.device", data_sets: "DataSets", quiet: bool
+    job: Job,
+    measure_options: "MeasureOptions",
+    device: "torch.device",
+    data_sets: "DataSets",
+    quiet: bool,
 ) -> None:
     """Measure one checkpoint and write its record."""
     from gentool.checkpoints import checkpoint
     from gentool.measures.measure import measure_checkpoint
 
-    read = checkpoint.read(job.checkpoint, asked.hints)
+    read = checkpoint.read(job.checkpoint, measure_options.hints)
     if not quiet:
         say_inferred(read)
     with progress(quiet) as bar:
         task = bar.add_task(job.checkpoint.name, total=1.0)
         record = measure_checkpoint(
             read,
-            asked,
+            measure_options,
             device=device,
             data_sets=data_sets,
             on_progress=lambda what, fraction: bar.update(
@@ -119,12 +129,12 @@ def _measure(
     job.write(record)
     if not quiet:
         _show(record)
-        if asked.use_data and record["recipe"]["data"] is None:
-            say("note: for margins, name what the network was trained on with --data")
+        if measure_options.use_data and record["recipe"]["data"] is None:
+            say("note: margins need the training data; name it with --data")
 
 
 def _show(record: "Json") -> None:
-    """The measures of a record as a table, and its notes, each once."""
+    """Print the measures of a record as a table, and each reason of its notes once."""
     rows = [
         [name, _number(value), _number(record["log10"][name])]
         for name, value in record["measures"].items()
@@ -139,7 +149,7 @@ def _number(value: float | None) -> str:
 
 
 def _print_list() -> None:
-    """Print name, formula and source of every measure: a result, and so on stdout."""
+    """Print name, formula and source of every measure on stdout."""
     from gentool.measures import MEASURES
 
     for measure in MEASURES:

@@ -98,24 +98,25 @@ class TrainingData:
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Labels in training: true, random, or the random fraction, as 0.3.",
+            help="Training labels of a foreign network: true, random, or the random fraction.",
             show_default="true",
         ),
     ] = None
     subset: Annotated[
         int | None,
-        typer.Option(help="Number of images in training.", show_default="all"),
+        typer.Option(help="Number of training images of a foreign network.", show_default="all"),
     ] = None
     seed: Annotated[
         int | None,
         typer.Option(
-            help="Seed of the draw of training images and random labels.", show_default="0"
+            help="Seed of the training images and random labels of a foreign network.",
+            show_default="0",
         ),
     ] = None
     mean: Annotated[
         str | None,
         typer.Option(
-            help="Mean subtracted from each channel, as 0.49,0.48,0.45.",
+            help="Mean subtracted from each channel of an image, as 0.49,0.48,0.45.",
             show_default="that of the data set",
         ),
     ] = None

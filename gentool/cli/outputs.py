@@ -1,4 +1,4 @@
-"""Where the records of checkpoints go: beside them, into a file or a folder, or to stdout."""
+"""Write the records of checkpoints: beside the checkpoint, to a file or folder, or to stdout."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """A checkpoint and where its record goes, None for stdout.
+    """Hold a checkpoint and the path of its record, None for stdout.
 
-    It is not wanted where it exists already and --skip-existing was given.
+    `is_needed` is False if the record exists and --skip-existing is set.
     """
 
     checkpoint: Path
     output: Path | None
-    is_wanted: bool
+    is_needed: bool
 
     def write(self, record: Json) -> None:
         """Write the record to its file, or print it as one line."""
@@ -42,10 +42,10 @@ class Job:
 def jobs_for(
     checkpoints: list[Path], output: str | None, kind: str, existing: Existing
 ) -> list[Job]:
-    """One job a checkpoint, all outputs checked before any work is done.
+    """Return one job for each checkpoint, with all outputs checked before any work.
 
-    Raises UsageError where two checkpoints would write one file, GentoolError where a checkpoint is
-    missing or an output cannot or must not be written.
+    Raise UsageError if two checkpoints would write one file, GentoolError if a checkpoint is
+    missing, or if an output cannot or must not be written.
     """
     for checkpoint in checkpoints:
         if not checkpoint.exists():
@@ -55,8 +55,11 @@ def jobs_for(
     if output == "-":
         return [Job(checkpoint, None, True) for checkpoint in checkpoints]
     paths = [_path(checkpoint, output, kind, len(checkpoints) > 1) for checkpoint in checkpoints]
-    if twice := {str(path) for path in paths if paths.count(path) > 1}:
-        raise UsageError(f"several checkpoints would write {', '.join(sorted(twice))}")
+    if repeated := {str(path) for path in paths if paths.count(path) > 1}:
+        raise UsageError(
+            f"several checkpoints would write {', '.join(sorted(repeated))}; name each once, or "
+            "rename one"
+        )
     return [
         Job(checkpoint, path, check_output(path, existing))
         for checkpoint, path in zip(checkpoints, paths, strict=True)
@@ -64,18 +67,18 @@ def jobs_for(
 
 
 def for_each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:
-    """Do the work of each job that is wanted, and print its path.
+    """Do each job that is needed, and print the paths of the records.
 
-    One that cannot be done is told, and the others go on; GentoolError at the end says how many. A
-    single one's error is raised as it is, and so is what was wrongly asked of all.
+    Report a failing job and continue; at the end raise GentoolError with the number of failures.
+    With one job, with --debug, or with a UsageError, which concerns all jobs, raise at once.
     """
     failures = 0
     for job in jobs:
         try:
-            if job.is_wanted:
+            if job.is_needed:
                 work(job)
         except Interrupted:
-            job.print_path()  # what was found until then is written
+            job.print_path()  # the result so far is written
             raise
         except GentoolError as error:
             if debug or len(jobs) == 1 or isinstance(error, UsageError):
@@ -89,6 +92,7 @@ def for_each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:
 
 
 def _path(checkpoint: Path, output: str | None, kind: str, is_one_of_several: bool) -> Path:
+    """Return the path of the record of a checkpoint."""
     name = f"{checkpoint.stem}.{kind}.json"
     if output is None:
         return checkpoint.with_name(name)
@@ -101,6 +105,6 @@ def _path(checkpoint: Path, output: str | None, kind: str, is_one_of_several: bo
 
 
 def say_inferred(checkpoint: "Checkpoint") -> None:
-    """Say what was inferred of a checkpoint that another program saved; nothing for our own."""
+    """Print what was inferred about a foreign checkpoint; nothing for one of gentool's own."""
     if checkpoint.kind != "gentool":
         say(f"{checkpoint.path.name}: inferred {'; '.join(checkpoint.recipe.origin['inferred'])}")

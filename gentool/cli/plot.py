@@ -1,4 +1,4 @@
-"""`gentool plot`: from measure files to a figure. No torch but where a figure needs a network."""
+"""Define `gentool plot`: draw measure files. Imports torch only for figures of a network."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from gentool.figures.registry import FigureOptions, NamedFigure
 
-ALWAYS = {"files", "figure", "title", "output", "force", "skip_existing", "quiet", "debug"}
-OF_A_CHART = {"x", "y", "by"}
+COMMON_OPTIONS = {"files", "figure", "title", "output", "force", "skip_existing", "quiet", "debug"}
+CHART_OPTIONS = {"x", "y", "by"}
 
 
 @options.shared
@@ -24,48 +24,62 @@ def plot(
     context: typer.Context,
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Measure files; checkpoints for some figures."),
+        typer.Argument(metavar="FILE...", help="Measure files; for some figures, checkpoints."),
     ],
     figure: Annotated[
         str | None,
         typer.Option(
-            help="1, 2, 3 or 4 of the paper; training, margins, samples or direction.",
+            help="Named figure: 1, 2, 3 or 4 (of the paper), training, margins, samples or "
+            "direction.",
             show_default="--y against --x",
         ),
     ] = None,
     reference: Annotated[
-        bool, typer.Option("--reference", help="With 1 to 4: the paper's values behind ours.")
+        bool,
+        typer.Option(
+            "--reference", help="With --figure 1 to 4: draw the paper's values behind ours."
+        ),
     ] = False,
     x: Annotated[
         str | None,
-        typer.Option(help="Key of the x axis, as recipe.subset.", show_default="what varies most"),
+        typer.Option(
+            help="Key of the x axis, as recipe.subset.", show_default="the key that varies most"
+        ),
     ] = None,
     y: Annotated[
         list[str] | None,
-        typer.Option(help="Key of a y axis, as l2; several make panels.", show_default="measures"),
+        typer.Option(
+            help="Key of a y axis, as l2; repeat the option for several panels.",
+            show_default="the measures",
+        ),
     ] = None,
     by: Annotated[
         str | None,
         typer.Option(
-            help="Key that tells the lines apart.", show_default="recipe.labels if they vary"
+            help="Key whose values are drawn as separate lines.",
+            show_default="recipe.labels if they vary",
         ),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Title.", show_default=False)] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Title of the figure.", show_default=False)
+    ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Figure: .png, .pdf or .svg.")
+        Path, typer.Option("--output", "-o", help="Figure to write: .png, .pdf or .svg.")
     ] = Path("figure.png"),
     witness: Annotated[
         Path | None,
         typer.Option(
-            help="With direction: what --save-perturbation wrote.", show_default="search anew"
+            help="With --figure direction: witness of `gentool sharpness --save-perturbation`.",
+            show_default="a new search",
         ),
     ] = None,
     alpha: Annotated[
         float | None,
-        typer.Option(help="With direction: size of the box.", show_default="0.0005"),
+        typer.Option(help="With --figure direction: size alpha of the box.", show_default="0.0005"),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="With samples and direction: of what is drawn at random.")
+        int,
+        typer.Option(min=0, help="With --figure samples or direction: seed of the random draws."),
     ] = 0,
     data: options.DataOverride = None,
     *,
@@ -74,10 +88,11 @@ def plot(
     outputs: options.Outputs,
     messages: options.Messages,
 ) -> None:
-    """Plot figures of the paper, looks at networks, or any measure against any key.
+    """Plot figures of the paper, figures of one network, or any measure against any key.
 
-    Files about the same checkpoint are merged; points with the same x are averaged over seeds, with
-    their spread. A key is a measure (l2) or a dotted path (recipe.subset, outcome.test_error).
+    Files about the same checkpoint are merged. Points with the same x are averaged over seeds, and
+    their spread is drawn. A key is a measure (l2) or a dotted path (recipe.subset,
+    outcome.test_error).
 
     \b
     Example:
@@ -96,7 +111,7 @@ def plot(
     if entry is None:
         drawn, notes = _chart(files, x, y, by, title)
     else:
-        asked = FigureOptions(
+        figure_options = FigureOptions(
             reference,
             witness,
             alpha,
@@ -107,7 +122,7 @@ def plot(
             machine.threads,
             messages.quiet,
         )
-        drawn, notes = _figure(entry, files, asked, title)
+        drawn, notes = _figure(entry, files, figure_options, title)
     if not messages.quiet:
         for note in notes:
             say(f"note: {note}")
@@ -116,19 +131,21 @@ def plot(
 
 
 def _check_options(context: typer.Context, entry: "NamedFigure | None") -> None:
-    """Raise UsageError for an option that was given and that the figure does not use."""
-    used = ALWAYS | (entry.options if entry else OF_A_CHART)
+    """Raise UsageError for an option on the command line that the figure does not use."""
+    used = COMMON_OPTIONS | (entry.options if entry else CHART_OPTIONS)
     for name in context.params:
         source = context.get_parameter_source(name)
         if name not in used and source is not None and source.name == "COMMANDLINE":
-            what = f"--figure {entry.name}" if entry else "a plot without --figure"
-            raise UsageError(f"--{name.replace('_', '-')} has no meaning for {what}; leave it out")
+            figure = f"--figure {entry.name}" if entry else "a plot without --figure"
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no meaning for {figure}; leave it out"
+            )
 
 
 def _chart(
     files: list[Path], x: str | None, y: list[str] | None, by: str | None, title: str | None
 ) -> "tuple[Figure, list[str]]":
-    """Any measures against any key."""
+    """Draw any measures against any key; return the figure and its notes."""
     from gentool.figures import draw
     from gentool.figures.chart import chart
     from gentool.records.measure_file import merge, read
@@ -138,11 +155,11 @@ def _chart(
 
 
 def _figure(
-    entry: "NamedFigure", files: list[Path], asked: "FigureOptions", title: str | None
+    entry: "NamedFigure", files: list[Path], figure_options: "FigureOptions", title: str | None
 ) -> "tuple[Figure, list[str]]":
-    """A figure with a name."""
+    """Draw a named figure; return the figure and its notes."""
     from gentool.figures import draw
     from gentool.figures.inputs import read_inputs
 
-    sheet = entry.prepare(read_inputs(entry, files), asked)
+    sheet = entry.prepare(read_inputs(entry, files), figure_options)
     return draw(sheet, title), sheet.notes

@@ -1,4 +1,4 @@
-"""`gentool sharpness`: from checkpoints to the largest rise of their training loss."""
+"""Define `gentool sharpness`: search the largest rise of the training loss near a network."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +7,7 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
-from gentool.cli.sharpness_tables import print_list, show_expected, show_found
+from gentool.cli.sharpness_tables import print_list, show_expected, show_worst_case
 from gentool.common.console import progress
 from gentool.common.errors import Interrupted, UsageError
 from gentool.common.files import Existing, check_output
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from gentool.data.sources import DataSets
     from gentool.sharpness.expected import ExpectedOptions
+    from gentool.sharpness.expected_record import ExpectedSharpnessOptions
     from gentool.sharpness.inputs import SharpnessInputs
     from gentool.sharpness.worst_case import SearchResult
     from gentool.sharpness.worst_case_record import SharpnessOptions
@@ -30,72 +31,80 @@ BATCHINGS = ("auto", "loop", "vmap", "stacked", "compiled")
 def sharpness(
     checkpoints: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="CKPT...", help="Checkpoints.", show_default=False),
+        typer.Argument(metavar="CKPT...", help="Checkpoints to search.", show_default=False),
     ] = None,
     alpha: Annotated[
         list[float] | None,
         typer.Option(
-            help="Size of the box; several are searched one after the other, and the first is "
-            "the measure `sharpness`.",
+            help="Size alpha of the box; repeat the option for several. The measure `sharpness` "
+            "is the result at the first alpha.",
             show_default=f"{DEFAULT_ALPHA:g}",
         ),
     ] = None,
     method: Annotated[
         str,
         typer.Option(
-            help="default, vertex, apgd, pga, lbfgsb, lbfgsb-subspace or random.",
+            help="Search method: default, vertex, apgd, pga, lbfgsb, lbfgsb-subspace or random.",
         ),
     ] = "default",
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="keskar2017, m-sharpness or random: as the literature did it.",
+            help="Search as in the literature: keskar2017, m-sharpness or random.",
             show_default=False,
         ),
     ] = None,
     restarts: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Starts of the default search.", show_default="min(classes, 10) + 10"
+            min=1,
+            help="Number of starts of the default search.",
+            show_default="min(classes, 10) + 10",
         ),
     ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Iterations over the whole set for each finalist.", show_default="12"
+            min=1,
+            help="Iterations over the whole training set for each of the best starts.",
+            show_default="12",
         ),
     ] = None,
     budget: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Seconds that each search may take.", show_default="until it has arrived"
+            min=0,
+            help="Time limit of each search, in seconds.",
+            show_default="until the search converges",
         ),
     ] = None,
     units: Annotated[
         float | None,
         typer.Option(
             min=1,
-            help="Cost that a search by --method may have, in passes over the training set.",
+            help="Cost limit of a search by --method, in passes over the training set.",
             show_default="100",
         ),
     ] = None,
     compare: Annotated[
         bool,
         typer.Option(
-            "--compare", help="Run the other searches too, each at the cost of the default one."
+            "--compare",
+            help="Run the other search methods too, each at the cost of the default one.",
         ),
     ] = False,
     exact: Annotated[
         bool,
         typer.Option(
-            "--exact", help="Try all corners too: for linear models of 24 parameters at most."
+            "--exact",
+            help="Try all corners of the box too; only for linear models of at most 24 parameters.",
         ),
     ] = False,
     flatness: Annotated[
         bool,
         typer.Option(
             "--flatness",
-            help="Compute the Hessian's top eigenvalue and trace, PAC-Bayes sigma and the "
+            help="Compute the top eigenvalue and the trace of the Hessian, PAC-Bayes sigma and "
             "magnitude-aware sharpness too.",
         ),
     ] = False,
@@ -103,21 +112,21 @@ def sharpness(
         bool,
         typer.Option(
             "--fold-batch-norm/--no-fold-batch-norm",
-            help="Perturb the network with batch norm folded in, or the raw parameters.",
+            help="Perturb the weights with batch norm folded in, or the raw parameters.",
         ),
     ] = True,
     batching: Annotated[
         str,
         typer.Option(
-            help="auto, loop, vmap, stacked (MLPs) or compiled (vmap under torch.compile): "
-            "candidates one by one or together."
+            help="Evaluation of candidate points: auto, loop (one by one), vmap, stacked (MLPs) "
+            "or compiled (vmap under torch.compile)."
         ),
     ] = "auto",
     save_perturbation: Annotated[
         Path | None,
         typer.Option(
-            help="Checkpoint to write the worst network to, for the first alpha; a small witness, "
-            "which `gentool sharpness verify` checks, goes beside it.",
+            help="File for the worst network at the first alpha, as a checkpoint. A small witness "
+            "file for `gentool sharpness verify` is written beside it.",
             show_default=False,
         ),
     ] = None,
@@ -125,18 +134,18 @@ def sharpness(
         bool,
         typer.Option(
             "--expected",
-            help="Sample Gaussian noise instead: the expected rise against the KL term, over a "
-            "grid of alpha, or at the one --alpha. Writes CKPT.expected.json.",
+            help="Sample Gaussian noise instead of searching: expected rise against the KL term, "
+            "over a grid of alpha or at one --alpha. Writes CKPT.expected.json.",
         ),
     ] = False,
     precision: Annotated[
-        float, typer.Option(help="Standard error over the value at which --expected stops.")
+        float, typer.Option(help="Relative standard error at which --expected stops.")
     ] = 0.05,
     draws: Annotated[
-        int, typer.Option(min=2, help="Draws at each alpha that --expected takes at most.")
+        int, typer.Option(min=2, help="Highest number of draws of --expected at each alpha.")
     ] = 20_000,
     delta: Annotated[
-        float, typer.Option(help="Probability with which the PAC-Bayes bound may fail.")
+        float, typer.Option(help="Highest probability that the PAC-Bayes bound fails.")
     ] = 0.05,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search and of the noise.")] = 0,
     list_measures: Annotated[
@@ -152,9 +161,9 @@ def sharpness(
 ) -> None:
     """Search the worst perturbation of trained networks: the largest rise of the training loss.
 
-    The record of CKPT.safetensors goes to CKPT.sharpness.json beside it, or to the file (folder,
-    for several checkpoints) that -o names; -o - prints it. Each parameter w may move by
-    alpha (|w| + 1). Ctrl-C writes the best so far, marked as stopped early.
+    The record of CKPT.safetensors is written to CKPT.sharpness.json beside it, or to the file (for
+    several checkpoints, the folder) of -o. With -o - it is printed. Each parameter w may move by
+    alpha (|w| + 1). Ctrl-C writes the best result so far, marked as stopped early.
 
     \b
     Example:
@@ -174,11 +183,13 @@ def sharpness(
     device = machine.use_device()
     data_sets = data_folder.data_sets(messages.quiet)
     if expected:
-        noise = _expected_options(alpha, precision, draws, delta, seed)
-        sampling = (noise, fold_batch_norm, batching, data)
+        from gentool.sharpness.expected_record import ExpectedSharpnessOptions
+
+        noise = _noise_options(alpha, precision, draws, delta, seed)
+        expected_options = ExpectedSharpnessOptions(noise, fold_batch_norm, batching, data)
         for_each(
             jobs,
-            lambda job: _sample(job, sampling, device, data_sets, messages.quiet),
+            lambda job: _sample(job, expected_options, device, data_sets, messages.quiet),
             messages.debug,
         )
         return
@@ -190,7 +201,7 @@ def sharpness(
     METHODS.check(method)
     if protocol is not None:
         method = _method_of(protocol, method)
-    asked = SharpnessOptions(
+    sharpness_options = SharpnessOptions(
         alphas=alphas,
         search=SearchOptions(
             method=method,
@@ -210,13 +221,16 @@ def sharpness(
     )
     for_each(
         jobs,
-        lambda job: _search(job, asked, device, data_sets, messages.quiet, save_perturbation),
+        lambda job: _search(
+            job, sharpness_options, device, data_sets, messages.quiet, save_perturbation
+        ),
         messages.debug,
     )
 
 
-def _alphas(given: list[float] | None) -> tuple[float, ...]:
-    alphas = tuple(dict.fromkeys(given or [DEFAULT_ALPHA]))
+def _alphas(values: list[float] | None) -> tuple[float, ...]:
+    """Return the alphas, each once; raise UsageError if one is out of range."""
+    alphas = tuple(dict.fromkeys(values or [DEFAULT_ALPHA]))
     for alpha in alphas:
         if not 0 <= alpha < float("inf"):
             raise UsageError(f"--alpha is {alpha:g}; it has to be a number, 0 or more")
@@ -224,19 +238,19 @@ def _alphas(given: list[float] | None) -> tuple[float, ...]:
 
 
 def _method_of(protocol: str, method: str) -> str:
-    """The search that a protocol asks for."""
+    """Return the search method of a protocol."""
     from gentool.sharpness.search.protocols import PROTOCOLS
 
     PROTOCOLS.check(protocol)
     if method != "default":
-        raise UsageError("--protocol names the search; leave out --method")
+        raise UsageError("--protocol chooses the search method; leave out --method")
     return {"keskar2017": "keskar2017", "random": "random"}.get(protocol, "default")
 
 
-def _expected_options(
+def _noise_options(
     alpha: list[float] | None, precision: float, draws: int, delta: float, seed: int
 ) -> "ExpectedOptions":
-    """What --expected was asked for."""
+    """Return the options of --expected; raise UsageError if one is out of range."""
     if alpha is not None and len(alpha) > 1:
         raise UsageError("--expected takes one --alpha, or none for the whole curve")
     if not precision > 0:
@@ -250,24 +264,23 @@ def _expected_options(
 
 def _sample(
     job: Job,
-    asked: "tuple[ExpectedOptions, bool, str, str | None]",
+    expected_options: "ExpectedSharpnessOptions",
     device: "torch.device",
     data_sets: "DataSets",
     quiet: bool,
 ) -> None:
     """Sample the expected sharpness of one checkpoint and write its record."""
     from gentool.checkpoints import checkpoint
-    from gentool.sharpness.expected_record import ExpectedSharpnessOptions, expected_record
+    from gentool.sharpness.expected_record import expected_record
     from gentool.sharpness.inputs import load_inputs
 
-    options = ExpectedSharpnessOptions(*asked)
     read = checkpoint.read(job.checkpoint)
     if not quiet:
         say_inferred(read)
     inputs = load_inputs(
         read,
-        fold_batch_norm=options.fold_batch_norm,
-        data=options.data,
+        fold_batch_norm=expected_options.fold_batch_norm,
+        data=expected_options.data,
         device=device,
         data_sets=data_sets,
     )
@@ -277,31 +290,31 @@ def _sample(
         def show(done: int, points: int) -> None:
             bar.update(task, completed=done / points, precise=f"{done} of {points}")
 
-        record, curve = expected_record(inputs, options, show)
+        record, curve = expected_record(inputs, expected_options, show)
     job.write(record)
     if not quiet:
         show_expected(record)
     if curve.stopped == "interrupted":
-        raise Interrupted("interrupted; what was sampled is written, marked as stopped early")
+        raise Interrupted("interrupted; the samples so far are written, marked as stopped early")
 
 
 def _check_perturbation(
     path: Path | None, checkpoints: int, existing: Existing, expected: bool
 ) -> None:
-    """Raise an error, before any work is done, where the worst network cannot be written."""
+    """Raise an error, before any work, if the worst network cannot be written."""
     if path is None:
         return
     if expected or checkpoints > 1:
-        raise UsageError("--save-perturbation is for one search, of one checkpoint")
+        raise UsageError("--save-perturbation works for one search of one checkpoint")
     if path.suffix != ".safetensors":
         raise UsageError(f"--save-perturbation is {path}; its name has to end in .safetensors")
-    for one in (path, path.with_suffix(".witness")):
-        check_output(one, existing)
+    for file in (path, path.with_suffix(".witness")):
+        check_output(file, existing)
 
 
 def _search(
     job: Job,
-    asked: "SharpnessOptions",
+    sharpness_options: "SharpnessOptions",
     device: "torch.device",
     data_sets: "DataSets",
     quiet: bool,
@@ -317,37 +330,37 @@ def _search(
         say_inferred(read)
     inputs = load_inputs(
         read,
-        fold_batch_norm=asked.fold_batch_norm,
-        data=asked.data,
+        fold_batch_norm=sharpness_options.fold_batch_norm,
+        data=sharpness_options.data,
         device=device,
         data_sets=data_sets,
     )
     with search_progress(quiet, job.checkpoint.name) as show:
-        record, found = worst_case_record(inputs, asked, show)
-    if perturbation is not None and found:
-        _save(perturbation, inputs, found[0])
+        record, results = worst_case_record(inputs, sharpness_options, show)
+    if perturbation is not None and results:
+        _save_worst(perturbation, inputs, results[0])
     job.write(record)
     if not quiet:
-        show_found(record)
-    if found and found[-1].stopped == "interrupted":
-        raise Interrupted("interrupted; the best so far is written, marked as stopped early")
+        show_worst_case(record)
+    if results and results[-1].stopped == "interrupted":
+        raise Interrupted("interrupted; the best result so far is written, marked as stopped early")
 
 
-def _save(path: Path, inputs: "SharpnessInputs", found: "SearchResult") -> None:
+def _save_worst(path: Path, inputs: "SharpnessInputs", result: "SearchResult") -> None:
     """Write the worst network and its witness, and print their paths."""
     from gentool.sharpness import witness
 
     claim = witness.WitnessClaim(
         checkpoint=inputs.checkpoint.sha256,
-        alpha=found.alpha,
+        alpha=result.alpha,
         folded=inputs.network.is_folded,
-        precision=str(found.point.dtype).removeprefix("torch."),
-        parameters=len(found.point),
-        loss_before=found.before.loss,
-        rise=found.rise,
+        precision=str(result.point.dtype).removeprefix("torch."),
+        parameters=len(result.point),
+        loss_before=result.before.loss,
+        rise=result.rise,
     )
-    witness.write_perturbed(path, inputs.checkpoint, inputs.network, inputs.sets, found.point)
+    witness.write_perturbed(path, inputs.checkpoint, inputs.network, inputs.sets, result.point)
     print(path, flush=True)
-    beside = path.with_suffix(".witness")
-    witness.write(beside, witness.make_witness(claim, inputs.network, found.point))
-    print(beside, flush=True)
+    witness_path = path.with_suffix(".witness")
+    witness.write(witness_path, witness.make_witness(claim, inputs.network, result.point))
+    print(witness_path, flush=True)

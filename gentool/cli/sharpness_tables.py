@@ -1,13 +1,13 @@
-"""What people see of `gentool sharpness`: tables on stderr, and the list of its measures."""
+"""Print the tables of `gentool sharpness` on stderr, and the list of its measures."""
 
 from gentool.common.console import print_table, say
 from gentool.common.json import Json
 
 
-def show_found(record: "Json") -> None:
-    """What was found at each alpha as a table, and the notes."""
-    found = record.get("sharpness")
-    if found is not None:
+def show_worst_case(record: "Json") -> None:
+    """Print the result at each alpha as a table, and the notes of the record."""
+    results = record.get("sharpness")
+    if results is not None:
         rows = [
             [
                 f"{point['alpha']:g}",
@@ -18,11 +18,19 @@ def show_found(record: "Json") -> None:
                 f"{point['class']} ({point['class_fraction']:.0%})",
                 f"{point['units']:.0f}",
             ]
-            for point in found["points"]
+            for point in results["points"]
         ]
-        columns = ["alpha", "sharpness", "linear", "at most", "error", "says", "passes"]
+        columns = [
+            "alpha",
+            "sharpness",
+            "first order",
+            "upper bound",
+            "error",
+            "top class",
+            "passes",
+        ]
         print_table(record["checkpoint"]["file"], columns, rows)
-        _show_comparison(found["points"])
+        _show_comparison(results["points"])
     for note in record["notes"]:
         if not note.startswith(("sharpness_exact: not asked", "sharpness_interval_bound: known")):
             say(f"note: {note}")
@@ -33,28 +41,31 @@ def _or_dash(value: float | None) -> str:
 
 
 def _show_comparison(points: "list[Json]") -> None:
-    """The searches at one cost: a column an alpha."""
+    """Print the results of all searches at one cost: a column for each alpha."""
     if not any(point["compared"] for point in points):
         return
-    every = [[point, *point["compared"]] for point in points]
+    searches = [[point, *point["compared"]] for point in points]
     rows = [
-        [same[0]["method"], *(f"{one['rise']:.6g}" for one in same)]
-        for same in zip(*every, strict=False)
+        [results[0]["method"], *(f"{result['rise']:.6g}" for result in results)]
+        for results in zip(*searches, strict=False)
     ]
     columns = [f"alpha {point['alpha']:g}: {point['units']:.0f} passes" for point in points]
-    print_table("sharpness found at equal cost", ["search", *columns], rows)
+    print_table("sharpness at equal cost", ["search", *columns], rows)
 
 
 def print_list() -> None:
-    """Print name, formula and source of every measure: a result, and so on stdout."""
+    """Print name, formula and source of every measure on stdout."""
     from gentool.sharpness.definitions import definitions
 
-    for one in definitions():
-        print(f"{one.name}\n    {one.formula}\n    {one.summary}\n    {one.source}")
+    for definition in definitions():
+        print(
+            f"{definition.name}\n    {definition.formula}\n    {definition.summary}\n"
+            f"    {definition.source}"
+        )
 
 
 def show_expected(record: "Json") -> None:
-    """The measures of a record, and its notes."""
+    """Print the measures of a record as a table, and its notes."""
     rows = [
         [name, "-" if value is None else f"{value:.6g}"]
         for name, value in record["measures"].items()

@@ -1,4 +1,4 @@
-"""`gentool train`: from options to a checkpoint, or to a grid of them."""
+"""Define `gentool train`: train one network or a grid of networks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gentool.cli import options
-from gentool.cli.train_runs import TrainOptions, train_grid, train_in_team, train_one
+from gentool.cli.train_runs import TrainOptions, train_distributed, train_grid, train_one
 from gentool.common.errors import UsageError
 from gentool.common.files import Existing
 from gentool.common.torchrun import is_launched
@@ -20,29 +20,39 @@ from gentool.training.plan import PlannedRun, grid, in_folder
 def train(
     ctx: typer.Context,
     model: Annotated[
-        str, typer.Option(help="vgg (the paper's), vgg11, vgg13, vgg16, vgg19 or mlp.")
+        str, typer.Option(help="Network: vgg (the paper's), vgg11, vgg13, vgg16, vgg19 or mlp.")
     ] = "vgg",
     batch_norm: Annotated[
         bool | None,
         typer.Option(
             "--batch-norm/--no-batch-norm",
-            help="After each convolution, or hidden layer of an mlp.",
+            help="Batch norm after each convolution, or after each hidden layer of an mlp.",
             show_default="on for a VGG",
         ),
     ] = None,
     dropout: Annotated[
-        float | None, typer.Option(help="Probability, after each stack.", show_default="0")
+        float | None,
+        typer.Option(
+            help="Dropout probability after each stack of a VGG, or hidden layer of an mlp.",
+            show_default="0",
+        ),
     ] = None,
     width: Annotated[
         str | None,
-        typer.Option(metavar="<float,...>", help="Scales every layer of a VGG.", show_default="1"),
+        typer.Option(
+            metavar="<float,...>",
+            help="Factor on the channels of every layer of a VGG.",
+            show_default="1",
+        ),
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(help="Hidden layers of an mlp.", show_default="1")
+        int | None, typer.Option(help="Number of hidden layers of an mlp.", show_default="1")
     ] = None,
     hidden: Annotated[
         str | None,
-        typer.Option(metavar="<int,...>", help="Units in each of them.", show_default="512"),
+        typer.Option(
+            metavar="<int,...>", help="Units per hidden layer of an mlp.", show_default="512"
+        ),
     ] = None,
     init: Annotated[
         str | None,
@@ -53,20 +63,32 @@ def train(
         ),
     ] = None,
     data: Annotated[
-        str, typer.Option(help="cifar10, mnist, fashion-mnist, digits, folder:DIR or npz:FILE.")
+        str,
+        typer.Option(
+            help="Data set: cifar10, mnist, fashion-mnist, digits, folder:DIR or npz:FILE."
+        ),
     ] = "cifar10",
     labels: Annotated[
         str,
         typer.Option(
-            metavar="<str,...>", help="true, random, or the fraction that is random, as 0.3."
+            metavar="<str,...>",
+            help="Training labels: true, random, or the random fraction, as 0.3.",
         ),
     ] = "true",
     subset: Annotated[
         str | None,
-        typer.Option(metavar="<int,...>", help="Training images to draw.", show_default="all"),
+        typer.Option(
+            metavar="<int,...>",
+            help="Number of training images, drawn at random.",
+            show_default="all",
+        ),
     ] = None,
     confusion: Annotated[
-        str, typer.Option(metavar="<int,...>", help="Further images, with random labels.")
+        str,
+        typer.Option(
+            metavar="<int,...>",
+            help="Number of images with random labels, trained on besides --subset.",
+        ),
     ] = "0",
     seed: Annotated[
         str, typer.Option(metavar="<int,...>", help="Seed of every random choice.")
@@ -74,69 +96,71 @@ def train(
     recipe: Annotated[
         str,
         typer.Option(
-            help="fast, or paper (plain SGD): what the options from --lr to --patience are "
-            "unless given."
+            help="Defaults of the options from --lr to --patience: fast, or paper (plain SGD)."
         ),
     ] = "fast",
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate, the highest of a schedule.",
+            help="Learning rate; with a schedule, the highest.",
             show_default="0.01 / width, 0.04 at most; mlp and paper 0.01; adam 0.001",
         ),
     ] = None,
     momentum: Annotated[
-        float | None, typer.Option(help="Momentum of sgd.", show_default="0.9")
+        float | None, typer.Option(help="Momentum of --optimizer sgd.", show_default="0.9")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Images a step.", show_default="256; mlp and paper 64")
+        int | None, typer.Option(help="Images per step.", show_default="256; mlp and paper 64")
     ] = None,
     schedule: Annotated[
         str | None,
         typer.Option(
-            help="constant, on-stall (halved when the loss stalls), cosine, one-cycle or "
-            "exponential.",
+            help="Schedule of the learning rate: constant, on-stall (halved when the loss stalls), "
+            "cosine, one-cycle or exponential.",
             show_default="on-stall, paper constant",
         ),
     ] = None,
     warmup: Annotated[
         float | None,
         typer.Option(
-            help="Epochs over which the learning rate rises from 0.",
+            help="Number of epochs over which the learning rate rises from 0.",
             show_default="5, mlp 1, paper 0",
         ),
     ] = None,
     patience: Annotated[
         int | None,
         typer.Option(
-            help="Give up after so many epochs without a loss 1 % better; 0 for never.",
+            help="Give up when the loss has not fallen by 1 % in this many epochs; 0 for never.",
             show_default="30, paper 0",
         ),
     ] = None,
     epochs: Annotated[
-        int, typer.Option(help="Epochs at most, and the length of a schedule.")
+        int, typer.Option(help="Highest number of epochs, and the length of a schedule.")
     ] = 500,
     stop_loss: Annotated[
         float,
         typer.Option(
-            help="Stop at zero error and mean cross-entropy below this (evaluation mode)."
+            help="Stop at zero training error and a mean cross-entropy below this (both in "
+            "evaluation mode)."
         ),
     ] = 0.01,
-    optimizer: Annotated[str, typer.Option(help="sgd or adam.")] = "sgd",
-    weight_decay: Annotated[float, typer.Option(help="Weight decay, decoupled in adam.")] = 0.0,
+    optimizer: Annotated[str, typer.Option(help="Optimizer: sgd or adam.")] = "sgd",
+    weight_decay: Annotated[
+        float, typer.Option(help="Weight decay; with adam, decoupled (AdamW).")
+    ] = 0.0,
     precision: Annotated[
         str,
         typer.Option(
-            help="float32 (TF32 on CUDA) or bfloat16: of the products of a training step; weights "
-            "and evaluation are float32 always."
+            help="Precision of the matrix products of a training step: float32 (TF32 on CUDA) or "
+            "bfloat16. Weights and evaluation are float32 always."
         ),
     ] = "float32",
     compile_step: Annotated[
         bool,
         typer.Option(
             "--compile",
-            help="Compile the network's training pass with torch.compile: ten seconds or a minute "
-            "at first. Plain MLPs have a step of their own already.",
+            help="Compile the training pass of the network with torch.compile, which takes ten "
+            "seconds to a minute. Plain MLPs have a specialized training step without it.",
         ),
     ] = False,
     keep_initial: Annotated[
@@ -149,23 +173,23 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Save the network as STEM.epoch0010.safetensors and so on, every so many epochs.",
-            show_default="at the end",
+            help="Save the network every so many epochs, as STEM.epoch0010.safetensors and so on.",
+            show_default="only at the end",
         ),
     ] = None,
     must_fit: Annotated[
-        bool, typer.Option("--must-fit", help="Exit 1 if the stop rule was not met.")
+        bool, typer.Option("--must-fit", help="Exit with 1 if the stop rule was not met.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted run, if there is one.")
+        bool, typer.Option("--resume", help="Continue an interrupted run, if there is one.")
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes for a grid.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of processes that train a grid.")] = 1,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            help="Checkpoint, or the folder of a grid.",
+            help="Checkpoint to write, or folder for a grid.",
             show_default="named after the recipe",
         ),
     ] = None,
@@ -177,18 +201,18 @@ def train(
 ) -> None:
     """Train a network until it fits its training set, and save it as a checkpoint.
 
-    It gives up, and says so, where the loss no longer falls. The state is kept beside the output
-    while training, for --resume.
+    Training gives up, with a message, when the loss no longer falls. The state of the run is kept
+    beside the output during training, for --resume.
 
-    Lists, as --labels true,random --seed 0,1,2, ask for a grid: one checkpoint for each
-    combination, those that exist skipped, interrupted ones gone on with. Small MLPs are trained
-    several at a time.
+    Lists of values, as --labels true,random --seed 0,1,2, train a grid: one checkpoint for each
+    combination. Checkpoints that exist are skipped, and interrupted runs are continued. Small MLPs
+    are trained several at a time.
 
     \b
     Example:
       gentool train --data digits --model mlp --labels random --subset 500 --force
     """
-    asked = Recipe(
+    base = Recipe(
         model=model,
         init=init,
         data=data,
@@ -197,7 +221,7 @@ def train(
         stop_loss=stop_loss,
         precision=precision,
     )
-    given = {
+    training_values = {
         "optimizer": optimizer,
         "lr": lr,
         "momentum": momentum,
@@ -206,7 +230,7 @@ def train(
         "warmup": warmup,
         "patience": patience,
     }
-    shape = {
+    model_options = {
         "batch_norm": batch_norm,
         "dropout": dropout,
         "width": width,
@@ -222,11 +246,11 @@ def train(
         "labels": tuple(map(parse_labels, labels.split(","))),
     }
     networks = [
-        (replace(one, **training_options(recipe, model, chosen["width"], given)), chosen)
-        for one, chosen in grid(asked, shape, axes)
+        (replace(point, **training_options(recipe, model, shape["width"], training_values)), shape)
+        for point, shape in grid(base, model_options, axes)
     ]
-    along_the_way = {"keep_initial": keep_initial, "save_every": save_every}
-    settings = TrainOptions(
+    checkpoints = {"keep_initial": keep_initial, "save_every": save_every}
+    train_options = TrainOptions(
         machine=machine,
         data_folder=data_folder,
         quiet=messages.quiet,
@@ -238,30 +262,33 @@ def train(
     is_team = is_launched()
     is_grid = len(networks) > 1
     if is_grid and is_team:
-        raise UsageError("torchrun trains one network at a time; start a grid without it")
+        raise UsageError("torchrun trains one network at a time; train a grid without torchrun")
     if is_team and compile_step:
         raise UsageError("--compile is for one process; leave it out under torchrun")
     if is_grid or (output is not None and output.is_dir()):
         force = outputs.existing() is Existing.FORCE
-        train_grid(in_folder(networks, output or Path(), **along_the_way), settings, force)
+        train_grid(in_folder(networks, output or Path(), **checkpoints), train_options, force)
         return
     [(asked, shape)] = networks
     path = output or Path(f"{default_stem(asked, shape)}.safetensors")
-    planned = PlannedRun(asked, shape, path, **along_the_way)
-    train_alone_or_not = train_in_team if is_team else train_one
-    train_alone_or_not(planned, settings, outputs.existing(), resume)
+    planned = PlannedRun(asked, shape, path, **checkpoints)
+    train_planned = train_distributed if is_team else train_one
+    train_planned(planned, train_options, outputs.existing(), resume)
 
 
 def numbers(
     option: str, text: str | None, kind: type[int] | type[float] = int
 ) -> tuple[int | float | None, ...]:
-    """The values of an option that may be a list, as 1,2,3; UsageError for what is no number."""
+    """Return the numbers in the text of an option, as 1,2,3; (None,) if there is no text.
+
+    Raise UsageError if the text holds anything else.
+    """
     if text is None:
         return (None,)
     try:
         return tuple(map(kind, text.split(",")))
     except ValueError:
-        known = "whole numbers" if kind is int else "numbers"
+        expected = "whole numbers" if kind is int else "numbers"
         raise UsageError(
-            f"Invalid value for '--{option}': {text!r}; it takes {known}, as 1 or 1,2,3"
+            f"Invalid value for '--{option}': {text!r}; it takes {expected}, as 1 or 1,2,3"
         ) from None

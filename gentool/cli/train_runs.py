@@ -1,4 +1,4 @@
-"""What `gentool train` shows and says while it trains one network, or a grid of them."""
+"""Train what `gentool train` plans, one network or a grid, with progress bars and messages."""
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """The options of the command that are of no network in particular."""
+    """Hold the options of `gentool train` that are the same for all networks of a grid."""
 
     machine: Machine
     data_folder: DataFolder
@@ -30,10 +30,10 @@ class TrainOptions:
     must_fit: bool
     jobs: int
     is_compiled: bool
-    arguments: tuple[str, ...]  # of the command line, to be given again after an interruption
+    arguments: tuple[str, ...]  # of the command line, for the message on how to resume
 
     def settings(self, resume: bool, group: "ProcessGroup | None" = None) -> "RunSettings":
-        """What the trainer is told of them."""
+        """Return the settings of the training jobs."""
         from gentool.training.distributed import SINGLE_PROCESS
         from gentool.training.jobs import RunSettings
 
@@ -47,19 +47,19 @@ class TrainOptions:
         )
 
 
-def train_in_team(
-    planned: PlannedRun, training: TrainOptions, existing: Existing, resume: bool
+def train_distributed(
+    planned: PlannedRun, options: TrainOptions, existing: Existing, resume: bool
 ) -> None:
-    """Train a network as one of the processes that torchrun started; the first alone talks."""
+    """Train a network in one of the processes of torchrun; only the main process prints."""
     from gentool.training.distributed import join_process_group, leave_process_group
 
-    group, device = join_process_group(training.machine.device)
+    group, device = join_process_group(options.machine.device)
     is_done = False
     try:
-        machine = replace(training.machine, device=device)
-        quiet = training.quiet or not group.is_main
-        training = replace(training, machine=machine, quiet=quiet)
-        train_one(planned, training, existing, resume, group)
+        machine = replace(options.machine, device=device)
+        quiet = options.quiet or not group.is_main
+        options = replace(options, machine=machine, quiet=quiet)
+        train_one(planned, options, existing, resume, group)
         is_done = True
     finally:
         leave_process_group(wait=is_done)
@@ -67,98 +67,104 @@ def train_in_team(
 
 def train_one(
     planned: PlannedRun,
-    training: TrainOptions,
+    options: TrainOptions,
     existing: Existing,
     resume: bool,
     group: "ProcessGroup | None" = None,
 ) -> None:
-    """Train a network and print the path of each of its files."""
+    """Train a network and print the path of each file that it writes.
+
+    A network that is there already is kept, and the paths of its files are printed.
+    """
     is_main = group is None or group.is_main
     is_missing = planned.is_missing(existing, resume) if is_main else False
     if group is not None:
         is_missing = group.broadcast(is_missing)
     if not is_missing:
-        if is_main and not keep(planned) and training.must_fit:
-            raise _unfit([planned.path])
+        if is_main and not keep_existing(planned) and options.must_fit:
+            raise _stop_rule_error([planned.path])
         return
     from gentool.training.jobs import Callbacks, check_plan, train_planned_runs
 
     check_plan([planned])
-    training.machine.use_device()
+    options.machine.use_device()
     if is_main:
-        _look_after_state(planned, resume, existing is Existing.FORCE, training.quiet)
-    with _epochs_shown(planned, training.quiet) as show:
+        _prepare_state(planned, resume, existing is Existing.FORCE, options.quiet)
+    with _epoch_bar(planned, options.quiet) as show:
         results: list[JobResult] = []
         callbacks = Callbacks(on_epoch=show, on_file=print_path, on_end=results.append)
         try:
-            train_planned_runs([planned], training.settings(resume, group), callbacks)
+            train_planned_runs([planned], options.settings(resume, group), callbacks)
         except KeyboardInterrupt:
-            raise Interrupted(_how_to_resume(planned.state_path, training.arguments)) from None
+            raise Interrupted(_interruption(planned.state_path, options.arguments)) from None
     if results[0].error is not None:
         raise results[0].error
-    if not training.quiet:
-        say(in_words(results[0].recipe, results[0].outcome))
-    if training.must_fit and not results[0].outcome.stop_rule_met:
-        raise _unfit([planned.path])
+    if not options.quiet:
+        say(outcome_in_words(results[0].recipe, results[0].outcome))
+    if options.must_fit and not results[0].outcome.stop_rule_met:
+        raise _stop_rule_error([planned.path])
 
 
-def train_grid(planned: Sequence[PlannedRun], training: TrainOptions, force: bool) -> None:
-    """Train the networks of a grid that are not there yet, and print the path of each file.
+def train_grid(planned: Sequence[PlannedRun], options: TrainOptions, force: bool) -> None:
+    """Train the missing networks of a grid, and print the path of each file of the grid.
 
-    Where some cannot be trained the others are, and GentoolError says how many could not.
+    A network that cannot be trained does not stop the others. Raise GentoolError, at the end, with
+    the number of failures.
     """
     _make_folder(planned[0].path.parent)
     existing = Existing.FORCE if force else Existing.SKIP
-    missing = [one for one in planned if one.is_missing(existing, resume=True)]
-    unfit = [one.path for one in planned if one not in missing and not keep(one)]
+    missing = [run for run in planned if run.is_missing(existing, resume=True)]
+    unfit = [run.path for run in planned if run not in missing and not keep_existing(run)]
     if not missing:
-        _judge([], unfit, training.must_fit)
+        _raise_failures([], unfit, options.must_fit)
         return
     if force:
-        for one in missing:
-            one.state_path.unlink(missing_ok=True)
+        for run in missing:
+            run.state_path.unlink(missing_ok=True)
     from gentool.training.jobs import check_plan
 
     check_plan(missing)
-    training.machine.use_device()
+    options.machine.use_device()
     results: list[JobResult] = []
     try:
-        with _networks_shown(missing, len(planned), training.quiet) as listener_for:
-            _train_all(missing, training, listener_for(results))
+        with _grid_bar(missing, len(planned), options.quiet, results) as callbacks:
+            _train_all(missing, options, callbacks)
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; go on with: {_again(training.arguments)}") from None
-    _judge(results, unfit, training.must_fit)
+        again = _command_to_resume(options.arguments)
+        raise Interrupted(f"interrupted; continue with: {again}") from None
+    _raise_failures(results, unfit, options.must_fit)
 
 
 def _train_all(
-    missing: Sequence[PlannedRun], training: TrainOptions, callbacks: "Callbacks"
+    missing: Sequence[PlannedRun], options: TrainOptions, callbacks: "Callbacks"
 ) -> None:
-    """Train networks in this process, or in several."""
+    """Train networks in this process, or in as many as --jobs says."""
     from gentool.training.jobs import train_in_workers, train_planned_runs
 
-    settings = training.settings(resume=True)
-    if training.jobs == 1:
-        for unit in worker_batches(missing, 1):
-            train_planned_runs(unit, settings, callbacks)
+    settings = options.settings(resume=True)
+    if options.jobs == 1:
+        for batch in worker_batches(missing, 1):
+            train_planned_runs(batch, settings, callbacks)
         return
-    train_in_workers(
-        list(worker_batches(missing, training.jobs)), settings, callbacks, training.jobs
-    )
+    train_in_workers(list(worker_batches(missing, options.jobs)), settings, callbacks, options.jobs)
 
 
-def _judge(results: "Sequence[JobResult]", unfit: Sequence[Path], must_fit: bool) -> None:
-    """Raise GentoolError where networks of a grid failed, or did not fit and had to.
+def _raise_failures(results: "Sequence[JobResult]", unfit: Sequence[Path], must_fit: bool) -> None:
+    """Raise GentoolError if networks of a grid failed, or if they must fit and do not.
 
-    `unfit` are those that were there already and do not fit.
+    `unfit` are the existing networks that do not fit.
     """
-    if failed := sum(end.error is not None for end in results):
+    if failed := sum(result.error is not None for result in results):
         raise GentoolError(f"{failed} of {len(results)} networks could not be trained")
-    unfit = [*unfit, *(end.planned.path for end in results if not end.outcome.stop_rule_met)]
+    unfit = [
+        *unfit,
+        *(result.planned.path for result in results if not result.outcome.stop_rule_met),
+    ]
     if must_fit and unfit:
-        raise _unfit(unfit)
+        raise _stop_rule_error(unfit)
 
 
-def _unfit(paths: Sequence[Path]) -> GentoolError:
+def _stop_rule_error(paths: Sequence[Path]) -> GentoolError:
     return GentoolError(
         f"the stop rule was not met by {', '.join(map(str, paths))}; raise --epochs or --patience, "
         "or change --lr"
@@ -166,10 +172,10 @@ def _unfit(paths: Sequence[Path]) -> GentoolError:
 
 
 @contextmanager
-def _epochs_shown(
+def _epoch_bar(
     planned: PlannedRun, quiet: bool
 ) -> Iterator["Callable[[PlannedRun, EpochReport], None]"]:
-    """A bar of one network's epochs, and what moves it."""
+    """Show a bar of the epochs of one network, and yield the function that moves the bar."""
     with progress(quiet, "loss", "error", "images_per_second") as bar:
         fields = {"loss": "-", "error": "-", "images_per_second": "-"}
         task = bar.add_task(planned.path.stem, total=planned.recipe.epochs, **fields)
@@ -187,31 +193,33 @@ def _epochs_shown(
 
 
 @contextmanager
-def _networks_shown(
-    missing: Sequence[PlannedRun], total: int, quiet: bool
-) -> "Iterator[Callable[[list[JobResult]], Callbacks]]":
-    """A bar of the networks of a grid, and a listener that moves it and keeps what has ended."""
+def _grid_bar(
+    missing: Sequence[PlannedRun], total: int, quiet: bool, results: "list[JobResult]"
+) -> "Iterator[Callbacks]":
+    """Show a bar of the networks of a grid.
+
+    Yield callbacks that move the bar, print the outcomes, and append to `results`.
+    """
     from gentool.training.jobs import Callbacks
 
     with progress(quiet, "now", "epoch", "loss") as bar:
         fields = {"now": "-", "epoch": "-", "loss": "-"}
-        there = total - len(missing)
-        task = bar.add_task(f"{total} networks", total=total, completed=there, **fields)
+        existing = total - len(missing)
+        task = bar.add_task(f"{total} networks", total=total, completed=existing, **fields)
 
-        def show(one: PlannedRun, report: "EpochReport") -> None:
-            bar.update(task, now=one.path.stem, epoch=report.epoch, loss=f"{report.loss:.4f}")
+        def show(run: PlannedRun, report: "EpochReport") -> None:
+            bar.update(task, now=run.path.stem, epoch=report.epoch, loss=f"{report.loss:.4f}")
 
-        def end(results: "list[JobResult]", what: "JobResult") -> None:
-            results.append(what)
-            bar.update(task, completed=there + len(results))
-            if what.error is not None:
-                say(f"{what.planned.path.name}: {what.error}")
+        def end(result: "JobResult") -> None:
+            results.append(result)
+            bar.update(task, completed=existing + len(results))
+            if result.error is not None:
+                say(f"{result.planned.path.name}: {result.error}")
             elif not quiet:
-                say(f"{what.planned.path.name}: {in_words(what.recipe, what.outcome)}")
+                words = outcome_in_words(result.recipe, result.outcome)
+                say(f"{result.planned.path.name}: {words}")
 
-        yield lambda results: Callbacks(
-            on_epoch=show, on_file=print_path, on_end=lambda what: end(results, what)
-        )
+        yield Callbacks(on_epoch=show, on_file=print_path, on_end=end)
 
 
 def _make_folder(folder: Path) -> None:
@@ -223,65 +231,65 @@ def _make_folder(folder: Path) -> None:
         raise GentoolError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
-def _look_after_state(planned: PlannedRun, resume: bool, force: bool, quiet: bool) -> None:
-    """Remove the state of an earlier run where it is not wanted; GentoolError if nobody said so."""
+def _prepare_state(planned: PlannedRun, resume: bool, force: bool, quiet: bool) -> None:
+    """Remove the state of an interrupted run for --force, and announce it for --resume.
+
+    Raise GentoolError if there is such a state and neither option is there.
+    """
     state = planned.state_path
     if state.exists() and not resume:
         if not force:
             raise GentoolError(
-                f"{state} holds an interrupted run; go on with --resume or start over with --force"
+                f"{state} holds an interrupted run; continue with --resume, or start over with "
+                "--force"
             )
         state.unlink()
     if resume and not quiet:
-        say(f"going on from {state}" if state.exists() else f"no {state}; starting anew")
+        say(f"continuing from {state}" if state.exists() else f"no {state}; starting anew")
 
 
 def print_path(path: Path) -> None:
-    """Print the path of a file that was written, for the next command in a pipe."""
+    """Print the path of a written file, for the next command in a pipe."""
     print(path, flush=True)
 
 
-def keep(planned: PlannedRun) -> bool:
-    """Print the paths of a network that is there already; whether it met the stop rule.
+def keep_existing(planned: PlannedRun) -> bool:
+    """Print the paths of an existing network, and return whether it met the stop rule.
 
-    Says so where it is not what is asked.
+    Warn if the network differs from the plan, or if its file cannot be read.
     """
+    from gentool.records.checkpoint_metadata import read, recipe_and_outcome
+
     fits, reason = False, None
     try:
-        recipe, outcome = _said(planned.path)
+        recipe, outcome = recipe_and_outcome(read(planned.path))
         fits = outcome is not None and outcome.stop_rule_met
         if differences := planned.differences(recipe, fits):
             reason = f"{planned.path} has {'; '.join(differences)}"
     except GentoolError as error:
         reason = str(error)
     if reason:
-        say(f"{reason}; it is kept as it is (--force replaces it)")
+        say(f"{reason}; the file is kept (--force replaces it)")
     for path in [*planned.intermediate_checkpoints(), planned.path]:
         print_path(path)
     return fits
 
 
-def _said(path: Path) -> tuple[Recipe, Outcome | None]:
-    """What a checkpoint says of its training; GentoolError, with its path, where it is damaged."""
-    from gentool.records.checkpoint_metadata import read, recipe_and_outcome
-
-    return recipe_and_outcome(read(path))
-
-
-def _how_to_resume(state: Path, arguments: Sequence[str]) -> str:
+def _interruption(state: Path, arguments: Sequence[str]) -> str:
+    """Return the message on an interrupted run, with the command that continues it."""
     if not state.exists():
-        return "interrupted in the first epoch; nothing was kept"
+        return "interrupted in the first epoch; no state was saved"
     resume = "" if "--resume" in arguments else " --resume"
-    return f"interrupted; go on with: {_again(arguments)}{resume}"
+    return f"interrupted; continue with: {_command_to_resume(arguments)}{resume}"
 
 
-def _again(arguments: Sequence[str]) -> str:
-    """The command that goes on where one was interrupted: the same one without --force."""
-    return f"gentool {shlex.join(one for one in arguments if one != '--force')}"
+def _command_to_resume(arguments: Sequence[str]) -> str:
+    """Return the same command without --force, which would start over."""
+    return f"gentool {shlex.join(a for a in arguments if a != '--force')}"
 
 
-def in_words(recipe: Recipe, outcome: Outcome) -> str:
-    """The outcome in one line."""
+def outcome_in_words(recipe: Recipe, outcome: Outcome) -> str:
+    """Return the outcome of a training run in one line."""
     rule = "stop rule met" if outcome.stop_rule_met else "stop rule NOT met"
     if outcome.gave_up:
         rule += f", gave up (no loss 1 % better in {recipe.patience} epochs)"

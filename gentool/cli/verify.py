@@ -1,4 +1,4 @@
-"""`gentool sharpness verify`: check a reported sharpness by one pass over the data."""
+"""Define `gentool sharpness verify`: check a claimed sharpness by one pass over the data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +11,10 @@ from gentool.common.console import say
 
 @options.shared
 def verify(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="The checkpoint.")],
-    witness: Annotated[Path, typer.Argument(metavar="WITNESS", help="What claims its sharpness.")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT", help="Checkpoint of the network.")],
+    witness: Annotated[
+        Path, typer.Argument(metavar="WITNESS", help="Witness file with the claimed sharpness.")
+    ],
     data: options.DataOverride = None,
     *,
     data_folder: options.DataFolder,
@@ -21,8 +23,8 @@ def verify(
 ) -> None:
     """Verify a witness: rebuild the perturbed network and evaluate it over the training set.
 
-    Prints the recomputed sharpness. Exit code 1 where the checkpoint is another one, the point is
-    outside of its box, or the rise is not the claimed one.
+    Prints the recomputed sharpness. Exits with 1 if the witness belongs to another checkpoint, if
+    the point is outside of the box, or if the rise differs from the claimed one.
 
     \b
     Example:
@@ -34,20 +36,20 @@ def verify(
     from gentool.sharpness.witness import check_checkpoint, read
     from gentool.sharpness.witness import verify as judge
 
-    made, read_checkpoint = read(witness), checkpoints.read(checkpoint)
-    check_checkpoint(witness, made, read_checkpoint)
+    claimed, read_checkpoint = read(witness), checkpoints.read(checkpoint)
+    check_checkpoint(witness, claimed, read_checkpoint)
     inputs = load_inputs(
         read_checkpoint,
-        fold_batch_norm=made.claim.folded,
+        fold_batch_norm=claimed.claim.folded,
         data=data,
         device=device,
         data_sets=data_folder.data_sets(messages.quiet),
     )
-    verdict = judge(made, inputs.network, inputs.sets.all)
+    verdict = judge(claimed, inputs.network, inputs.sets.all)
     verdict.check(witness)
     print(repr(verdict.rise), flush=True)
     if not messages.quiet:
         say(
-            f"{witness} holds: at a point in the box of alpha {made.claim.alpha:g} the training "
+            f"{witness} holds: at a point in the box of alpha {claimed.claim.alpha:g} the training "
             f"loss rises by {verdict.rise:.6g} from {verdict.loss_before:.6g}"
         )

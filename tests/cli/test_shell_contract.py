@@ -242,7 +242,7 @@ def test_ctrl_c_keeps_the_state_and_says_how_to_resume(tmp_path):
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert one_line(stderr)
-    assert re.search(r"go on with: gentool train .* -o a\.safetensors --resume", stderr)
+    assert re.search(r"continue with: gentool train .* -o a\.safetensors --resume", stderr)
     assert list(tmp_path.iterdir()) == [state]
 
 
@@ -257,7 +257,7 @@ def test_a_killed_run_leaves_no_checkpoint_and_resumes(tmp_path):
     assert "--resume" in refused.stderr
     assert state.exists()
     process, _ = start_long_training(tmp_path, "--resume")
-    assert "going on from a.safetensors.state" in process.stderr.readline()
+    assert "continuing from a.safetensors.state" in process.stderr.readline()
     process.kill()
     process.communicate(timeout=30)
 
@@ -342,5 +342,5 @@ def test_how_to_resume_is_told_to_a_caller_from_python_too(
     monkeypatch.setattr("gentool.training.jobs.train_planned_runs", interrupted)
     monkeypatch.setattr("sys.argv", ["another", "--resume"])
     assert run([*DIGITS, "--force", "--seed", seeds, "--quiet"]) == 130
-    again = f"go on with: gentool {' '.join(DIGITS)} --seed {seeds} --quiet{ending}\n"
+    again = f"continue with: gentool {' '.join(DIGITS)} --seed {seeds} --quiet{ending}\n"
     assert capsys.readouterr().err.endswith(again)

@@ -110,7 +110,7 @@ def test_what_is_there_but_was_trained_otherwise_is_named(capsys):
     assert sorted(again.split()) == sorted(out.split())[::2]
     assert sorted(err.splitlines()) == sorted(
         f"gentool: grid/{name} has lr 0.01, not 0.5; schedule on-stall, not constant; "
-        "warmup 1.0, not 0.0; patience 30, not None; it is kept as it is (--force replaces it)"
+        "warmup 1.0, not 0.0; patience 30, not None; the file is kept (--force replaces it)"
         for name in NAMES
     )
 
@@ -198,7 +198,7 @@ def test_ctrl_c_stops_all_processes_of_a_grid(tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert stderr.startswith("gentool: interrupted; go on with: gentool train")
+    assert stderr.startswith("gentool: interrupted; continue with: gentool train")
     assert stderr.count("\n") == 1
     assert {path.suffix for path in (tmp_path / "grid").iterdir()} == {".state"}
 
