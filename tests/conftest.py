@@ -8,9 +8,8 @@ import pytest
 
 from gentool.cli.main import SPIN_COUNT, run
 
-os.environ.setdefault(
-    "GOMP_SPINCOUNT", SPIN_COUNT
-)  # as the command line does, before torch is loaded
+# As the command line does, before torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
 
 
 @pytest.fixture(autouse=True)

@@ -259,11 +259,10 @@ def train(
         is_compiled=compile_step,
         arguments=ctx.obj,
     )
-    is_team = is_launched()
     is_grid = len(networks) > 1
-    if is_grid and is_team:
+    if is_grid and is_launched():
         raise UsageError("torchrun trains one network at a time; train a grid without torchrun")
-    if is_team and compile_step:
+    if is_launched() and compile_step:
         raise UsageError("--compile is for one process; leave it out under torchrun")
     if is_grid or (output is not None and output.is_dir()):
         force = outputs.existing() is Existing.FORCE
@@ -272,7 +271,7 @@ def train(
     [(asked, shape)] = networks
     path = output or Path(f"{default_stem(asked, shape)}.safetensors")
     planned = PlannedRun(asked, shape, path, **checkpoints)
-    train_planned = train_distributed if is_team else train_one
+    train_planned = train_distributed if is_launched() else train_one
     train_planned(planned, train_options, outputs.existing(), resume)
 
 

@@ -79,7 +79,7 @@ def test_inspecting_a_converted_file_tells_what_was_inferred(vgg, capsys):
     assert run(["convert", str(vgg), "-o", "out.safetensors", "--quiet"]) == 0
     assert run(["inspect", "out.safetensors"]) == 0
     error = capsys.readouterr().err
-    assert "note: converted from vgg.pth, of which was inferred: vgg11 of 8" in error
+    assert "note: converted from vgg.pth; inferred from this file: vgg11 of 8" in error
 
 
 def test_two_conversions_have_the_same_bytes(vgg, tmp_path):
@@ -92,7 +92,7 @@ def test_measuring_says_what_was_inferred_and_what_is_missing(vgg, capsys):
     assert run(["measure", str(vgg)]) == 0
     error = capsys.readouterr().err
     assert "gentool: vgg.pth: inferred vgg11" in error
-    assert "name what the network was trained on with --data" in error
+    assert "margins need the training data; name it with --data" in error
 
 
 def test_margins_exist_once_the_data_is_named(vgg, images):

@@ -215,7 +215,7 @@ def test_ctrl_c_writes_the_best_so_far_and_exits_130(saved, capsys, monkeypatch)
     captured = capsys.readouterr()
     path = saved.with_suffix(".sharpness.json")
     assert captured.out == f"{path}\n"
-    assert "interrupted; the best so far is written" in captured.err.splitlines()[-1]
+    assert "interrupted; the best result so far is written" in captured.err.splitlines()[-1]
     record = measure_file.read(path)
     [point] = record["sharpness"]["points"]
     assert point["stopped"] == "interrupted"

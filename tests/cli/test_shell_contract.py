@@ -7,12 +7,16 @@ import resource
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 import pytest
+import torch
+from helpers.foreign_networks import TorchvisionVGG
 
-from gentool.cli.main import run
+import gentool as gentool_package
+from gentool.cli.main import app, run
 
 DIGITS = ["train", "--model", "mlp", "--data", "digits", "--hidden", "8", "--subset", "50"]
 
@@ -262,17 +266,49 @@ def test_a_killed_run_leaves_no_checkpoint_and_resumes(tmp_path):
     process.communicate(timeout=30)
 
 
-def test_help_examples_run(tmp_path):
-    """The example at the end of each help text, in the order in which they build on each other."""
+def shell(script, cwd):
+    """Run a shell script that finds this gentool and this Python on its path."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for command in ("train", "measure", "sharpness", "plot"):
-        help_text = gentool(command, "--help", cwd=tmp_path).stdout
-        example = re.search(r"Example:\n\s+(gentool .*)", help_text).group(1)
-        done = subprocess.run(
-            ["sh", "-c", example], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
+    command = ["sh", "-ec", script]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def example_of(command, capsys):
+    """The shell commands at the end of the help of a command."""
+    assert run([*command.split(), "--help"]) == 0
+    help_text = capsys.readouterr().out
+    return re.search(r"Example:\n((?:    .*\n)+)", help_text).group(1)
+
+
+def test_the_examples_of_the_help_texts_run(tmp_path, capsys):
+    """In an order in which each example finds the files that the ones before it wrote."""
+    for command in ("", "train", "measure", "sharpness", "plot"):
+        done = shell(example_of(command, capsys), tmp_path)
         assert done.returncode == 0, done.stderr
-        assert (tmp_path / done.stdout.strip()).exists()
+        assert (tmp_path / done.stdout.split()[-1]).exists()
+    torch.save(TorchvisionVGG("vgg16").state_dict(), tmp_path / "vgg16.pth")
+    done = shell(example_of("convert", capsys), tmp_path)
+    assert (done.stdout, done.returncode) == ("vgg16.safetensors\n", 0)
+    for command in ("inspect", "claims"):
+        assert json.loads(shell(example_of(command, capsys), tmp_path).stdout)
+    network = "mlp-digits-random-500-seed0.safetensors"
+    options = "--save-perturbation worst.safetensors --restarts 1 --force --quiet"
+    assert shell(f"gentool sharpness {network} {options}", tmp_path).returncode == 0
+    done = shell(example_of("sharpness verify", capsys), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0
+
+
+def test_every_command_has_an_example(capsys):
+    for command in app.registered_commands:
+        assert "gentool" in example_of(command.name or command.callback.__name__, capsys)
+
+
+def test_the_example_in_the_docstring_of_the_package_runs(capsys):
+    """It prints a measure, without a command line."""
+    example = re.search(r"((?:^    .*\n|^\n)+)\Z", gentool_package.__doc__, re.MULTILINE).group(1)
+    exec(textwrap.dedent(example), {})
+    assert float(capsys.readouterr().out) > 0
 
 
 @pytest.mark.parametrize(
