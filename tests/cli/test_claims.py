@@ -1,4 +1,4 @@
-"""The contract of `gentool claims`: tables on stderr, JSON where asked, exit codes, no torch."""
+"""Test `gentool claims`: tables on stderr, JSON, exit codes, no torch."""
 
 import json
 import subprocess
@@ -13,11 +13,11 @@ from gentool.records.measure_file import write
 
 @pytest.fixture
 def files(tmp_path):
-    """Six files in which claim 1a fails for l2, at one of three sizes."""
+    """Six measure files; claim 1a fails for l2 at one of three sizes."""
     paths = []
-    for i, one in enumerate(labelled([1, 2, 3], [2, 1, 4])):
-        one["outcome"]["test_error"] = i / 10
-        write(path := tmp_path / f"{i}.measures.json", one)
+    for i, record in enumerate(labelled([1, 2, 3], [2, 1, 4])):
+        record["outcome"]["test_error"] = i / 10
+        write(path := tmp_path / f"{i}.measures.json", record)
         paths.append(str(path))
     return paths
 
@@ -33,7 +33,7 @@ def test_the_tables_go_to_stderr_and_fit_80_columns(files, capsys, monkeypatch):
     assert max(map(len, tables)) <= 80
 
 
-def test_json_goes_to_stdout_when_asked(files, capsys):
+def test_output_dash_prints_json_on_stdout(files, capsys):
     assert run(["claims", *files, "-o", "-", "--quiet"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -41,11 +41,11 @@ def test_json_goes_to_stdout_when_asked(files, capsys):
     [row] = [row for row in report["claims"] if (row["claim"], row["key"]) == ("1a", "l2")]
     assert (row["verdict"], row["numbers"]) == ("fails", "2 of 3 sizes larger")
     assert report["command"]["bootstrap"] == 1000
-    assert [one["measure"] for one in report["kendall"]] == ["l2"]
+    assert [row["measure"] for row in report["kendall"]] == ["l2"]
 
 
-def test_a_file_is_written_once(files, tmp_path, capsys):
-    """Its path on stdout; again only with --force, left with --skip-existing."""
+def test_an_existing_output_is_replaced_kept_or_an_error(files, tmp_path, capsys):
+    """Its path is on stdout. Replaced with --force, kept with --skip-existing."""
     out = str(tmp_path / "claims.json")
     assert run(["claims", *files, "-o", out, "--quiet"]) == 0
     assert capsys.readouterr().out == f"{out}\n"
@@ -56,12 +56,12 @@ def test_a_file_is_written_once(files, tmp_path, capsys):
         assert capsys.readouterr().out == f"{out}\n"
 
 
-def test_must_hold_fails_where_a_claim_fails(files, capsys):
+def test_must_hold_exits_with_1_if_a_claim_fails(files, capsys):
     assert run(["claims", *files, "--quiet", "--must-hold"]) == 1
     assert "claims fail: 1a (l2)" in capsys.readouterr().err
 
 
-def test_must_hold_needs_a_verdict(files, tmp_path, capsys):
+def test_must_hold_and_skip_existing_exclude_each_other(files, tmp_path, capsys):
     options = ["-o", str(tmp_path / "a.json"), "--must-hold", "--skip-existing"]
     assert run(["claims", *files, *options]) == 2
     assert "exclude each other" in capsys.readouterr().err
@@ -70,7 +70,7 @@ def test_must_hold_needs_a_verdict(files, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "words"), [("{", "is not JSON"), ('{"a": 1}', "is not a measure file")]
 )
-def test_a_file_that_is_no_record_is_one_line(tmp_path, capsys, content, words):
+def test_a_file_that_is_not_a_record_is_an_error_of_one_line(tmp_path, capsys, content, words):
     (tmp_path / "a.json").write_text(content)
     assert run(["claims", str(tmp_path / "a.json")]) == 1
     error = capsys.readouterr().err
@@ -83,12 +83,12 @@ def test_one_file_twice_and_the_other_files_of_a_checkpoint_are_merged(files, ca
     assert json.loads(capsys.readouterr().out)["networks"] == 6
 
 
-def test_an_unknown_measure_is_wrongly_asked(files, capsys):
+def test_an_unknown_measure_exits_with_2(files, capsys):
     assert run(["claims", *files, "--measure", "l3"]) == 2
     assert "unknown measure 'l3' (did you mean 'l2'?)" in capsys.readouterr().err
 
 
-def test_a_seed_repeats(files, capsys):
+def test_the_same_seed_gives_the_same_intervals(files, capsys):
     outputs = []
     for seed in (1, 1, 2):
         run(["claims", *files, "-o", "-", "--quiet", "--seed", str(seed), "--bootstrap", "50"])

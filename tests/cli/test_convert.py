@@ -1,4 +1,4 @@
-"""`gentool convert`, and measures of what others trained: the data is named, never guessed."""
+"""Test `gentool convert`, and measures of foreign checkpoints: their data is named, not guessed."""
 
 import json
 from importlib import resources
@@ -51,7 +51,7 @@ def measured(*arguments):
 
 
 def test_a_converted_network_is_measured_as_the_original(vgg, capsys):
-    """The same numbers, from a file that needs no inference; nothing is known of its training."""
+    """The same numbers from the converted file, which needs no inference; outcome unknown."""
     assert run(["convert", str(vgg), "-o", "out.safetensors"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "out.safetensors\n"
@@ -75,7 +75,7 @@ def test_a_converted_file_loads_into_the_original_module(vgg):
     assert isinstance(read_again.model().get_submodule("features.3"), nn.MaxPool2d)
 
 
-def test_inspecting_a_converted_file_tells_what_was_inferred(vgg, capsys):
+def test_inspect_prints_what_was_inferred_in_a_conversion(vgg, capsys):
     assert run(["convert", str(vgg), "-o", "out.safetensors", "--quiet"]) == 0
     assert run(["inspect", "out.safetensors"]) == 0
     error = capsys.readouterr().err
@@ -88,15 +88,15 @@ def test_two_conversions_have_the_same_bytes(vgg, tmp_path):
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
-def test_measuring_says_what_was_inferred_and_what_is_missing(vgg, capsys):
+def test_measure_prints_what_was_inferred_and_which_option_is_missing(vgg, capsys):
     assert run(["measure", str(vgg)]) == 0
     error = capsys.readouterr().err
     assert "gentool: vgg.pth: inferred vgg11" in error
     assert "margins need the training data; name it with --data" in error
 
 
-def test_margins_exist_once_the_data_is_named(vgg, images):
-    """Labels and normalisation as named, recorded with the facts of the draw."""
+def test_margins_are_measured_if_the_data_is_named(vgg, images):
+    """With the subset, the seed and the normalisation of the options, all recorded."""
     options = ["--data", f"npz:{images}", "--subset", "20", "--seed", "3"]
     record = measured(vgg, *options, "--mean", "0.4,0.5,0.6", "--std", "0.2,0.2,0.25")
     recipe = record["recipe"]
@@ -117,14 +117,14 @@ def test_margins_exist_once_the_data_is_named(vgg, images):
     assert record["margin"]["gamma"] == pytest.approx((label - others).min().item(), rel=1e-5)
 
 
-def test_the_normalisation_is_the_datas_unless_named(vgg, images):
+def test_the_default_normalisation_is_that_of_the_data_set(vgg, images):
     recipe = measured(vgg, "--data", f"npz:{images}")["recipe"]
     with np.load(images) as file:
         expected = file["x_train"].mean(axis=(0, 1, 2)) / 255
     assert recipe["mean"] == pytest.approx(expected.tolist())
 
 
-def test_a_network_converted_with_its_data_needs_nothing_more(vgg, images):
+def test_a_network_converted_with_its_data_is_measured_without_options(vgg, images):
     data = ["--data", f"npz:{images}", "--labels", "random", "--subset", "10"]
     assert run(["convert", str(vgg), *data, "-o", "out.safetensors"]) == 0
     first, second = measured(vgg, *data), measured("out.safetensors")
@@ -138,15 +138,15 @@ def test_a_network_converted_with_its_data_needs_nothing_more(vgg, images):
     assert run(["measure", "out.safetensors", "-o", "-"]) == 1
 
 
-def test_an_mlp_of_vectors_is_measured_on_images_of_as_many_numbers(tmp_path):
+def test_an_mlp_with_64_inputs_is_measured_on_images_of_8x8(tmp_path):
     torch.save(nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10)).state_dict(), "m.pt")
     record = measured("m.pt", "--data", "digits", "--subset", "100")
     assert record["recipe"]["input_shape"] == [1, 8, 8]
     assert record["margin"]["points"] == 100
 
 
-def test_a_pooling_classifier_is_measured_at_the_size_of_its_data(images):
-    """torchvision's ImageNet VGG takes any size; without data it is that of ImageNet."""
+def test_a_vgg_for_any_size_is_measured_at_the_size_of_its_data(images):
+    """torchvision's VGG pools to 7x7 before its classifier; without data, ImageNet's size."""
     torch.save(TorchvisionVGG(classes=1000).state_dict(), "vgg.pt")
     assert checkpoint.read(Path("vgg.pt")).recipe.input_shape == (3, 224, 224)
     record = measured("vgg.pt", "--data", f"npz:{images}", "--only", "margin")
@@ -170,8 +170,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("arguments", "code", "words"), REFUSED)
-def test_what_cannot_be_done_is_one_line(vgg, images, tmp_path, capsys, arguments, code, words):
-    """With the option that is needed, and nothing written."""
+def test_an_error_is_one_line(vgg, images, tmp_path, capsys, arguments, code, words):
+    """It names the option that is needed, and no file is written."""
     (tmp_path / "there.safetensors").write_bytes(b"mine")
     torch.save(ListMLP().state_dict(), tmp_path / "list.pt")
     torch.save({"a.weight": torch.randn(3, 4)}, tmp_path / "a.pt")
@@ -189,13 +189,13 @@ def test_what_cannot_be_done_is_one_line(vgg, images, tmp_path, capsys, argument
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_own_checkpoints_know_their_data(saved, capsys):
-    """What is said about it is an error, not a second truth."""
+def test_training_data_of_an_own_checkpoint_cannot_be_overridden(saved, capsys):
+    """An option that contradicts the recorded recipe is an error."""
     assert run(["measure", str(saved), "--subset", "10", "--quiet"]) == 2
     assert "describes its training data" in capsys.readouterr().err
 
 
-def test_skip_existing_leaves_a_conversion_alone(vgg, tmp_path, capsys):
+def test_skip_existing_keeps_an_existing_output(vgg, tmp_path, capsys):
     (tmp_path / "o.safetensors").write_bytes(b"mine")
     assert run(["convert", str(vgg), "-o", "o.safetensors", "--skip-existing"]) == 0
     assert capsys.readouterr().out == "o.safetensors\n"

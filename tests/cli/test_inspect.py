@@ -1,4 +1,4 @@
-"""`gentool inspect`: layers, recipe, outcome and digest, as a table and as JSON."""
+"""Test `gentool inspect`: layers, recipe, outcome and digest, as tables and as JSON."""
 
 import hashlib
 import json
@@ -20,28 +20,28 @@ def inspected(path, capsys, *options):
     return json.loads(captured.out)
 
 
-def test_a_trained_network_is_shown_whole(saved, capsys):
+def test_an_own_checkpoint_is_shown_with_layers_recipe_and_outcome(saved, capsys):
     """An MLP of 64 inputs, 16 hidden units, 10 outputs: 16 * 65 and 10 * 17 parameters."""
-    found = inspected(saved, capsys)
-    layers = {layer["name"]: layer for layer in found["layers"]}
+    content = inspected(saved, capsys)
+    layers = {layer["name"]: layer for layer in content["layers"]}
     assert list(layers) == ["flatten", "hidden1", "relu1", "output"]
     assert layers["hidden1"]["shape"] == [16, 64]
     assert [layer["units"] for layer in layers.values()] == [64, 16, 16, 10]
     assert [layer["parameters"] for layer in layers.values()] == [0, 1040, 0, 170]
-    assert found["parameters"] == 1210
-    assert found["kind"] == "gentool"
-    assert found["recipe"]["labels"] == "random"
-    assert found["outcome"]["train_error"] == 0
-    assert found["checkpoint"]["sha256"] == hashlib.sha256(saved.read_bytes()).hexdigest()
-    assert found["dtypes"] == ["float32"]
-    assert found["versions"]["torch"] == torch.__version__
+    assert content["parameters"] == 1210
+    assert content["kind"] == "gentool"
+    assert content["recipe"]["labels"] == "random"
+    assert content["outcome"]["train_error"] == 0
+    assert content["checkpoint"]["sha256"] == hashlib.sha256(saved.read_bytes()).hexdigest()
+    assert content["dtypes"] == ["float32"]
+    assert content["versions"]["torch"] == torch.__version__
 
 
-def test_a_foreign_network_is_shown_as_inferred(tmp_path, capsys):
-    """Units of a convolution are channels times the map that it really has."""
+def test_a_foreign_checkpoint_is_shown_with_the_inferred_layers(tmp_path, capsys):
+    """The units of a convolution are its channels times the positions of its feature map."""
     torch.save(TimmVGG().state_dict(), tmp_path / "net.pt")
-    found = inspected(tmp_path / "net.pt", capsys, "--input-shape", "3x64x48")
-    layers = {layer["name"]: layer for layer in found["layers"]}
+    content = inspected(tmp_path / "net.pt", capsys, "--input-shape", "3x64x48")
+    layers = {layer["name"]: layer for layer in content["layers"]}
     assert layers["features.0"]["type"] == "conv2d"
     assert layers["features.0"]["output_shape"] == [4, 64, 48]
     assert layers["features.0"]["units"] == 4 * 64 * 48
@@ -55,12 +55,12 @@ def test_a_foreign_network_is_shown_as_inferred(tmp_path, capsys):
         "parameters": 8,
     }
     assert layers["pre_logits.fc1"]["shape"] == [40, 32, 7, 7]
-    assert found["kind"] == "pytorch"
-    assert found["outcome"] is None
-    assert found["recipe"]["origin"]["said"] == {"input_shape": [3, 64, 48]}
+    assert content["kind"] == "pytorch"
+    assert content["outcome"] is None
+    assert content["recipe"]["origin"]["said"] == {"input_shape": [3, 64, 48]}
 
 
-def test_people_get_a_table_on_stderr_and_stdout_stays_empty(saved, capsys):
+def test_tables_are_on_stderr_and_stdout_is_empty(saved, capsys):
     assert run(["inspect", str(saved)]) == 0
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -69,7 +69,7 @@ def test_people_get_a_table_on_stderr_and_stdout_stays_empty(saved, capsys):
     assert list(saved.parent.iterdir()) == [saved]
 
 
-def test_names_with_brackets_are_no_markup(tmp_path, capsys):
+def test_brackets_in_names_are_printed_as_they_are(tmp_path, capsys):
     torch.save({"[/b].weight": torch.ones(3, 4)}, tmp_path / "[red]net[-].pt")
     assert run(["inspect", str(tmp_path / "[red]net[-].pt")]) == 0
     error = capsys.readouterr().err
@@ -77,7 +77,7 @@ def test_names_with_brackets_are_no_markup(tmp_path, capsys):
     assert "[red]net[-].pt" in error
 
 
-def test_several_checkpoints_go_to_a_folder_or_to_lines(saved, tmp_path, capsys):
+def test_several_checkpoints_are_written_to_a_folder_or_as_lines(saved, tmp_path, capsys):
     torch.save({"a.weight": torch.ones(3, 4)}, tmp_path / "net.pt")
     paths = [str(saved), str(tmp_path / "net.pt")]
     assert run(["inspect", *paths, "-o", "-", "-q"]) == 0
@@ -88,7 +88,7 @@ def test_several_checkpoints_go_to_a_folder_or_to_lines(saved, tmp_path, capsys)
         assert json.loads(path.read_text())["command"] == {"name": "inspect"}
 
 
-def test_one_that_cannot_be_read_does_not_stop_the_others(saved, tmp_path, capsys):
+def test_a_bad_checkpoint_does_not_stop_the_others(saved, tmp_path, capsys):
     (tmp_path / "bad.pt").write_bytes(b"PK")
     assert run(["inspect", str(tmp_path / "bad.pt"), str(saved), "-o", "-", "-q"]) == 1
     captured = capsys.readouterr()
@@ -96,7 +96,7 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(saved, tmp_path, capsy
     assert "1 of 2 checkpoints failed; the others are done" in captured.err
 
 
-def test_help_of_the_new_commands_does_not_wait_for_torch():
+def test_help_does_not_import_torch():
     for command in ("inspect", "convert", "measure"):
         code = f"""if 1:
             import sys

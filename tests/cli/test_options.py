@@ -1,4 +1,4 @@
-"""Groups of options: declared once, flat on the command line, one object in the command."""
+"""Test groups of options: flat on the command line, one object in the command."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -29,8 +29,8 @@ def test_a_group_stands_in_the_help_as_its_options_at_its_place():
     @options.shared
     def command(before: int = 0, *, pair: Pair, after: int = 3) -> None: ...
 
-    found = {parameter.name: parameter.default for parameter in parameters(command)}
-    assert list(found.items()) == [("before", 0), ("first", 1), ("second", 2), ("after", 3)]
+    defaults = {parameter.name: parameter.default for parameter in parameters(command)}
+    assert list(defaults.items()) == [("before", 0), ("first", 1), ("second", 2), ("after", 3)]
 
 
 def test_a_command_receives_a_group_as_one_object():
@@ -47,7 +47,7 @@ def test_a_command_receives_a_group_as_one_object():
 
 
 def test_two_groups_with_one_name_are_an_error():
-    """Or one of the two options would be lost without a word."""
+    """Or one of the two options would be lost silently."""
     with pytest.raises(ValueError, match="duplicate parameter name: 'first'"):
 
         @options.shared

@@ -1,4 +1,4 @@
-"""`gentool sharpness` as a shell sees it: records, exit codes, Ctrl-C, and a figure of it."""
+"""Test `gentool sharpness` from the shell: records, exit codes, Ctrl-C, and a figure."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def with_batch_norm(tmp_path_factory):
 
 
 @pytest.mark.parametrize("options", [[], ["--alpha", "0.001", "--alpha", "0"], ["--compare"]])
-def test_what_it_writes_fits_the_schema(saved, options):
+def test_the_record_fits_the_schema(saved, options):
     schema = json.loads(resources.files("gentool").joinpath("measures.schema.json").read_text())
     Draft202012Validator(schema).validate(sharpness(saved, *options))
 
@@ -61,18 +61,18 @@ def loss_in_float64(path):
         return evaluate(read.model().double(), sets.subset)[0]
 
 
-def test_the_record_says_what_was_found_and_what_it_cost(saved, monkeypatch):
-    """A network of more parameters is searched in float32, whose rises are off by its rounding."""
+def test_the_record_holds_rises_losses_starts_and_costs(saved, monkeypatch):
+    """A network of more parameters is searched in float32: its starts have rounded rises."""
     monkeypatch.setattr(prepared, "FEW_PARAMETERS", 2000)
     record = sharpness(saved, "--alpha", 0.005, "--alpha", 5e-4)
-    found = record["sharpness"]
-    first, second = found["points"]
+    results = record["sharpness"]
+    first, second = results["points"]
     assert record["measures"]["sharpness"] == first["rise"] > second["rise"] > 0
-    assert first["loss"] == pytest.approx(found["loss"] + first["rise"], rel=1e-12)
-    assert record["measures"]["sharpness_keskar"] == first["rise"] / (1 + found["loss"])
-    assert found["loss"] == pytest.approx(loss_in_float64(saved), rel=ROUNDING)
+    assert first["loss"] == pytest.approx(results["loss"] + first["rise"], rel=1e-12)
+    assert record["measures"]["sharpness_keskar"] == first["rise"] / (1 + results["loss"])
+    assert results["loss"] == pytest.approx(loss_in_float64(saved), rel=ROUNDING)
     assert record["outcome"]["train_loss"] == checkpoint.read(saved).outcome.train_loss
-    assert found["images"] == 100
+    assert results["images"] == 100
     whole = [start["rise"] for start in first["starts"] if start["images"] == 100]
     assert 0.9 * first["rise"] < max(whole) <= first["rise"] * (1 + ROUNDING)
     names = [start["name"] for start in first["starts"]]
@@ -82,7 +82,7 @@ def test_the_record_says_what_was_found_and_what_it_cost(saved, monkeypatch):
     assert first["units"] == pytest.approx(cost / 100, abs=1e-3)
 
 
-def test_the_record_merges_with_measures_and_is_drawn(saved, tmp_path):
+def test_the_record_is_merged_with_measures_and_plotted(saved, tmp_path):
     assert run(["measure", str(saved), "--quiet"]) == 0
     sharpness(saved)
     files = [str(saved.with_suffix(f".{kind}.json")) for kind in ("measures", "sharpness")]
@@ -93,15 +93,15 @@ def test_the_record_merges_with_measures_and_is_drawn(saved, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_record(saved):
-    one, two = (sharpness(saved, "--seed", 3) for _ in range(2))
-    for record in (one, two):
+    first, second = (sharpness(saved, "--seed", 3) for _ in range(2))
+    for record in (first, second):
         del record["seconds"]
         for point in record["sharpness"]["points"]:
             del point["seconds"], point["images_per_second"]
-    assert one == two
+    assert first == second
 
 
-def test_dropout_is_off(with_batch_norm, tmp_path):
+def test_dropout_is_switched_off(with_batch_norm, tmp_path):
     """The same weights under a recipe without dropout have the same sharpness, to the bit."""
     read = checkpoint.read(with_batch_norm)
     assert read.recipe.dropout == 0.2
@@ -112,8 +112,8 @@ def test_dropout_is_off(with_batch_norm, tmp_path):
     assert sharpness(plain)["sharpness"]["points"][0]["rise"] == with_dropout["rise"] > 0
 
 
-def test_batch_norm_left_unfolded_is_another_box_around_the_same_function(with_batch_norm):
-    """The loss before is the same; the raw box has the scales in it and gives another rise."""
+def test_without_folding_the_box_is_another_but_the_loss_is_the_same(with_batch_norm):
+    """The raw box contains the scales of batch norm and gives another rise."""
     folded = sharpness(with_batch_norm)["sharpness"]
     raw = sharpness(with_batch_norm, "--no-fold-batch-norm")["sharpness"]
     assert raw["loss"] == pytest.approx(folded["loss"], rel=1e-9)
@@ -123,7 +123,7 @@ def test_batch_norm_left_unfolded_is_another_box_around_the_same_function(with_b
 
 
 def test_running_statistics_are_not_perturbed(with_batch_norm):
-    """The raw parameters are weights, biases, scales and shifts; the statistics are buffers."""
+    """The raw parameters are weights, biases, scales and shifts; running statistics are buffers."""
     tensors = load_file(with_batch_norm)
     parameters = sum(t.numel() for n, t in tensors.items() if "running" not in n)
     tracked = sum("num_batches" in name for name in tensors)
@@ -131,8 +131,8 @@ def test_running_statistics_are_not_perturbed(with_batch_norm):
     assert raw["parameters"] == parameters - tracked
 
 
-def test_a_network_with_nan_is_reported_as_such(saved):
-    """The record is written, its sharpness null with the reason; nothing is searched."""
+def test_a_network_with_nan_has_no_sharpness(saved):
+    """The record is written without a search: sharpness is null, with the reason."""
     read = checkpoint.read(saved)
     read.tensors["hidden1.weight"][0, 0] = torch.nan
     checkpoint.write(saved, read.model(), read.recipe, read.outcome)
@@ -141,8 +141,8 @@ def test_a_network_with_nan_is_reported_as_such(saved):
     assert "the training loss is nan" in record["notes"][0]
 
 
-def test_data_that_the_network_gets_wrong_has_a_sharpness_too(saved):
-    """Nothing asks for zero training error."""
+def test_a_network_that_does_not_fit_has_a_sharpness_too(saved):
+    """Sharpness does not need zero training error."""
     read = checkpoint.read(saved)
     assert isinstance(read.outcome, Outcome)
     read.tensors["output.weight"].neg_()
@@ -164,7 +164,7 @@ def test_data_that_the_network_gets_wrong_has_a_sharpness_too(saved):
         (["--budget", "-1"], "--budget"),
     ],
 )
-def test_what_is_wrongly_asked_exits_2_and_writes_nothing(saved, capsys, options, words):
+def test_wrong_usage_exits_with_2_and_writes_nothing(saved, capsys, options, words):
     assert run(["sharpness", str(saved), *options]) == 2
     captured = capsys.readouterr()
     assert words in captured.err
@@ -173,7 +173,7 @@ def test_what_is_wrongly_asked_exits_2_and_writes_nothing(saved, capsys, options
     assert list(saved.parent.iterdir()) == [saved]
 
 
-def test_an_output_that_exists_is_kept_unless_told(saved, capsys):
+def test_an_existing_output_is_kept_without_force(saved, capsys):
     path = saved.with_suffix(".sharpness.json")
     path.write_text("mine")
     assert run(["sharpness", str(saved), *FAST]) == 1
@@ -183,7 +183,7 @@ def test_an_output_that_exists_is_kept_unless_told(saved, capsys):
     assert path.read_text() == "mine"
 
 
-def test_json_goes_to_stdout_when_asked(saved, capsys):
+def test_output_dash_prints_json_on_stdout(saved, capsys):
     assert run(["sharpness", str(saved), *FAST, "-o", "-"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["measures"]["sharpness"] > 0
@@ -191,8 +191,8 @@ def test_json_goes_to_stdout_when_asked(saved, capsys):
     assert list(saved.parent.iterdir()) == [saved]
 
 
-def test_a_budget_of_seconds_is_kept(saved):
-    """A search that would take minutes ends after half a second, and says so."""
+def test_a_search_stops_at_its_time_limit(saved):
+    """A search of minutes ends after half a second, and its record tells so."""
     began = time.monotonic()
     record = sharpness(saved, "--restarts", 5000, "--budget", 0.5)
     assert time.monotonic() - began < 20
@@ -201,7 +201,7 @@ def test_a_budget_of_seconds_is_kept(saved):
 
 
 def test_ctrl_c_writes_the_best_so_far_and_exits_130(saved, capsys, monkeypatch):
-    """Stopped in the middle of the screening: the record is whole, marked, and a true rise."""
+    """Stopped in the middle of the screening: the record is whole, marked, and its rise correct."""
     from gentool.sharpness.search.state import SearchState
 
     calls = iter(range(10**9))
@@ -224,7 +224,7 @@ def test_ctrl_c_writes_the_best_so_far_and_exits_130(saved, capsys, monkeypatch)
 
 
 @pytest.mark.slow
-def test_ctrl_c_from_the_terminal_is_the_same(saved):
+def test_a_signal_to_the_process_is_handled_like_ctrl_c(saved):
     """A signal to a process in the middle of a search of minutes."""
     command = [sys.executable, "-m", "gentool", "sharpness", str(saved), "--restarts", "100000"]
     process = subprocess.Popen(
@@ -245,17 +245,17 @@ def test_ctrl_c_from_the_terminal_is_the_same(saved):
 
 
 def test_compare_records_every_search_at_one_cost(saved):
-    """None costs more than the default search did, and none is higher."""
+    """No other search costs more than the default one or finds a larger rise."""
     from gentool.sharpness.search.baselines import METHODS
 
     [point] = sharpness(saved, "--compare", "--alpha", 0.01)["sharpness"]["points"]
     others = [name for name in METHODS.names if name != "default"]
-    assert [one["method"] for one in point["compared"]] == others
-    assert all(one["units"] <= point["units"] for one in point["compared"])
-    assert all(0 <= one["rise"] <= point["rise"] for one in point["compared"])
+    assert [search["method"] for search in point["compared"]] == others
+    assert all(search["units"] <= point["units"] for search in point["compared"])
+    assert all(0 <= search["rise"] <= point["rise"] for search in point["compared"])
 
 
-def test_one_bad_checkpoint_among_good_ones_is_told_and_the_others_searched(saved, capsys):
+def test_a_bad_checkpoint_is_reported_and_the_others_are_searched(saved, capsys):
     bad = saved.with_name("bad.safetensors")
     bad.write_bytes(b"no checkpoint")
     assert run(["sharpness", str(bad), str(saved), *FAST]) == 1
@@ -265,7 +265,7 @@ def test_one_bad_checkpoint_among_good_ones_is_told_and_the_others_searched(save
 
 
 @pytest.mark.parametrize("option", ["--help", "--list"])
-def test_help_and_the_list_need_no_torch(option):
+def test_help_and_list_do_not_import_torch(option):
     code = (
         f"import sys; from gentool.cli.main import run; run(['sharpness', '{option}']); "
         "sys.exit(bool({'torch', 'numpy', 'scipy'} & set(sys.modules)))"
@@ -276,23 +276,24 @@ def test_help_and_the_list_need_no_torch(option):
 def test_list_names_each_measure_with_formula_and_source(capsys):
     assert run(["sharpness", "--list"]) == 0
     listed = capsys.readouterr().out
-    for one in definitions():
-        assert f"{one.name}\n    {one.formula}\n    {one.summary}\n    {one.source}" in listed
+    for measure in definitions():
+        lines = [measure.name, measure.formula, measure.summary, measure.source]
+        assert "\n    ".join(lines) in listed
 
 
-def test_every_measure_is_defined_once_and_its_numbers_are_those_of_the_code():
-    """A name in capitals in braces is a constant that was not read."""
-    found = definitions()
-    by_name = {one.name: one for one in found}
-    assert len(by_name) == len(found) == 17
+def test_every_measure_is_defined_once_with_the_constants_of_the_code():
+    """A name in capitals in braces would be a constant that was not filled in."""
+    measures = definitions()
+    by_name = {measure.name: measure for measure in measures}
+    assert len(by_name) == len(measures) == 17
     tolerance = by_name["hessian_top_eigenvalue"].formula.partition("to a relative ")[2]
     assert float(tolerance) == flatness.TOLERANCE
     assert f"{flatness.PROBES} of them" in by_name["hessian_trace"].formula
-    assert not [one for one in found if re.search(r"\{[A-Z_]+\}", str(one))]
+    assert not [m for m in measures if re.search(r"\{[A-Z_]+\}", str(m))]
 
 
-def test_the_help_says_how_many_starts_there_are(capsys):
-    """The formula of the help, worked out, is the number that the search takes."""
+def test_the_help_names_the_default_number_of_starts(capsys):
+    """The formula in the help gives the number that the search uses."""
     from gentool.sharpness.search.starts import default_restarts
 
     assert run(["sharpness", "--help"]) == 0

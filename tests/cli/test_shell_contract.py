@@ -1,4 +1,4 @@
-"""The shell contract: stdout is results only, stderr one line an error, exit codes, files whole."""
+"""Test the shell contract: results on stdout, one line per error on stderr, exit codes, files."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def test_the_commands_work_as_one_pipe(tmp_path):
     ]
 
 
-def test_json_goes_to_stdout_when_asked(saved, capsys):
+def test_output_dash_prints_json_on_stdout(saved, capsys):
     """`-o -` prints one object a line, and writes no file."""
     assert run(["measure", str(saved), str(saved), "-o", "-", "--quiet"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -55,14 +55,14 @@ def test_json_goes_to_stdout_when_asked(saved, capsys):
     assert list(saved.parent.iterdir()) == [saved]
 
 
-def test_quiet_says_nothing(saved, capsys):
+def test_quiet_prints_nothing_on_stderr(saved, capsys):
     assert run(["measure", str(saved), "--quiet"]) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{saved.with_suffix('.measures.json')}\n"
     assert captured.err == ""
 
 
-def test_the_last_line_says_in_words_whether_the_rule_was_met(tmp_path, monkeypatch, capsys):
+def test_the_last_line_tells_whether_the_stop_rule_was_met(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run([*DIGITS, "--epochs", "1", "-o", "a.safetensors"]) == 0
     assert "stop rule NOT met after 1 epochs" in capsys.readouterr().err.splitlines()[-1]
@@ -70,7 +70,7 @@ def test_the_last_line_says_in_words_whether_the_rule_was_met(tmp_path, monkeypa
     assert "stop rule met after" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_must_fit_fails_and_keeps_the_checkpoint(tmp_path, monkeypatch, capsys):
+def test_must_fit_exits_with_1_and_keeps_the_checkpoint(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run([*DIGITS, "--epochs", "1", "--must-fit", "-o", "a.safetensors"]) == 1
     assert "the stop rule was not met" in capsys.readouterr().err
@@ -78,8 +78,8 @@ def test_must_fit_fails_and_keeps_the_checkpoint(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("option", ["--force", "--skip-existing", None])
-def test_an_output_that_exists(tmp_path, monkeypatch, capsys, option):
-    """Replaced with --force, left with --skip-existing and named on stdout, otherwise an error."""
+def test_an_existing_output_is_replaced_kept_or_an_error(tmp_path, monkeypatch, capsys, option):
+    """Replaced with --force, kept with --skip-existing, an error without them."""
     monkeypatch.chdir(tmp_path)
     path = Path("a.safetensors")
     path.write_bytes(b"mine")
@@ -100,7 +100,7 @@ def test_the_same_command_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
-WRONGLY_ASKED = [
+WRONG_USAGE = [
     (["measure"], "name one checkpoint or more"),
     (["trian"], "No such command 'trian'"),
     (["train", "--epoch", "3"], "No such option: --epoch"),
@@ -119,8 +119,8 @@ WRONGLY_ASKED = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), WRONGLY_ASKED)
-def test_what_is_wrongly_asked_exits_2(tmp_path, monkeypatch, capsys, arguments, words):
+@pytest.mark.parametrize(("arguments", "words"), WRONG_USAGE)
+def test_wrong_usage_exits_with_2(tmp_path, monkeypatch, capsys, arguments, words):
     """One line on stderr, nothing on stdout, no file."""
     monkeypatch.chdir(tmp_path)
     assert run(arguments) == 2
@@ -131,7 +131,7 @@ def test_what_is_wrongly_asked_exits_2(tmp_path, monkeypatch, capsys, arguments,
     assert list(tmp_path.iterdir()) == []
 
 
-CANNOT_BE_DONE = [
+FAILURES = [
     (["measure", "missing.safetensors"], "missing.safetensors does not exist"),
     (["measure", "."], ". is a folder, not a checkpoint"),
     ([*DIGITS, "-o", "missing/a.safetensors"], "missing does not exist"),
@@ -145,8 +145,8 @@ CANNOT_BE_DONE = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), CANNOT_BE_DONE)
-def test_what_cannot_be_done_exits_1(tmp_path, monkeypatch, capsys, arguments, words):
+@pytest.mark.parametrize(("arguments", "words"), FAILURES)
+def test_a_failure_exits_with_1(tmp_path, monkeypatch, capsys, arguments, words):
     """One line on stderr, nothing on stdout, no file."""
     monkeypatch.chdir(tmp_path)
     assert run(arguments) == 1
@@ -157,8 +157,8 @@ def test_what_cannot_be_done_exits_1(tmp_path, monkeypatch, capsys, arguments, w
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_network_the_ways_out_are_named(tmp_path, monkeypatch, capsys):
-    """CIFAR-10 is not there and cannot be fetched: one line with the reason and three ways out."""
+def test_a_failed_download_names_three_remedies(tmp_path, monkeypatch, capsys):
+    """CIFAR-10 is missing and cannot be downloaded: one line with the reason and the remedies."""
 
     def no_network(*_, **__):
         raise OSError("no network here")
@@ -172,8 +172,8 @@ def test_without_network_the_ways_out_are_named(tmp_path, monkeypatch, capsys):
         assert words in line
 
 
-def test_data_that_differs_is_an_error_and_no_number(tmp_path, monkeypatch, capsys):
-    """Trained on one archive, measured on another with one label changed."""
+def test_changed_training_data_is_an_error(tmp_path, monkeypatch, capsys):
+    """One label of the archive is changed between training and measuring."""
     import numpy as np
 
     monkeypatch.chdir(tmp_path)
@@ -192,7 +192,7 @@ def test_data_that_differs_is_an_error_and_no_number(tmp_path, monkeypatch, caps
     assert not Path("a.measures.json").exists()
 
 
-def test_one_bad_checkpoint_among_good_ones_is_told_and_the_others_measured(saved, capsys):
+def test_a_bad_checkpoint_is_reported_and_the_others_are_measured(saved, capsys):
     bad = saved.with_name("bad.safetensors")
     bad.write_bytes(b"no checkpoint")
     assert run(["measure", str(bad), str(saved), "--quiet", "--no-data"]) == 1
@@ -202,8 +202,8 @@ def test_one_bad_checkpoint_among_good_ones_is_told_and_the_others_measured(save
     assert bad.read_bytes() == b"no checkpoint"
 
 
-def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path):
-    """A file may have 10 kB here, as if the disk were full then: exit 1, one line, no file."""
+def test_a_full_disk_leaves_no_partial_file(tmp_path):
+    """A limit of 10 kB per file stands for the full disk: exit code 1, one line, no file."""
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))  # noqa: E731
     options = ["--hidden", "512", "--epochs", "1", "--quiet"]
     done = gentool(*DIGITS, *options, cwd=tmp_path, preexec_fn=limit)
@@ -240,7 +240,7 @@ def start_long_training(tmp_path, *options):
     return process, state
 
 
-def test_ctrl_c_keeps_the_state_and_says_how_to_resume(tmp_path):
+def test_ctrl_c_keeps_the_state_and_prints_the_command_to_resume(tmp_path):
     process, state = start_long_training(tmp_path)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
@@ -251,7 +251,7 @@ def test_ctrl_c_keeps_the_state_and_says_how_to_resume(tmp_path):
 
 
 def test_a_killed_run_leaves_no_checkpoint_and_resumes(tmp_path):
-    """kill -9: only the last whole state is there; without --resume it is not overwritten."""
+    """After kill -9 only the last whole state exists; it is overwritten with --resume only."""
     process, state = start_long_training(tmp_path)
     process.kill()
     process.communicate(timeout=30)
@@ -315,8 +315,8 @@ def test_the_example_in_the_docstring_of_the_package_runs(capsys):
     "arguments",
     [["--help"], ["train", "--help"], ["sharpness", "--help"], ["plot", "--help"], ["--version"]],
 )
-def test_help_needs_no_torch(arguments):
-    """Asking for help must not wait for torch, nor for matplotlib."""
+def test_help_does_not_import_torch(arguments):
+    """Nor matplotlib, scikit-learn or NumPy: --help is quick."""
     code = (
         "import sys; from gentool.cli.main import run; run(sys.argv[1:]); "
         "sys.exit(bool({'torch', 'matplotlib', 'sklearn', 'numpy'} & set(sys.modules)))"
@@ -326,18 +326,18 @@ def test_help_needs_no_torch(arguments):
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("environment", "expected"),
     [
         ({}, "10000"),
         ({"GOMP_SPINCOUNT": "7"}, "7"),
         ({"OMP_WAIT_POLICY": "active"}, None),
     ],
 )
-def test_waiting_threads_give_way_unless_told_otherwise(given, expected, monkeypatch):
-    """Beside other programs, threads that spin make small networks many times slower."""
+def test_threads_busy_wait_briefly_unless_the_user_decides(environment, expected, monkeypatch):
+    """When other programs need the cores, busy-waiting makes small networks many times slower."""
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in given.items():
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
     code = (
         "import os, sys; from gentool.cli.main import main; sys.argv[1:] = ['--version']\n"
@@ -348,7 +348,7 @@ def test_waiting_threads_give_way_unless_told_otherwise(given, expected, monkeyp
     assert done.stdout.splitlines()[-1] == f"{expected} False"
 
 
-def test_debug_shows_where_an_error_comes_from(tmp_path, monkeypatch):
+def test_debug_raises_the_error_with_its_traceback(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Exception, match="does not exist"):
         run(["measure", "missing.safetensors", "--debug"])
@@ -365,18 +365,18 @@ def test_list_names_every_measure_with_formula_and_source(capsys):
 
 
 @pytest.mark.parametrize(("seeds", "ending"), [("3", " --resume"), ("3,4", "")])
-def test_how_to_resume_is_told_to_a_caller_from_python_too(
+def test_the_command_to_resume_repeats_the_arguments_of_run(
     seeds, ending, tmp_path, monkeypatch, capsys
 ):
-    """It repeats the arguments of `run`, not those of the process; --force is left out."""
+    """Not those of the process, which may be another program; --force is left out."""
 
-    def interrupted(unit, settings, listener):
-        unit[0].state_path.touch()
+    def interrupted(batch, settings, callbacks):
+        batch[0].state_path.touch()
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("gentool.training.jobs.train_planned_runs", interrupted)
     monkeypatch.setattr("sys.argv", ["another", "--resume"])
     assert run([*DIGITS, "--force", "--seed", seeds, "--quiet"]) == 130
-    again = f"continue with: gentool {' '.join(DIGITS)} --seed {seeds} --quiet{ending}\n"
-    assert capsys.readouterr().err.endswith(again)
+    command = f"continue with: gentool {' '.join(DIGITS)} --seed {seeds} --quiet{ending}\n"
+    assert capsys.readouterr().err.endswith(command)

@@ -1,4 +1,4 @@
-"""Grids: a checkpoint for each combination; what is there is kept, what was interrupted goes on."""
+"""Test grids: a checkpoint per combination; existing ones are kept, interrupted runs continue."""
 
 import json
 import signal
@@ -46,46 +46,46 @@ def wait_for(condition, seconds=60):
 
 
 def test_a_grid_has_a_checkpoint_for_each_combination(tmp_path, capsys):
-    """Each path on stdout when it is there; each network is the one that was asked for."""
+    """The path of each is on stdout, and each has the recipe of its combination."""
     assert run(GRID) == 0
     assert sorted(capsys.readouterr().out.split()) == sorted(f"grid/{name}" for name in NAMES)
     assert sorted(path.name for path in (tmp_path / "grid").iterdir()) == sorted(NAMES)
-    found = [checkpoint.read(tmp_path / "grid" / name).recipe for name in NAMES]
-    assert [(r.labels, r.seed) for r in found] == [
+    recipes = [checkpoint.read(tmp_path / "grid" / name).recipe for name in NAMES]
+    assert [(r.labels, r.seed) for r in recipes] == [
         ("true", 0),
         ("true", 1),
         ("random", 0),
         ("random", 1),
     ]
-    assert all(r.subset == 50 for r in found)
+    assert all(r.subset == 50 for r in recipes)
 
 
 @pytest.mark.usefixtures("_float64")
-def test_a_network_of_a_grid_is_the_one_that_its_own_command_trains(tmp_path):
-    """The recipe to the letter, the weights to rounding: it was trained in a stack of four.
+def test_a_network_of_a_grid_equals_the_one_trained_alone(tmp_path):
+    """Same recipe, same weights up to rounding: in the grid it is trained in a stack of four.
 
-    In float64, for the order of sums is another.
+    In float64, because the order of sums differs.
     """
     assert run(GRID) == 0
-    alone = [*DIGITS, "--labels", "random", "--seed", "1", "--epochs", "20", "-o", "a.safetensors"]
-    assert run(alone) == 0
-    of_grid, apart = (checkpoint.read(Path(path)) for path in (f"grid/{NAMES[3]}", "a.safetensors"))
-    assert of_grid.recipe == apart.recipe
-    assert difference(of_grid.tensors, apart.tensors) < ROUNDING
+    options = ["--labels", "random", "--seed", "1", "--epochs", "20", "-o", "a.safetensors"]
+    assert run([*DIGITS, *options]) == 0
+    in_grid, alone = (checkpoint.read(Path(path)) for path in (f"grid/{NAMES[3]}", "a.safetensors"))
+    assert in_grid.recipe == alone.recipe
+    assert difference(in_grid.tensors, alone.tensors) < ROUNDING
 
 
 def test_every_list_is_an_axis(tmp_path):
-    """Sizes, confusion sets and hidden units, in any mixture."""
+    """Sizes, confusion sets and hidden units, in all combinations."""
     lists = ["--subset", "20,30", "--confusion", "0,10", "--hidden", "4,5", "-o", "grid"]
     command = ["train", "--model", "mlp", "--data", "digits", "--epochs", "1", "-q", *lists]
     assert run(command) == 0
-    found = [checkpoint.read(path).recipe for path in (tmp_path / "grid").iterdir()]
-    values = {(recipe.subset, recipe.confusion, recipe.hidden) for recipe in found}
+    recipes = [checkpoint.read(path).recipe for path in (tmp_path / "grid").iterdir()]
+    values = {(recipe.subset, recipe.confusion, recipe.hidden) for recipe in recipes}
     assert values == {(n, k, h) for n in (20, 30) for k in (0, 10) for h in (4, 5)}
 
 
-def test_what_is_there_is_kept_and_named(tmp_path, capsys):
-    """A second run does nothing; with one file gone it trains that one alone; --force all."""
+def test_existing_networks_of_a_grid_are_kept_and_their_paths_printed(tmp_path, capsys):
+    """A second run trains only the network whose file was removed; with --force it trains all."""
     assert run(GRID) == 0
     printed = sorted(capsys.readouterr().out.split())
     files = [tmp_path / "grid" / name for name in NAMES]
@@ -99,8 +99,8 @@ def test_what_is_there_is_kept_and_named(tmp_path, capsys):
     assert all(path.stat().st_mtime_ns > after[path] for path in files)
 
 
-def test_what_is_there_but_was_trained_otherwise_is_named(capsys):
-    """Names do not tell training options: one line for each network that is kept all the same."""
+def test_an_existing_network_with_other_training_options_is_reported(capsys):
+    """File names do not contain training options: one warning for each network that is kept."""
     assert run(GRID) == 0
     assert run(GRID) == 0
     out, err = capsys.readouterr()
@@ -115,15 +115,15 @@ def test_what_is_there_but_was_trained_otherwise_is_named(capsys):
     )
 
 
-def test_limits_that_a_network_did_not_come_to_make_no_difference(capsys):
-    """Trained until it fits, it is the same with more epochs; cut short it is not."""
-    one = [*DIGITS, "--skip-existing", "-o", "one.safetensors"]
-    for epochs, there, words in (("3", "4", "has epochs 3, not 4"), ("400", "500", "")):
-        assert run([*one, "--epochs", epochs]) == 0
+def test_another_epoch_limit_is_reported_only_if_training_reached_it(capsys):
+    """A network that fits is the same with more epochs; one that was cut short is not."""
+    command = [*DIGITS, "--skip-existing", "-o", "one.safetensors"]
+    for epochs, other, words in (("3", "4", "has epochs 3, not 4"), ("400", "500", "")):
+        assert run([*command, "--epochs", epochs]) == 0
         capsys.readouterr()
-        assert run([*one, "--epochs", there]) == 0
+        assert run([*command, "--epochs", other]) == 0
         assert words in capsys.readouterr().err
-        assert run([*one, "--epochs", epochs]) == 0
+        assert run([*command, "--epochs", epochs]) == 0
         assert capsys.readouterr() == ("one.safetensors\n", "")
         Path("one.safetensors").unlink()
 
@@ -138,17 +138,17 @@ def test_limits_that_a_network_did_not_come_to_make_no_difference(capsys):
         ({"recipe": Recipe().to_json(), "outcome": []}, "one.safetensors: the outcome is not one"),
     ],
 )
-def test_what_is_there_but_is_not_the_network_is_named(metadata, words, capsys):
-    """It is kept, since that was asked, and its path is on stdout, but not without a word."""
+def test_an_existing_file_that_is_not_the_network_is_reported(metadata, words, capsys):
+    """With --skip-existing the file is kept and its path printed, with a warning."""
     path = Path("one.safetensors")
     path.write_bytes(b"nonsense")
     if metadata is not None:
-        said = {"gentool": json.dumps({"format": 1, **metadata})} if metadata else None
-        save_file({"w": torch.zeros(1)}, path, said)
+        texts = {"gentool": json.dumps({"format": 1, **metadata})} if metadata else None
+        save_file({"w": torch.zeros(1)}, path, texts)
     before = path.read_bytes()
     for must_fit in ([], ["--must-fit"]):
-        asked = [*DIGITS, "--skip-existing", "-o", "one.safetensors", *must_fit]
-        assert run(asked) == len(must_fit)
+        command = [*DIGITS, "--skip-existing", "-o", "one.safetensors", *must_fit]
+        assert run(command) == len(must_fit)
         out, err = capsys.readouterr()
         assert out == "one.safetensors\n"
         assert words in err.splitlines()[0]
@@ -156,8 +156,8 @@ def test_what_is_there_but_is_not_the_network_is_named(metadata, words, capsys):
     assert path.read_bytes() == before
 
 
-def test_a_killed_grid_goes_on_where_it_was(tmp_path):
-    """kill -9 in the third network: two are kept as they are, the third goes on from its state."""
+def test_a_killed_grid_continues_from_its_state(tmp_path):
+    """After kill -9 in the third network two are kept, and the third continues from its state."""
     lists = ["--hidden", "8,9,10", "--subset", "500", "--epochs", "400", "--stop-loss", "1e-9"]
     arguments = [*DIGITS, *lists, "--labels", "random", "-o", "grid"]
     last = tmp_path / "grid" / "mlp-hidden10-digits-random-500-seed0.safetensors"
@@ -178,8 +178,8 @@ def test_a_killed_grid_goes_on_where_it_was(tmp_path):
     assert last.read_bytes() == (tmp_path / "a.safetensors").read_bytes()
 
 
-def test_processes_share_a_grid(tmp_path, capsys):
-    """Two of them write what one writes that trains the same stacks of two, to the bit."""
+def test_several_processes_write_the_same_files_as_one(tmp_path, capsys):
+    """Two processes, and one that trains the same stacks of two networks, to the bit."""
     for seed in ("0", "1"):
         stack = ["--labels", "true,random", "--seed", seed, "--epochs", "20", "-o", "grid"]
         assert run([*DIGITS, *stack, "--threads", "1"]) == 0
@@ -191,7 +191,7 @@ def test_processes_share_a_grid(tmp_path, capsys):
 
 
 def test_ctrl_c_stops_all_processes_of_a_grid(tmp_path):
-    """Exit 130, one line that says how to go on, the states kept and nothing half-written."""
+    """Exit code 130, one line with the command to resume, states kept, no partial file."""
     lists = ["--hidden", "8,9", "--epochs", "100000", "--stop-loss", "1e-30", "--patience", "0"]
     process = start([*DIGITS, *lists, "--jobs", "2", "-o", "grid"], tmp_path)
     wait_for(lambda: len(list(tmp_path.glob("grid/*.state"))) == 2)
@@ -212,8 +212,8 @@ def test_a_network_that_cannot_be_trained_does_not_stop_the_others(tmp_path, cap
     assert captured.err.splitlines()[-1] == "gentool: 1 of 2 networks could not be trained"
 
 
-def test_a_network_that_diverges_in_a_stack_leaves_the_others_alone(tmp_path, monkeypatch, capsys):
-    """One of two is told to have a loss that is no number; the other is trained to its end."""
+def test_a_diverging_network_does_not_stop_the_others_of_its_stack(tmp_path, monkeypatch, capsys):
+    """One of two gets a loss that is NaN; the other is trained to its end."""
     from gentool.training.run import Run
 
     book = Run.after_epoch
@@ -228,20 +228,20 @@ def test_a_network_that_diverges_in_a_stack_leaves_the_others_alone(tmp_path, mo
     assert "seed1.safetensors: training diverged in epoch 1" in captured.err
 
 
-def test_must_fit_names_those_of_a_grid_that_did_not(capsys):
+def test_must_fit_names_the_networks_of_a_grid_that_do_not_fit(capsys):
     assert run([*GRID, "--epochs", "1", "--must-fit"]) == 1
     error = capsys.readouterr().err
     assert all(name in error for name in NAMES)
 
 
-def test_must_fit_judges_what_is_there_too(capsys):
-    """Or a script that stopped for a network that does not fit would go on when run again."""
-    one = [*DIGITS, "--epochs", "1", "-o", "one.safetensors", "--skip-existing"]
-    for command, names in ((GRID, NAMES), (one, ["one.safetensors"])):
-        asked = [*command, "--epochs", "1", "--must-fit"]
-        assert run(asked) == 1
+def test_must_fit_includes_existing_networks(capsys):
+    """Otherwise a script that stopped at a network that does not fit would pass when run again."""
+    single = [*DIGITS, "--epochs", "1", "-o", "one.safetensors", "--skip-existing"]
+    for command, names in ((GRID, NAMES), (single, ["one.safetensors"])):
+        with_must_fit = [*command, "--epochs", "1", "--must-fit"]
+        assert run(with_must_fit) == 1
         capsys.readouterr()
-        assert run(asked) == 1
+        assert run(with_must_fit) == 1
         out, err = capsys.readouterr()
         assert len(out.split()) == len(names)
         assert "the stop rule was not met by" in err
@@ -261,7 +261,7 @@ def test_must_fit_judges_what_is_there_too(capsys):
         (["--seed", "0,1", "--force", "--skip-existing"], "exclude each other"),
     ],
 )
-def test_a_grid_that_is_wrongly_asked_exits_2(tmp_path, capsys, arguments, words):
+def test_wrong_usage_of_a_grid_exits_with_2(tmp_path, capsys, arguments, words):
     """One line on stderr, nothing on stdout, no file."""
     assert run([*DIGITS, *arguments]) == 2
     captured = capsys.readouterr()
@@ -271,15 +271,15 @@ def test_a_grid_that_is_wrongly_asked_exits_2(tmp_path, capsys, arguments, words
     assert not list(tmp_path.iterdir())
 
 
-def test_a_grid_is_shared_out_in_units_of_networks_that_are_alike():
-    """Labels and seeds may differ in a unit, sizes may not; each process has its share."""
-    wanted = [
+def test_worker_batches_hold_networks_that_can_be_stacked():
+    """Labels and seeds may differ in a batch, sizes may not; each process has its share."""
+    planned = [
         PlannedRun(Recipe(model="mlp", subset=n, labels=labels, seed=seed), {}, None)
         for n in (10, 20)
         for labels in ("true", "random")
         for seed in range(10)
     ]
-    assert [len(unit) for unit in worker_batches(wanted, 1)] == [LARGEST_STACK, 4] * 2
-    assert [len(unit) for unit in worker_batches(wanted, 4)] == [10] * 4
-    for unit in worker_batches(wanted, 1):
-        assert len({one.recipe.subset for one in unit}) == 1
+    assert [len(batch) for batch in worker_batches(planned, 1)] == [LARGEST_STACK, 4] * 2
+    assert [len(batch) for batch in worker_batches(planned, 4)] == [10] * 4
+    for batch in worker_batches(planned, 1):
+        assert len({network.recipe.subset for network in batch}) == 1
