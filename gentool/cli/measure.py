@@ -122,8 +122,8 @@ def _measure(
             measure_options,
             device=device,
             data_sets=data_sets,
-            on_progress=lambda what, fraction: bar.update(
-                task, description=f"{job.checkpoint.name}: {what}", completed=fraction
+            on_progress=lambda step, fraction: bar.update(
+                task, description=f"{job.checkpoint.name}: {step}", completed=fraction
             ),
         )
     job.write(record)

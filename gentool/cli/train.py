@@ -263,7 +263,7 @@ def train(
     if is_grid and is_launched():
         raise UsageError("torchrun trains one network at a time; train a grid without torchrun")
     if is_launched() and compile_step:
-        raise UsageError("--compile is for one process; leave it out under torchrun")
+        raise UsageError("--compile works in one process only; leave it out under torchrun")
     if is_grid or (output is not None and output.is_dir()):
         force = outputs.existing() is Existing.FORCE
         train_grid(in_folder(networks, output or Path(), **checkpoints), train_options, force)

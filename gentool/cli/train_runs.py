@@ -74,7 +74,7 @@ def train_one(
 ) -> None:
     """Train a network and print the path of each file that it writes.
 
-    A network that is there already is kept, and the paths of its files are printed.
+    If the network exists already, keep it and print the paths of its files.
     """
     is_main = group is None or group.is_main
     is_missing = planned.is_missing(existing, resume) if is_main else False
@@ -234,7 +234,7 @@ def _make_folder(folder: Path) -> None:
 def _prepare_state(planned: PlannedRun, resume: bool, force: bool, quiet: bool) -> None:
     """Remove the state of an interrupted run for --force, and announce it for --resume.
 
-    Raise GentoolError if there is such a state and neither option is there.
+    Raise GentoolError if there is such a state but neither option.
     """
     state = planned.state_path
     if state.exists() and not resume:
