@@ -1,4 +1,4 @@
-"""Declare the options that several commands have, each once, in groups of options."""
+"""Declare the options that several commands share, each once, in groups."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def shared(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command receive groups of options, each as one object.
+    """Pass groups of options to a command, each group as one object.
 
-    A parameter whose type is a group, a dataclass of this module, stands in the signature that
-    Typer reads for the options of that group, in their order and at its place. A field of a group
-    is a Typer option, its name the option's and its default the option's.
+    A group is a frozen dataclass whose fields are Typer options. In the signature that Typer reads,
+    a parameter of the command whose type is a group is replaced by the fields of the group, with
+    their names, defaults and order.
     """
     flat = list(_flat_parameters(command))
     groups = {
@@ -40,7 +40,7 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         command(**values)
 
-    # Typer reads both; `wraps` has set them to those of the command, which name the groups.
+    # Typer reads these two attributes; `wraps` has copied those of the command, with the groups.
     with_groups.__signature__ = signature(command).replace(parameters=flat)
     with_groups.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
     return with_groups
@@ -63,7 +63,7 @@ def _flat_parameters(command: Callable[..., None]) -> Iterator[Parameter]:
 
 @dataclass(frozen=True)
 class ForeignNetwork:
-    """Options that describe the network of a checkpoint of another program."""
+    """Options that describe the network of a foreign checkpoint, saved by another program."""
 
     model: Annotated[
         str | None,
@@ -93,7 +93,7 @@ class ForeignNetwork:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Options that describe the training data of a checkpoint of another program."""
+    """Options that describe the training data of a foreign checkpoint."""
 
     labels: Annotated[
         str | None,

@@ -47,7 +47,7 @@ def _show_comparison(points: "list[Json]") -> None:
     searches = [[point, *point["compared"]] for point in points]
     rows = [
         [results[0]["method"], *(f"{result['rise']:.6g}" for result in results)]
-        for results in zip(*searches, strict=False)
+        for results in zip(*searches, strict=False)  # an interrupted comparison has fewer searches
     ]
     columns = [f"alpha {point['alpha']:g}: {point['units']:.0f} passes" for point in points]
     print_table("sharpness at equal cost", ["search", *columns], rows)
