@@ -147,7 +147,6 @@ def _chart(
 ) -> "tuple[Figure, list[str]]":
     """Draw any measures against any key; return the figure and its notes."""
     from gentool.figures import draw
-    from gentool.figures.chart import draw
     from gentool.figures.chart import chart
     from gentool.records.measure_file import merge, read
 
