@@ -292,7 +292,7 @@ def test_the_examples_of_the_help_texts_run(tmp_path, capsys):
     for command in ("inspect", "claims"):
         assert json.loads(shell(example_of(command, capsys), tmp_path).stdout)
     network = "mlp-digits-random-500-seed0.safetensors"
-    options = "--save-perturbation worst.safetensors --restarts 1 --force --quiet"
+    options = "--save-perturbation worst.safetensors --restarts 1 --steps 1 --force --quiet"
     assert shell(f"gentool sharpness {network} {options}", tmp_path).returncode == 0
     done = shell(example_of("sharpness verify", capsys), tmp_path)
     assert done.returncode == 0, done.stderr
