@@ -63,7 +63,7 @@ def _flat_parameters(command: Callable[..., None]) -> Iterator[Parameter]:
 
 @dataclass(frozen=True)
 class ForeignNetwork:
-    """Options that describe the network of a foreign checkpoint, saved by another program."""
+    """Hold the options that describe the network of a foreign checkpoint, saved by another program."""
 
     model: Annotated[
         str | None,
@@ -93,7 +93,7 @@ class ForeignNetwork:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Options that describe the training data of a foreign checkpoint."""
+    """Hold the options that describe the training data of a foreign checkpoint."""
 
     labels: Annotated[
         str | None,
@@ -139,7 +139,7 @@ def parse_hints(*groups: ForeignNetwork | TrainingData) -> Hints:
 
 @dataclass(frozen=True)
 class DataFolder:
-    """The option that names the folder of the data sets."""
+    """Hold the option that names the folder of the data sets."""
 
     data_dir: Annotated[
         Path | None,
@@ -159,7 +159,7 @@ class DataFolder:
 
 @dataclass(frozen=True)
 class Machine:
-    """Options that choose the device and the number of CPU threads."""
+    """Hold the options that choose the device and the number of CPU threads."""
 
     device: Annotated[
         str,
@@ -181,7 +181,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Options that decide about output files that exist."""
+    """Hold the options that decide about output files that exist."""
 
     force: Annotated[bool, typer.Option("--force", help="Replace an output file that exists.")] = (
         False
@@ -202,7 +202,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Messages:
-    """Options that choose the messages on stderr."""
+    """Hold the options that choose the messages on stderr."""
 
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")

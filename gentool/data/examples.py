@@ -88,7 +88,7 @@ class TrainingSet:
 
     @property
     def all(self) -> Examples:
-        """The subset and the confusion set together, on which the network is trained."""
+        """Return the subset and the confusion set together, on which the network is trained."""
         images = torch.cat([self.subset.images, self.confusion.images])
         return replace(
             self.subset,

@@ -57,7 +57,7 @@ class DataSets:
 
 @DATASETS.register
 def digits(data_dir: Path, show_progress: bool) -> DataSet:
-    """scikit-learn's embedded digits: 1,442 training and 355 test images of 1x8x8.
+    """Load scikit-learn's embedded digits: 1,442 training and 355 test images of 1x8x8.
 
     The split is fixed and stratified: within each class, in scikit-learn's order, every fifth image
     is a test image. Grey values 0 to 16 are stored times 15, which normalisation reverses.
@@ -75,25 +75,25 @@ def digits(data_dir: Path, show_progress: bool) -> DataSet:
 
 @DATASETS.register
 def cifar10(data_dir: Path, show_progress: bool) -> DataSet:
-    """CIFAR-10: 50,000 training and 10,000 test images of 3x32x32. Krizhevsky, 2009."""
+    """Load CIFAR-10: 50,000 training and 10,000 test images of 3x32x32. Krizhevsky, 2009."""
     return _of_torchvision("CIFAR10", data_dir, show_progress)
 
 
 @DATASETS.register
 def mnist(data_dir: Path, show_progress: bool) -> DataSet:
-    """MNIST: 60,000 training and 10,000 test images of 1x28x28. LeCun et al., 1998."""
+    """Load MNIST: 60,000 training and 10,000 test images of 1x28x28. LeCun et al., 1998."""
     return _of_torchvision("MNIST", data_dir, show_progress)
 
 
 @DATASETS.register
 def fashion_mnist(data_dir: Path, show_progress: bool) -> DataSet:
-    """Fashion-MNIST: 60,000 training and 10,000 test images of 1x28x28. Xiao et al., 2017."""
+    """Load Fashion-MNIST: 60,000 training and 10,000 test images of 1x28x28. Xiao et al., 2017."""
     return _of_torchvision("FashionMNIST", data_dir, show_progress)
 
 
 @DATASETS.register
 def folder(path: Path, show_progress: bool) -> DataSet:
-    """An ImageFolder tree: PATH/train/CLASS/*.jpg and PATH/test/CLASS/*.jpg, all of one size."""
+    """Load images of one size from PATH/train/CLASS/*.jpg and PATH/test/CLASS/*.jpg."""
     from gentool.data.image_folder import read_folder
 
     return DataSet(*read_folder(path, show_progress))
@@ -101,7 +101,7 @@ def folder(path: Path, show_progress: bool) -> DataSet:
 
 @DATASETS.register
 def npz(path: Path, show_progress: bool) -> DataSet:
-    """Keras's keys in a NumPy archive: x_train, y_train, x_test, y_test.
+    """Load a NumPy archive with Keras's keys: x_train, y_train, x_test, y_test.
 
     Images of shape (N, H, W) or (N, H, W, C), channels last, or vectors (N, F); uint8 or floats.
     """

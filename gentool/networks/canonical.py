@@ -40,7 +40,7 @@ class Layer:
 
     @cached_property
     def matrix(self) -> Tensor:
-        """The kernel view: the weight as (out, in), of a convolution (out, in/groups * k * k)."""
+        """Return the weight as a matrix (out, in); of a convolution (out, in/groups * k * k)."""
         return self.module.weight.detach().flatten(1)
 
     @cached_property
@@ -70,7 +70,7 @@ class Layer:
 
     @property
     def _operator(self) -> Operator | None:
-        """The convolution as a linear map; None for a linear layer, whose weight is its matrix."""
+        """Return the convolution as a linear map; None for a linear layer."""
         if isinstance(self.module, nn.Linear):
             return None
         return Operator.of(self.module, self.in_shape, self.out_shape)
@@ -82,7 +82,7 @@ class Layer:
 
     @property
     def units(self) -> int:
-        """All output units: channels times height times width for a convolution."""
+        """Return the number of output units: channels x height x width for a convolution."""
         return torch.Size(self.out_shape).numel()
 
 

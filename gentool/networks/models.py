@@ -61,7 +61,7 @@ def vgg(
     dropout: float = 0.0,
     width: float = 1.0,
 ) -> nn.Module:
-    """The paper's VGG: two convolutions each of 64, 128, 256, 512 channels, a hidden layer of 512.
+    """Build the paper's VGG: twice 64, 128, 256, 512 channels of 3x3, a hidden layer of 512.
 
     2x2 max pooling after the first three stacks, 4x4 after the last (the maximum, as in the first
     author's later code); for 32x32 inputs and ten classes 4.95 million weights. Batch norm, where
@@ -109,7 +109,7 @@ def mlp(
     depth: int = 1,
     hidden: int = 512,
 ) -> nn.Module:
-    """A multilayer perceptron: `depth` hidden layers of `hidden` ReLUs; depth 0 is linear."""
+    """Build an MLP: `depth` hidden layers of `hidden` ReLUs; depth 0 is linear."""
     modules: list[tuple[str, nn.Module]] = [("flatten", nn.Flatten())]
     units = math.prod(input_shape)
     for i in range(1, depth + 1):

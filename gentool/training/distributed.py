@@ -19,7 +19,7 @@ from gentool.data.examples import Examples
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The group of processes that train a network, and this process's rank in it."""
+    """Represent the processes that train a network, and the rank of this one."""
 
     rank: int = 0
     size: int = 1

@@ -54,7 +54,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class JobResult:
-    """The result of a planned run: recipe and outcome, or the error that ended it."""
+    """Hold the result of a planned run: recipe and outcome, or the error that ended it."""
 
     planned: PlannedRun
     recipe: Recipe | None = None

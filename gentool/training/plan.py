@@ -17,7 +17,7 @@ LARGEST_STACK = 16
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A network to train: its recipe, the model options that were set, and its checkpoint's path.
+    """Hold the plan of one training: recipe, model options that were set, path of the checkpoint.
 
     `model_options` are None where the model's own default is to be taken. `keep_initial` and
     `save_every` ask for intermediate checkpoints.

@@ -35,7 +35,7 @@ SECONDS_BETWEEN_STATES = 10.0
 
 @dataclass(frozen=True)
 class EpochReport:
-    """The running loss and error of an epoch, in training mode, and its speed."""
+    """Hold the running loss and error of an epoch, in training mode, and its speed."""
 
     epoch: int
     loss: float
@@ -45,7 +45,7 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """When a run saves its state and its checkpoints, and the functions that it calls.
+    """Hold when a run saves its state and its checkpoints, and the functions that it calls.
 
     The state is written to `state_path` at the end of an epoch, at most every ten seconds; with
     `resume` training goes on from that file if it exists. `on_checkpoint` gets the network and its
@@ -60,7 +60,7 @@ class CheckpointPolicy:
 
 
 class Run:
-    """A network in training: its state, its examples, its stop rule and its checkpoints.
+    """Train one network: hold its state and examples, apply its stop rule, save its checkpoints.
 
     Making a run reads and writes no file; `start` does. Raise GentoolError for dropout in several
     processes.
