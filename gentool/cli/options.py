@@ -63,7 +63,7 @@ def _flat_parameters(command: Callable[..., None]) -> Iterator[Parameter]:
 
 @dataclass(frozen=True)
 class ForeignNetwork:
-    """Hold the options that describe the network of a foreign checkpoint, saved by another program."""
+    """Hold the options that describe a foreign checkpoint's network, saved by another program."""
 
     model: Annotated[
         str | None,
