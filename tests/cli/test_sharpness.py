@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from gentool.checkpoints import checkpoint
 from gentool.cli.main import run
+from gentool.cli.sharpness_tables import show_worst_case
 from gentool.data.examples import training_set
 from gentool.data.sources import load_dataset
 from gentool.records import measure_file
@@ -80,6 +81,20 @@ def test_the_record_holds_rises_losses_starts_and_costs(saved, monkeypatch):
     assert {"class 3", "gradient", "random 1, all images", "bred"} <= set(names)
     cost = first["forward_evaluations"] + 3 * first["gradient_evaluations"]
     assert first["units"] == pytest.approx(cost / 100, abs=1e-3)
+
+
+def test_the_table_fits_80_columns_without_folded_numbers(capsys, monkeypatch):
+    """A folded number would be read as two."""
+    monkeypatch.setenv("COLUMNS", "80")
+    numbers = {"alpha": 0.0005, "rise": 0.000365583, "first_order": 0.000181626, "exact": None}
+    numbers |= {"interval_bound": 0.000469282, "error": 0.0, "units": 2809.0, "compared": []}
+    point = numbers | {"class": 2, "class_fraction": 0.17}
+    record = {"checkpoint": {"file": "a"}, "sharpness": {"points": [point]}, "notes": []}
+    show_worst_case(record)
+    table = capsys.readouterr().err
+    for text in ("0.0005", "0.000365583", "0.000181626", "0.000469282", "2 (17%)", "2809"):
+        assert text in table
+    assert max(map(len, table.splitlines())) <= 80
 
 
 def test_the_record_is_merged_with_measures_and_plotted(saved, tmp_path):
