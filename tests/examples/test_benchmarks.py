@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.small_sets import ROUNDING
 from torch import nn
 
 CPU = torch.device("cpu")
@@ -17,7 +18,7 @@ CPU = torch.device("cpu")
 def benchmark_named(monkeypatch):
     """Yield a function that imports a benchmark by name, as running it as a script does."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples" / "benchmarks"))
-    names = ("kendall", "rates", "sharpness", "training")
+    names = ("kendall", "rates", "sharpness", "torch_func", "training")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -78,3 +79,20 @@ def test_the_bootstrap_of_kendalls_tau_has_the_interval_of_a_loop_over_scipys(
     last = capsys.readouterr().out.splitlines()[-1]
     difference = re.fullmatch(r"the intervals differ by (\S+) at most", last)[1]
     assert float(difference) < 1e-12
+
+
+@pytest.mark.usefixtures("_float64")
+def test_the_networks_of_torch_func_take_the_steps_of_the_stack(benchmark_named, monkeypatch):
+    """The two that are timed do the same work: the same logits after an epoch, to rounding."""
+    training, torch_func = benchmark_named("training"), benchmark_named("torch_func")
+    tiny = ("mlp", {"hidden": 3}, (1, 4, 4), 128, 64)
+    monkeypatch.setitem(training.ON_CUDA, "tiny", tiny)
+    torch.manual_seed(0)
+    runs = [training.make_run("tiny", CPU, seed) for seed in range(2)]
+    torch.manual_seed(0)
+    others = [training.make_run("tiny", CPU, seed) for seed in range(2)]
+    weights = torch_func.functional_epoch(others)()
+    training.epoch_function(runs)()
+    for k, run in enumerate(runs):
+        for name, parameter in run.state.model.named_parameters():
+            torch.testing.assert_close(weights[name][k], parameter, rtol=ROUNDING, atol=ROUNDING)
