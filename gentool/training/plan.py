@@ -79,7 +79,7 @@ class PlannedRun:
         if is_missing and existing is not Existing.FORCE and not resume:
             for path in self.intermediate_checkpoints():
                 raise GentoolError(
-                    f"{path} exists; replace it with --force, or go on with --resume"
+                    f"{path} exists; replace it with --force, or continue with --resume"
                 )
         return is_missing
 
