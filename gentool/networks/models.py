@@ -57,22 +57,29 @@ def vgg(
     input_shape: ImageShape,
     classes: int,
     *,
-    batch_norm: bool = True,
+    batch_norm: bool | str = True,
     dropout: float = 0.0,
     width: float = 1.0,
+    last_pool: str = "max",
 ) -> nn.Module:
     """Build the paper's VGG: twice 64, 128, 256, 512 channels of 3x3, a hidden layer of 512.
 
     2x2 max pooling after the first three stacks, 4x4 after the last (the maximum, as in the first
-    author's later code); for 32x32 inputs and ten classes 4.95 million weights. Batch norm, where
-    on, is on every convolution; dropout, where on, is after each stack and before the output.
+    author's later code, or with `last_pool` "average" the mean); for 32x32 inputs and ten classes
+    4.95 million weights. Batch norm is on every convolution, with "hidden" on the hidden layer
+    alone, with "all" on both; dropout, where on, is after each stack and before the output.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     stacks = _scaled(STACKS["vgg"], width)
-    features, outputs = _features(input_shape, stacks, poolings_of("vgg"), batch_norm, dropout)
+    on_convolutions, on_hidden = batch_norm in (True, "all"), batch_norm in ("hidden", "all")
+    poolings = poolings_of("vgg")
+    features, outputs = _features(
+        input_shape, stacks, poolings, on_convolutions, dropout, last_pool
+    )
     [[hidden]] = _scaled([[512]], width)
-    layers = [nn.Linear(outputs, hidden), nn.ReLU(), *_dropout(dropout), nn.Linear(hidden, classes)]
-    return VGG(features, nn.Sequential(*layers))
+    norm = [nn.BatchNorm1d(hidden)] if on_hidden else []
+    layers = [nn.Linear(outputs, hidden), *norm, nn.ReLU(), *_dropout(dropout)]
+    return VGG(features, nn.Sequential(*layers, nn.Linear(hidden, classes)))
 
 
 def _torchvision_vgg(name: str, stacks: list[list[int]]) -> None:
@@ -157,6 +164,11 @@ def build(recipe: Recipe) -> nn.Module:
         with torch.device("meta"):
             return chain(recipe.layers)
     options = {name: getattr(recipe, name) for name in options_of(recipe.model)}
+    if isinstance(options["batch_norm"], str) and "last_pool" not in options:
+        raise UsageError(
+            f"{recipe.model} has no hidden linear layer of a VGG; its batch norm is on or off, "
+            f"not {recipe.batch_norm}"
+        )
     if missing := [name for name, value in options.items() if value is None]:
         raise GentoolError(f"the recipe lacks {', '.join(missing)}, which {recipe.model} needs")
     with torch.device("meta"):
@@ -173,7 +185,8 @@ def initialised(recipe: Recipe) -> nn.Module:
     them far. Biases are 0, batch norm is the identity. The draw depends on the seed alone and uses
     no global generator.
     """
-    is_uniform = recipe.batch_norm if recipe.init is None else recipe.init == "uniform"
+    has_norms = recipe.batch_norm in (True, "all")
+    is_uniform = has_norms if recipe.init is None else recipe.init == "uniform"
     model = build(recipe).to_empty(device="cpu")
     generator = torch.Generator().manual_seed(recipe.seed)
     layers = [module for module in model.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
@@ -210,18 +223,24 @@ def _features(
     poolings: list[int],
     batch_norm: bool,
     dropout: float,
+    last_pool: str = "max",
 ) -> tuple[nn.Sequential, int]:
     """Return stacks of 3x3 convolutions, a max pooling after each, and their number of outputs."""
     channels, height, width = input_shape
     layers: list[nn.Module] = []
-    for stack, pooling in zip(stacks, poolings, strict=True):
+    for number, (stack, pooling) in enumerate(zip(stacks, poolings, strict=True), start=1):
         for outputs in stack:
             layers.append(nn.Conv2d(channels, outputs, kernel_size=3, padding=1))
             if batch_norm:
                 layers.append(nn.BatchNorm2d(outputs))
             layers.append(nn.ReLU())
             channels = outputs
-        layers.insert(-1, nn.MaxPool2d(pooling))  # before the ReLU, which then has fewer numbers
+        if last_pool == "average" and len(stacks) == number:
+            layers.append(nn.AvgPool2d(pooling))
+        else:
+            layers.insert(
+                -1, nn.MaxPool2d(pooling)
+            )  # before the ReLU, which then has fewer numbers
         layers += _dropout(dropout)
         height, width = height // pooling, width // pooling
     if min(height, width) < 1:

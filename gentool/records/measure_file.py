@@ -9,6 +9,7 @@ from typing import Any
 from gentool.common.errors import GentoolError, unknown
 from gentool.common.files import write_whole
 from gentool.common.json import is_number, log10
+from gentool.records.recipe import with_later_fields
 
 FORMAT = 1
 Record = dict[str, Any]
@@ -65,6 +66,8 @@ def read(path: Path) -> Record:
         raise GentoolError(f"{path} is not a complete measure file: a measure is not a number")
     if not isinstance(record["checkpoint"].get("sha256"), str):
         raise GentoolError(f"{path} does not name its checkpoint by a SHA-256")
+    if isinstance(record.get("recipe"), dict):
+        record["recipe"] = with_later_fields(record["recipe"])
     return record
 
 

@@ -55,6 +55,10 @@ def _is_shape(value: object) -> bool:
 
 NAME = text("a name")
 SHA256 = text("a SHA-256")
+BATCH_NORM = Range(
+    lambda value: isinstance(value, bool) or value in ("hidden", "all"),
+    "true, false, hidden or all",
+)
 BOOLEAN = Range(lambda value: isinstance(value, bool), "true or false")
 POSITIVE = number(lambda value: 0 < value < float("inf"), "a positive number")
 NOT_NEGATIVE = number(lambda value: 0 <= value < float("inf"), "a number, 0 or more")

@@ -44,7 +44,11 @@ class Recipe:
     """Hold everything that determines a trained network, on one machine to the bit.
 
     Options that a model does not have are None (`hidden` of a VGG); `init` None is `uniform` with
-    batch norm, else `he`. Raise UsageError for a value out of range.
+    batch norm on every convolution or hidden layer, else `he`. `batch_norm` true is on every
+    convolution of a VGG or every hidden layer of an MLP; "hidden" is on the hidden linear layer of
+    the paper's VGG alone, "all" on both. `last_pool` is the kind of that VGG's last pooling.
+    `stop_on` is the mode in which the stop rule takes the training loss. Raise UsageError for a
+    value out of range.
 
     A network that another program trained has the model `layers`: `layers` lists them (see
     `networks.layer_list`), `origin` names the file and the settings inferred from it, and unknown
@@ -52,8 +56,9 @@ class Recipe:
     """
 
     model: str = _option("vgg", ranges.NAME, Role.KIND, Role.IDENTITY)
-    batch_norm: bool = _option(False, ranges.BOOLEAN, Role.KIND)
+    batch_norm: bool | str = _option(False, ranges.BATCH_NORM, Role.KIND)
     dropout: float = _option(0.0, ranges.BELOW_ONE, Role.KIND)
+    last_pool: str | None = _option(None, ranges.one_of("max", "average").or_none(), Role.KIND)
     width: float | None = _option(None, ranges.POSITIVE.or_none(), Role.KIND)
     depth: int | None = _option(None, ranges.whole_number(0, 1000).or_none(), Role.KIND)
     hidden: int | None = _option(None, ranges.COUNT.or_none(), Role.KIND)
@@ -76,6 +81,9 @@ class Recipe:
     patience: int | None = _option(None, ranges.COUNT.or_none(), Role.LIMIT)
     precision: str = _option("float32", ranges.one_of("float32", "bfloat16"), Role.CONDITION)
     stop_loss: float = _option(0.01, ranges.POSITIVE, Role.NOTED, Role.CONDITION)
+    stop_on: str = _option(
+        "evaluation", ranges.one_of("evaluation", "training"), Role.NOTED, Role.CONDITION
+    )
 
     input_shape: tuple[int, int, int] | None = _option(
         None, ranges.SHAPE.or_none(), Role.KIND, Role.DERIVED
@@ -97,6 +105,8 @@ class Recipe:
     )
 
     def __post_init__(self) -> None:
+        if self.last_pool is None:
+            object.__setattr__(self, "last_pool", _last_pool(self.model))
         for name in ("input_shape", "mean", "std", "layers"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has no tuples
@@ -130,7 +140,18 @@ class Recipe:
             raise GentoolError(
                 f"the recipe has unknown keys ({', '.join(unknown)}); is this gentool too old?"
             )
-        return cls(**values)
+        return cls(**with_later_fields(values))
+
+
+def with_later_fields(recipe: Json) -> Json:
+    """Add the fields that the recipes of earlier versions lack, with the values that they meant."""
+    stop_on = None if recipe.get("model") == LAYERS else "evaluation"
+    return {"last_pool": _last_pool(recipe.get("model")), "stop_on": stop_on} | recipe
+
+
+def _last_pool(model: object) -> str | None:
+    """Return the last pooling of a model that names none: the paper's VGG has a maximum."""
+    return "max" if model == "vgg" else None
 
 
 def fields_with(*roles: Role) -> tuple[str, ...]:
@@ -146,7 +167,9 @@ class Outcome:
     """Hold the result of training.
 
     Losses are mean cross-entropies, errors are fractions, both in evaluation mode.
-    `gave_up` is true if training ended because its loss no longer fell.
+    `gave_up` is true if training ended because its loss no longer fell. `training_mode_loss` and
+    `training_mode_error` are the running ones of the last epoch, with dropout and with the batch
+    norm statistics of each batch; None before the first epoch.
     `history` holds, for each epoch, the running loss and error in training mode: `epoch`, `loss`,
     `error`.
     """
@@ -160,6 +183,8 @@ class Outcome:
     confusion_error: float | None
     test_loss: float
     test_error: float
+    training_mode_loss: float | None
+    training_mode_error: float | None
     history: dict[str, list[float]]
 
     def to_json(self) -> Json:
@@ -170,10 +195,33 @@ class Outcome:
         """Return the outcome of a JSON object; raise GentoolError if it is not an outcome."""
         if not isinstance(values, dict):
             raise GentoolError("the outcome is not one that gentool wrote")
-        values = {"gave_up": False} | values  # missing in the first checkpoints
+        values = _later_outcome_fields(values) | values
         if set(values) != {field.name for field in fields(cls)}:
             raise GentoolError("the outcome is not one that gentool wrote")
         return cls(**values)
+
+
+def _training_mode(history: object) -> Json:
+    """Return the training-mode loss and error that a history ends with, None where it has none."""
+    lists = history if isinstance(history, dict) else {}
+    return {
+        f"training_mode_{name}": values[-1]
+        if isinstance(values := lists.get(name), list) and values
+        else None
+        for name in ("loss", "error")
+    }
+
+
+def _later_outcome_fields(values: Json) -> Json:
+    """Return the fields that outcomes of earlier versions lack, as far as the others tell them."""
+    history = values.get("history")
+    later: Json = {"gave_up": False}
+    for name in ("loss", "error"):
+        running = history.get(name) if isinstance(history, dict) else None
+        later[f"training_mode_{name}"] = (
+            running[-1] if isinstance(running, list) and running else None
+        )
+    return later
 
 
 def parse_labels(text: str) -> str | float:

@@ -166,12 +166,20 @@ def _start_run(
             checkpoint.write(path, model, recipe, outcome)
             callbacks.on_file(path)
 
+    def save_at(model: nn.Module, outcome: Outcome, threshold: float) -> None:
+        if settings.group.is_main:
+            path = planned.threshold_path(threshold)
+            checkpoint.write(path, model, replace(recipe, stop_loss=threshold), outcome)
+            callbacks.on_file(path)
+
     policy = CheckpointPolicy(
         state_path=planned.state_path,
         resume=settings.resume,
         save_every=planned.save_every,
         on_epoch=lambda report: callbacks.on_epoch(planned, report),
         on_checkpoint=save if planned.has_intermediate_checkpoints else None,
+        keep_at=planned.keep_at,
+        on_threshold=save_at,
     )
     run = Run(recipe, sets, device, policy, settings.group, settings.is_compiled)
     run.start()

@@ -19,8 +19,8 @@ LARGEST_STACK = 16
 class PlannedRun:
     """Hold the plan of one training: recipe, model options that were set, path of the checkpoint.
 
-    `model_options` are None where the model's own default is to be taken. `keep_initial` and
-    `save_every` ask for intermediate checkpoints.
+    `model_options` are None where the model's own default is to be taken. `keep_initial`,
+    `save_every` and `keep_at` ask for intermediate checkpoints.
     """
 
     recipe: Recipe
@@ -28,6 +28,7 @@ class PlannedRun:
     path: Path
     keep_initial: bool = False
     save_every: int | None = None
+    keep_at: tuple[float, ...] = ()
 
     @property
     def state_path(self) -> Path:
@@ -46,12 +47,17 @@ class PlannedRun:
         is_due = self.save_every is not None and epoch % self.save_every == 0
         return self._path_with(f"epoch{epoch:04}") if is_due else None
 
+    def threshold_path(self, threshold: float) -> Path:
+        """Return the path of the checkpoint at the first loss below a threshold."""
+        return self._path_with(f"loss{threshold:g}")
+
     def intermediate_checkpoints(self) -> list[Path]:
         """Return the paths of the intermediate checkpoints that exist."""
         initial = [self._path_with("initial")] if self.keep_initial else []
         stem = glob.escape(self.path.name.removesuffix(".safetensors"))
         later = self.path.parent.glob(f"{stem}.epoch*.safetensors") if self.save_every else []
-        return [path for path in [*initial, *sorted(later)] if path.exists()]
+        at_losses = map(self.threshold_path, self.keep_at)
+        return [path for path in [*initial, *sorted(later), *at_losses] if path.exists()]
 
     def differences(self, existing: Recipe, meets_stop_rule: bool) -> list[str]:
         """List where the recipe of an existing checkpoint differs, as `lr 0.03, not 0.04`.
@@ -113,7 +119,7 @@ def in_folder(
 ) -> list[PlannedRun]:
     """Plan a run for each network, its checkpoint in a folder, named after the recipe.
 
-    `checkpoint_options` are `keep_initial` and `save_every`.
+    `checkpoint_options` are `keep_initial`, `save_every` and `keep_at`.
     """
     return [
         PlannedRun(

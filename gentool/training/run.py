@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy
@@ -49,7 +49,9 @@ class CheckpointPolicy:
 
     The state is written to `state_path` at the end of an epoch, at most every ten seconds; with
     `resume` training goes on from that file if it exists. `on_checkpoint` gets the network and its
-    outcome so far before the first epoch and after every `save_every` epochs.
+    outcome so far before the first epoch and after every `save_every` epochs. `on_threshold` gets
+    them, and the threshold, after the first epoch whose loss in evaluation mode, over all that is
+    trained on, is below each threshold of `keep_at`.
     """
 
     state_path: Path | None = None
@@ -57,6 +59,8 @@ class CheckpointPolicy:
     save_every: int | None = None
     on_epoch: Callable[[EpochReport], None] = lambda report: None
     on_checkpoint: Callable[[nn.Module, Outcome], None] | None = None
+    keep_at: tuple[float, ...] = ()
+    on_threshold: Callable[[nn.Module, Outcome, float], None] = lambda model, outcome, loss: None
 
 
 class Run:
@@ -155,9 +159,8 @@ class Run:
             raise GentoolError(
                 f"training diverged in epoch {state.epoch} (loss {loss}); lower --lr"
             )
-        state.stopped = self._is_worth_checking() and meets_stop_rule(
-            state.model, self.examples, self.recipe.stop_loss, self.group
-        )
+        state.stopped = self._meets_stop_rule()
+        self._keep_at_thresholds()
         every = self.policy.save_every
         if every and state.epoch % every == 0:
             self.write_checkpoint()
@@ -183,8 +186,35 @@ class Run:
             confusion_error=confusion_error,
             test_loss=test_loss,
             test_error=test_error,
+            training_mode_loss=state.history["loss"][-1] if state.epoch else None,
+            training_mode_error=state.history["error"][-1] if state.epoch else None,
             history={name: list(values) for name, values in state.history.items()},
         )
+
+    def _meets_stop_rule(self) -> bool:
+        """Return whether the stop rule is met, in the mode that the recipe takes the loss in.
+
+        In training mode it is the running loss of the epoch, whatever the errors are, as in the
+        first author's code.
+        """
+        if self.recipe.stop_on == "training":
+            return self.state.history["loss"][-1] < self.recipe.stop_loss
+        return self._is_worth_checking() and meets_stop_rule(
+            self.state.model, self.examples, self.recipe.stop_loss, self.group
+        )
+
+    def _keep_at_thresholds(self) -> None:
+        """Pass the network to `on_threshold` for each threshold that its loss first falls below."""
+        state, waiting = self.state, [t for t in self.policy.keep_at if t not in self.state.kept]
+        if not waiting:
+            return
+        loss, error = evaluate(state.model, self.examples, self.group)
+        passed = [threshold for threshold in waiting if loss < threshold]
+        outcome = self.outcome() if passed else None
+        for threshold in passed:
+            met = replace(outcome, stop_rule_met=error == 0, gave_up=False)
+            self.policy.on_threshold(state.model.eval(), met, threshold)
+        state.kept += passed
 
     def _is_worth_checking(self) -> bool:
         """Return whether to check the stop rule now; a check costs up to a third of an epoch.

@@ -26,6 +26,7 @@ class State:
         default_factory=lambda: {"epoch": [], "loss": [], "error": []}
     )
     stopped: bool = False
+    kept: list[float] = field(default_factory=list)  # thresholds of `keep_at` that were passed
 
     @classmethod
     def initial(cls, recipe: Recipe, device: torch.device) -> "State":
@@ -51,6 +52,7 @@ class State:
                 "epoch": self.epoch,
                 "history": self.history,
                 "stopped": self.stopped,
+                "kept": self.kept,
             },
             content,
         )
@@ -76,6 +78,7 @@ class State:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.epoch, self.history, self.stopped = saved["epoch"], saved["history"], saved["stopped"]
+        self.kept = saved.get("kept", [])  # states of earlier versions have none
 
 
 def _copied(tensors: Mapping[str, object]) -> dict[str, object]:
