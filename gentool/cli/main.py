@@ -16,7 +16,7 @@ from gentool.cli.inspect import inspect
 from gentool.cli.measure import measure
 from gentool.cli.plot import plot
 from gentool.cli.sharpness import sharpness
-from gentool.cli.train import train
+from gentool.cli.train import TrainCommand, train
 from gentool.cli.verify import verify
 from gentool.common.console import say
 from gentool.common.errors import GentoolError, Interrupted
@@ -40,7 +40,7 @@ class TwoWordCommands(typer.core.TyperGroup):
 app = typer.Typer(
     cls=TwoWordCommands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
 )
-app.command()(train)
+app.command(cls=TrainCommand)(train)
 app.command()(measure)
 app.command()(sharpness)
 app.command("sharpness verify")(verify)

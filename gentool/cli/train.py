@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import typer.core
 
 from gentool.cli import options
 from gentool.cli.train_runs import TrainOptions, train_distributed, train_grid, train_one
@@ -12,8 +13,37 @@ from gentool.common.errors import UsageError
 from gentool.common.files import Existing
 from gentool.common.torchrun import is_launched
 from gentool.records.presets import training_options
-from gentool.records.recipe import Recipe, default_stem, parse_labels
+from gentool.records.recipe import (
+    Recipe,
+    default_stem,
+    parse_batch_norm,
+    parse_labels,
+)
 from gentool.training.plan import PlannedRun, grid, in_folder
+
+
+class TrainCommand(typer.core.TyperCommand):
+    """A command whose `--batch-norm` takes a value or none, and has an opposite.
+
+    `--batch-norm` alone is that of the model, `--no-batch-norm` is `--batch-norm none`.
+    """
+
+    def parse_args(self, ctx, args):  # noqa: ANN001, ANN201 - the types are click's, unnamed
+        return super().parse_args(ctx, with_batch_norm_value(args))
+
+
+def with_batch_norm_value(arguments: list[str]) -> list[str]:
+    """Return the arguments with a value after every `--batch-norm`."""
+    complete: list[str] = []
+    for i, argument in enumerate(arguments):
+        if argument == "--no-batch-norm":
+            complete += ["--batch-norm", "none"]
+            continue
+        complete.append(argument)
+        has_value = i + 1 < len(arguments) and not arguments[i + 1].startswith("-")
+        if argument == "--batch-norm" and not has_value:
+            complete.append("on")
+    return complete
 
 
 @options.shared
@@ -23,18 +53,30 @@ def train(
         str, typer.Option(help="Network: vgg (the paper's), vgg11, vgg13, vgg16, vgg19 or mlp.")
     ] = "vgg",
     batch_norm: Annotated[
-        bool | None,
+        str | None,
         typer.Option(
-            "--batch-norm/--no-batch-norm",
-            help="Batch norm after each convolution, or after each hidden layer of an mlp.",
-            show_default="on for a VGG",
+            "--batch-norm",
+            metavar="<str,...>",
+            help="Layers with batch norm: none, conv (each convolution), hidden (the hidden linear "
+            "layers) or all. --batch-norm alone is conv, hidden for an mlp; --no-batch-norm is "
+            "none.",
+            show_default="conv, none for an mlp",
         ),
     ] = None,
     dropout: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            help="Dropout probability after each stack of a VGG, or hidden layer of an mlp.",
+            metavar="<float,...>",
+            help="Dropout probability after each stack of a VGG and before its output, or after "
+            "each hidden layer of an mlp.",
             show_default="0",
+        ),
+    ] = None,
+    last_pool: Annotated[
+        str | None,
+        typer.Option(
+            help="Last pooling of the paper's VGG: max or average.",
+            show_default="max",
         ),
     ] = None,
     width: Annotated[
@@ -141,9 +183,16 @@ def train(
         float,
         typer.Option(
             help="Stop at zero training error and a mean cross-entropy below this (both in "
-            "evaluation mode)."
+            "evaluation mode, unless --stop-on says training)."
         ),
     ] = 0.01,
+    stop_on: Annotated[
+        str,
+        typer.Option(
+            help="Mode in which --stop-loss is compared: evaluation, or training (the running loss "
+            "of an epoch, with dropout; whatever the error is)."
+        ),
+    ] = "evaluation",
     optimizer: Annotated[str, typer.Option(help="Optimizer: sgd or adam.")] = "sgd",
     weight_decay: Annotated[
         float, typer.Option(help="Weight decay; with adam, decoupled (AdamW).")
@@ -174,6 +223,15 @@ def train(
         typer.Option(
             min=1,
             help="Save the network every so many epochs, as STEM.epoch0010.safetensors and so on.",
+            show_default="only at the end",
+        ),
+    ] = None,
+    keep_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="<float,...>",
+            help="Save the network as STEM.loss0.1.safetensors and so on, after the first epoch "
+            "whose loss in evaluation mode is below each of these.",
             show_default="only at the end",
         ),
     ] = None,
@@ -219,6 +277,7 @@ def train(
         weight_decay=weight_decay,
         epochs=epochs,
         stop_loss=stop_loss,
+        stop_on=stop_on,
         precision=precision,
     )
     training_values = {
@@ -233,11 +292,19 @@ def train(
     model_options = {
         "batch_norm": batch_norm,
         "dropout": dropout,
+        "last_pool": last_pool,
         "width": width,
         "depth": depth,
         "hidden": hidden,
     }
+    batch_norms = (
+        (None,)
+        if batch_norm is None
+        else tuple(parse_batch_norm(word, model) for word in batch_norm.split(","))
+    )
     axes = {
+        "batch_norm": batch_norms,
+        "dropout": numbers("dropout", dropout, float),
         "subset": numbers("subset", subset),
         "confusion": numbers("confusion", confusion),
         "seed": numbers("seed", seed),
@@ -249,7 +316,10 @@ def train(
         (replace(point, **training_options(recipe, model, shape["width"], training_values)), shape)
         for point, shape in grid(base, model_options, axes)
     ]
-    checkpoints = {"keep_initial": keep_initial, "save_every": save_every}
+    thresholds = () if keep_at is None else numbers("keep-at", keep_at, float)
+    if not all(0 < threshold < float("inf") for threshold in thresholds):
+        raise UsageError(f"--keep-at is {keep_at}; losses are positive numbers, as 0.1,0.01")
+    checkpoints = {"keep_initial": keep_initial, "save_every": save_every, "keep_at": thresholds}
     train_options = TrainOptions(
         machine=machine,
         data_folder=data_folder,

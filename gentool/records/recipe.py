@@ -237,6 +237,26 @@ def parse_labels(text: str) -> str | float:
     return {0.0: "true", 1.0: "random"}.get(fraction, fraction)
 
 
+BATCH_NORM_WORDS = ("none", "conv", "hidden", "all")
+
+
+def parse_batch_norm(text: str, model: str) -> bool | str:
+    """Return the `batch_norm` of a recipe: none, conv, hidden or all; on for the model's usual one.
+
+    Raise UsageError for another word, and for layers that the model does not have.
+    """
+    if text not in (*BATCH_NORM_WORDS, "on"):
+        words = ", ".join(BATCH_NORM_WORDS)
+        raise UsageError(f"Invalid value for '--batch-norm': {text!r}; it takes one of {words}")
+    if text in ("none", "on"):
+        return text == "on"
+    if text == "conv" and model == "mlp":
+        raise UsageError("--batch-norm conv is for convolutions, which an mlp does not have")
+    if text == "hidden" and model not in ("vgg", "mlp"):
+        raise UsageError(f"--batch-norm hidden is for hidden linear layers, which {model} has not")
+    return text if model == "vgg" and text != "conv" else True
+
+
 def default_stem(recipe: Recipe, model_options: Mapping[str, object]) -> str:
     """Return the default file name of a checkpoint, such as `vgg-cifar10-random-5000-seed0`.
 
@@ -244,7 +264,7 @@ def default_stem(recipe: Recipe, model_options: Mapping[str, object]) -> str:
     name, and neither are training options: two runs that differ only in those need -o.
     """
     options = [
-        f"{name.replace('_', '-')}{value}"
+        name.replace("_", "-") + (f"-{value}" if isinstance(value, str) else str(value))
         for name, value in model_options.items()
         if value is not None
     ]
