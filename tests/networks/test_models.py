@@ -160,3 +160,41 @@ def test_a_relu_after_pooling_is_the_same_as_before_it(batch_norm):
     pairs = zip(late.parameters(), early.parameters(), strict=True)
     assert all(torch.equal(a.grad, b.grad) for a, b in pairs)
     assert all(torch.equal(a, b) for a, b in zip(late.buffers(), early.buffers(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("batch_norm", "convolutions", "hidden"),
+    [(False, 0, 0), (True, 8, 0), ("hidden", 0, 1), ("all", 8, 1)],
+)
+def test_batch_norm_stands_where_the_recipe_says(batch_norm, convolutions, hidden):
+    """On each of the eight convolutions, on the hidden linear layer, on both, or nowhere."""
+    model = build(recipe("vgg", batch_norm=batch_norm))
+    norms = [type(module) for module in model.modules()]
+    assert norms.count(nn.BatchNorm2d) == convolutions
+    assert norms.count(nn.BatchNorm1d) == hidden
+
+
+def test_dropout_is_after_each_stack_and_before_the_output():
+    """As in the first author's code: five places, one of them after the hidden layer's ReLU."""
+    model = build(recipe("vgg", dropout=0.5, batch_norm="hidden"))
+    names = [type(module).__name__ for module in model.classifier]
+    assert names == ["Linear", "BatchNorm1d", "ReLU", "Dropout", "Linear"]
+    assert sum(isinstance(module, nn.Dropout) for module in model.features) == 4
+
+
+def test_an_average_as_last_pooling_is_the_mean_of_what_the_maximum_is_taken_of():
+    """The same weights; the average is of the ReLUs, not the ReLU of an average."""
+    largest, mean = (
+        initialised(recipe("vgg", width=0.05, last_pool=kind)).eval() for kind in ("max", "average")
+    )
+    mean.load_state_dict(largest.state_dict())
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    before = mean.features[:-1](images)
+    assert bool((before >= 0).all())
+    torch.testing.assert_close(mean.features(images), before.mean(dim=(2, 3), keepdim=True))
+    torch.testing.assert_close(largest.features(images), before.amax(dim=(2, 3), keepdim=True))
+
+
+def test_batch_norm_of_a_hidden_layer_is_refused_where_there_is_none():
+    with pytest.raises(UsageError, match="vgg16 has no hidden linear layer"):
+        build(recipe("vgg16", batch_norm="hidden"))

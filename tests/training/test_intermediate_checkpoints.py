@@ -186,3 +186,64 @@ def test_an_outcome_without_gave_up_can_be_read():
         "history": {"epoch": [1], "loss": [0.1], "error": [0.0]},
     }
     assert not Outcome.from_json(old).gave_up
+
+
+def test_the_network_is_kept_at_the_first_loss_below_each_threshold(tmp_path, capsys):
+    """Each has the loss, the stop loss of its threshold, and the weights of that epoch."""
+    options = ["--lr", "0.1", "--epochs", "40", "--keep-at", "2,1", "--save-every", "1"]
+    assert run([*DIGITS, *options, "-o", "a.safetensors"]) == 0
+    assert "a.loss2.safetensors" in capsys.readouterr().out
+    losses = {
+        epoch: checkpoint.read(tmp_path / f"a.epoch{epoch:04}.safetensors").outcome.train_loss
+        for epoch in range(1, 41)
+        if (tmp_path / f"a.epoch{epoch:04}.safetensors").exists()
+    }
+    for threshold in (2, 1):
+        kept = checkpoint.read(tmp_path / f"a.loss{threshold}.safetensors")
+        first = min(epoch for epoch, loss in losses.items() if loss < threshold)
+        same = checkpoint.read(tmp_path / f"a.epoch{first:04}.safetensors")
+        assert kept.recipe.stop_loss == threshold
+        assert kept.outcome.epochs == first
+        assert all((kept.tensors[name] == same.tensors[name]).all() for name in kept.tensors)
+
+
+def test_a_threshold_that_was_passed_is_not_kept_again_after_resuming(tmp_path, monkeypatch):
+    """The state of a run remembers what it has kept."""
+    from gentool.training import run as training_run
+
+    monkeypatch.setattr(training_run, "SECONDS_BETWEEN_STATES", 0)
+    keep = ["--keep-at", "2.2", "-o", "a.safetensors"]
+    stop = training_run.Run.after_epoch
+
+    def interrupt(self, *values):
+        stop(self, *values)
+        if self.state.epoch == 20:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_run.Run, "after_epoch", interrupt)
+    assert run([*DIGITS, "--epochs", "30", *keep]) == 130
+    monkeypatch.setattr(training_run.Run, "after_epoch", stop)
+    before = (tmp_path / "a.loss2.2.safetensors").read_bytes()
+    assert run([*DIGITS, "--epochs", "30", *keep, "--resume"]) == 0
+    assert (tmp_path / "a.loss2.2.safetensors").read_bytes() == before
+
+
+def test_the_stop_rule_can_take_the_training_mode_loss(tmp_path):
+    """It ends the run where the running loss is below, and both losses are in the outcome."""
+    options = ["--lr", "0.1", "--stop-on", "training", "--stop-loss", "1", "--dropout", "0.3"]
+    assert run([*DIGITS, *options, "-o", "a.safetensors"]) == 0
+    kept = checkpoint.read(tmp_path / "a.safetensors")
+    running = kept.outcome.history["loss"]
+    assert kept.outcome.stop_rule_met
+    assert running[-1] < 1 <= min(running[:-1])
+    assert kept.outcome.training_mode_loss == running[-1]
+    assert kept.outcome.train_loss < kept.outcome.training_mode_loss  # without dropout
+
+
+def test_batch_norm_takes_a_value_or_none_on_the_command_line():
+    """Alone it is that of the model, as it was before it had values."""
+    from gentool.cli.train import with_batch_norm_value
+
+    assert with_batch_norm_value(["--batch-norm", "hidden"]) == ["--batch-norm", "hidden"]
+    assert with_batch_norm_value(["--batch-norm", "-q"]) == ["--batch-norm", "on", "-q"]
+    assert with_batch_norm_value(["--no-batch-norm"]) == ["--batch-norm", "none"]
