@@ -283,3 +283,32 @@ def test_worker_batches_hold_networks_that_can_be_stacked():
     assert [len(batch) for batch in worker_batches(planned, 4)] == [10] * 4
     for batch in worker_batches(planned, 1):
         assert len({network.recipe.subset for network in batch}) == 1
+
+
+def test_a_grid_over_batch_norm_and_dropout_names_its_networks_by_them(tmp_path, capsys):
+    """An MLP's batch norm is on or off; the recipes have the combinations."""
+    options = ["--batch-norm", "none,hidden", "--dropout", "0,0.2", "--epochs", "2", "-o", "grid"]
+    assert run([*DIGITS, *options]) == 0
+    recipes = [checkpoint.read(Path(path)).recipe for path in capsys.readouterr().out.split()]
+    combinations = [(recipe.batch_norm, recipe.dropout) for recipe in recipes]
+    assert combinations == [(False, 0.0), (False, 0.2), (True, 0.0), (True, 0.2)]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--batch-norm", "some"], "it takes one of none, conv, hidden, all"),
+        (["--batch-norm", "conv"], "for convolutions, which an mlp does not have"),
+        (["--model", "vgg16", "--batch-norm", "hidden"], "which vgg16 has not"),
+        (["--last-pool", "max"], "mlp has no option --last-pool"),
+        (["--model", "vgg", "--last-pool", "min"], "it has to be max or average"),
+        (["--stop-on", "test"], "it has to be evaluation or training"),
+        (["--keep-at", "0.1,-1"], "losses are positive numbers"),
+    ],
+)
+def test_a_variant_that_a_model_does_not_have_is_a_usage_error(options, words, capsys):
+    assert run(["train", "--model", "mlp", "--data", "digits", *options]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert words in captured.err
+    assert captured.err.count("\n") == 1
