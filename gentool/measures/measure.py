@@ -145,7 +145,7 @@ def _measured_parts(
         "log10": values.log10,
         "layers": layer_table(net.network, needs_operators),
         "margin": margin_summary(net),
-        "notes": values.notes,
+        "notes": [*net.network.notes, *values.notes],
     }
 
 

@@ -3,14 +3,15 @@
 import math
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from math import log
-from typing import NewType
+from typing import NewType, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gentool.networks.canonical import Layer, Network
+from gentool.networks.tracing import is_homogeneous, is_lipschitz
 
 Log = NewType("Log", float)
 """A natural logarithm, returned by measures whose value may be too large for a float."""
@@ -121,6 +122,33 @@ class Measured:
             layer = self.layers[self.log_spectral.index(-math.inf)]
             raise Undefined(f"the weights of layer {layer.name!r} are all zero")
         return self.log_spectral
+
+
+Function = TypeVar("Function", bound=Callable[[Measured], float])
+
+HOMOGENEOUS = (is_homogeneous, "positively homogeneous")
+LIPSCHITZ = (is_lipschitz, "1-Lipschitz with φ(0) = 0")
+
+
+def needs(
+    *properties: tuple[Callable[[nn.Module], bool], str],
+) -> Callable[[Function], Function]:
+    """Make a measure undefined unless every activation has some properties; use as a decorator."""
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def checked(net: Measured) -> float:
+            for activation in net.network.activations:
+                for has_property, words in properties:
+                    if not has_property(activation):
+                        raise Undefined(
+                            f"it needs activations that are {words}; {activation} is not"
+                        )
+            return function(net)
+
+        return checked
+
+    return decorate
 
 
 def log_sum(logs: Iterable[float]) -> Log:

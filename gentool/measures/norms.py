@@ -2,7 +2,7 @@
 
 from math import log
 
-from gentool.measures.measured import Log, Measured
+from gentool.measures.measured import HOMOGENEOUS, LIPSCHITZ, Log, Measured, needs
 from gentool.measures.registry import MEASURES
 
 
@@ -19,12 +19,14 @@ def l2(net: Measured) -> Log:
 
 
 @MEASURES.register_normalized
+@needs(HOMOGENEOUS, LIPSCHITZ)
 def l2_bound(net: Measured) -> Log:
     """Frobenius-norm capacity of the paper's bound.
 
         γ⁻² ∏ᵢ 4 ‖Wᵢ‖_F²
 
     Wᵢ is the weight of layer i, γ the margin.
+    Needs activations that are positively homogeneous and 1-Lipschitz.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return Log(sum(log(4) + 2 * F for F in net.log_frobenius) - 2 * net.log_gamma)
@@ -44,6 +46,7 @@ def spectral(net: Measured) -> Log:
 
 
 @MEASURES.register_normalized
+@needs(HOMOGENEOUS, LIPSCHITZ)
 def spectral_bound(net: Measured) -> Log:
     """Spectral-norm capacity of the paper's bound.
 
@@ -51,6 +54,7 @@ def spectral_bound(net: Measured) -> Log:
 
     Wᵢ is layer i as a matrix, a convolution as (out, in·k·k); hᵢ the number of its outputs
     (channels); γ the margin.
+    Needs activations that are positively homogeneous and 1-Lipschitz.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     layers = zip(net.layers, net.log_spectral, strict=True)
@@ -70,12 +74,14 @@ def l2_operator(net: Measured) -> Log:
 
 
 @MEASURES.register_normalized
+@needs(HOMOGENEOUS, LIPSCHITZ)
 def l2_bound_operator(net: Measured) -> Log:
     """Frobenius-norm capacity of the paper's bound, convolutions as linear maps.
 
         γ⁻² ∏ᵢ 4 ‖Aᵢ‖_F²
 
     Aᵢ is layer i as a linear map, a convolution unrolled on its real spatial size; γ the margin.
+    Needs activations that are positively homogeneous and 1-Lipschitz.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return Log(sum(log(4) + 2 * F for F in net.log_frobenius_operator) - 2 * net.log_gamma)
@@ -94,6 +100,7 @@ def spectral_operator(net: Measured) -> Log:
 
 
 @MEASURES.register_normalized
+@needs(HOMOGENEOUS, LIPSCHITZ)
 def spectral_bound_operator(net: Measured) -> Log:
     """Spectral-norm capacity of the paper's bound, convolutions as linear maps.
 
@@ -101,6 +108,7 @@ def spectral_bound_operator(net: Measured) -> Log:
 
     Aᵢ is layer i as a linear map, ‖Aᵢ‖₂ a lower bound to a relative 10⁻⁶, hᵢ the number of all its
     output units, γ the margin.
+    Needs activations that are positively homogeneous and 1-Lipschitz.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     layers = zip(net.layers, net.log_spectral_operator, strict=True)

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
-from gentool.measures.measured import Log, Measured, Undefined
+from gentool.measures.measured import HOMOGENEOUS, LIPSCHITZ, Log, Measured, Undefined, needs
 from gentool.measures.registry import MEASURES
 from gentool.networks.canonical import Layer
+from gentool.networks.tracing import ACTIVATIONS
 
 Factor = Callable[[Layer], float]
 """The constant by which a bound multiplies each weight of a layer (after the power p)."""
@@ -38,12 +39,14 @@ def l1_path(net: Measured) -> Log:
 
 
 @MEASURES.register_path
+@needs(HOMOGENEOUS, LIPSCHITZ)
 def l1_path_bound(net: Measured) -> Log:
     """l1-path norm capacity of the paper's bound.
 
         γ⁻² (Σ_paths ∏ 2|w|)²
 
     As l1_path, each weight and bias on a path twice as large.
+    Needs activations that are positively homogeneous and 1-Lipschitz.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return Log(2 * log_path_sum(net, 1, _two) - 2 * net.log_gamma)
@@ -63,24 +66,28 @@ def l2_path(net: Measured) -> Log:
 
 
 @MEASURES.register_path
+@needs(HOMOGENEOUS, LIPSCHITZ)
 def l2_path_bound(net: Measured) -> Log:
     """l2-path norm capacity of the paper's bound, hᵢ the channels of a convolution.
 
         γ⁻² Σ_paths ∏ 4 hᵢ w²
 
     As l2_path, with hᵢ the outputs of layer i, of a convolution its channels.
+    Needs activations that are positively homogeneous and 1-Lipschitz.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return Log(log_path_sum(net, 2, _four_channels) - 2 * net.log_gamma)
 
 
 @MEASURES.register_path
+@needs(HOMOGENEOUS, LIPSCHITZ)
 def l2_path_bound_operator(net: Measured) -> Log:
     """l2-path norm capacity of the paper's bound, hᵢ the units of the unrolled network.
 
         γ⁻² Σ_paths ∏ 4 hᵢ w²
 
     As l2_path, with hᵢ all output units of layer i, of a convolution channels · height · width.
+    Needs activations that are positively homogeneous and 1-Lipschitz.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return Log(log_path_sum(net, 2, _four_units) - 2 * net.log_gamma)
@@ -149,7 +156,9 @@ def _sums_after(layer: Layer, sums: _Scaled, p: int, factor: Factor, net: Measur
     if isinstance(module, nn.AvgPool2d | nn.AdaptiveAvgPool2d):
         shares = _averaging_weights(layer, values)
         return _Scaled(module(values) * shares ** (p - 1), sums.log_scale)
-    return _Scaled(module(values), sums.log_scale)  # ReLU, flattening, largest path of a window
+    if type(module) in ACTIVATIONS:  # a path goes on through a unit, whatever its activation is
+        return sums
+    return _Scaled(module(values), sums.log_scale)  # flattening, largest path of a window
 
 
 def _after_weights(layer: Layer, sums: _Scaled, p: int, factor: float, biases: bool) -> _Scaled:

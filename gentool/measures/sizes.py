@@ -2,7 +2,7 @@
 
 from math import log
 
-from gentool.measures.measured import Log, Measured, log_sum
+from gentool.measures.measured import HOMOGENEOUS, Log, Measured, log_sum, needs
 from gentool.measures.registry import MEASURES
 
 
@@ -31,12 +31,14 @@ def sum_of_squares(net: Measured) -> Log:
 
 
 @MEASURES.register_normalized
+@needs(HOMOGENEOUS)
 def frobenius_sum(net: Measured) -> Log:
     """Sum of squared Frobenius norms once all layers are rescaled to equal norms.
 
         d (γ⁻² ∏ᵢ ‖Wᵢ‖_F²)^(1/d)
 
     d is the number of weight layers, Wᵢ the weight of layer i, γ the margin.
+    Needs positively homogeneous activations.
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
     d = len(net.layers)
@@ -44,12 +46,14 @@ def frobenius_sum(net: Measured) -> Log:
 
 
 @MEASURES.register_normalized
+@needs(HOMOGENEOUS)
 def spectral_sum(net: Measured) -> Log:
     """Sum of squared spectral norms once all layers are rescaled to equal norms.
 
         d (γ⁻² ∏ᵢ ‖Wᵢ‖₂²)^(1/d)
 
     d is the number of weight layers, Wᵢ layer i as a matrix, γ the margin.
+    Needs positively homogeneous activations.
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
     d = len(net.layers)

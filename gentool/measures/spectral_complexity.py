@@ -5,36 +5,41 @@ The reference matrices of the bounds are zero, or the initial weights in measure
 
 from torch import Tensor
 
-from gentool.measures.measured import Log, Measured, log_sum
+from gentool.measures.measured import HOMOGENEOUS, LIPSCHITZ, Log, Measured, log_sum, needs
 from gentool.measures.registry import MEASURES
 from gentool.numerics import matrix_norms
 
 
 @MEASURES.register_normalized
+@needs(HOMOGENEOUS, LIPSCHITZ)
 def pac_bayes_spectral(net: Measured) -> Log:
     """Capacity of the PAC-Bayesian bound with spectral norms.
 
         γ⁻² ∏ᵢ ‖Wᵢ‖₂² Σᵢ ‖Wᵢ‖_F² / ‖Wᵢ‖₂²
 
     Wᵢ is layer i as a matrix, γ the margin; factors of depth and width are left out.
+    Needs activations that are positively homogeneous and 1-Lipschitz.
     Neyshabur et al., A PAC-Bayesian Approach to Spectrally-Normalized Margin Bounds, ICLR 2018.
     """
     return _pac_bayes(net, net.log_frobenius)
 
 
 @MEASURES.register_normalized
+@needs(HOMOGENEOUS, LIPSCHITZ)
 def pac_bayes_spectral_distance(net: Measured) -> Log:
     """Capacity of the PAC-Bayesian bound with spectral norms, from the initial weights.
 
         γ⁻² ∏ᵢ ‖Wᵢ‖₂² Σᵢ ‖Wᵢ − Wᵢ⁰‖_F² / ‖Wᵢ‖₂²
 
     Wᵢ is layer i as a matrix, Wᵢ⁰ the same before training, γ the margin.
+    Needs activations that are positively homogeneous and 1-Lipschitz.
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
     return _pac_bayes(net, net.log_norms(map(matrix_norms.frobenius, net.movements)))
 
 
 @MEASURES.register_normalized
+@needs(LIPSCHITZ)
 def spectral_complexity(net: Measured) -> Log:
     """Capacity of the spectrally-normalised margin bound.
 
@@ -42,18 +47,21 @@ def spectral_complexity(net: Measured) -> Log:
 
     Wᵢ is layer i as a matrix, ‖Wᵢᵀ‖₂₁ the sum of the norms of its rows, γ the margin: the square of
     the spectral complexity over the margin.
+    Needs 1-Lipschitz activations with φ(0) = 0.
     Bartlett et al., Spectrally-Normalized Margin Bounds for Neural Networks, NIPS 2017.
     """
     return _complexity(net, [layer.matrix for layer in net.layers])
 
 
 @MEASURES.register_normalized
+@needs(LIPSCHITZ)
 def spectral_complexity_distance(net: Measured) -> Log:
     """Capacity of the spectrally-normalised margin bound, from the initial weights.
 
         γ⁻² ∏ᵢ ‖Wᵢ‖₂² (Σᵢ (‖(Wᵢ − Wᵢ⁰)ᵀ‖₂₁ / ‖Wᵢ‖₂)^⅔)³
 
     As spectral_complexity, with the weights before training, Wᵢ⁰, as reference matrices.
+    Needs 1-Lipschitz activations with φ(0) = 0.
     Bartlett et al., Spectrally-Normalized Margin Bounds for Neural Networks, NIPS 2017.
     """
     return _complexity(net, net.movements)

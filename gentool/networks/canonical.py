@@ -2,9 +2,10 @@
 
 Every measure is of this network, so that w means the same everywhere. It is the same function as
 the trained network in evaluation mode: dropout is the identity there, and batch norm an affine map
-with fixed statistics, which is folded into the weight layer before it. The trap: folding holds in
-evaluation mode only, and only for batch norm that directly follows a weight layer; anything else is
-refused by name rather than treated approximately.
+with fixed statistics, which is folded into the weight layer before it; after an activation, into
+the weight layer after it. A final softmax or log-softmax is left out: the network has logits. The
+trap: folding holds in evaluation mode only, and forward only where no zero padding stands between;
+anything else is refused by name rather than treated approximately.
 """
 
 import copy
@@ -18,7 +19,15 @@ from gentool.common.errors import GentoolError
 from gentool.networks.convolution import Operator
 from gentool.networks.layer_shapes import layer_shapes
 from gentool.networks.operator_norm import Bounds, spectral_norm
-from gentool.networks.tracing import BATCH_NORM, WEIGHT_LAYERS, Step, steps_of
+from gentool.networks.tracing import (
+    ACTIVATIONS,
+    BATCH_NORM,
+    OUTPUT_SOFTMAX,
+    WEIGHT_LAYERS,
+    Step,
+    steps_of,
+    unwrapped,
+)
 from gentool.numerics import matrix_norms
 
 
@@ -88,14 +97,22 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Hold the canonical network: a chain of layers for inputs of `input_shape`."""
+    """Hold the canonical network: a chain of layers for inputs of `input_shape`.
+
+    `notes` say what was left out of the model, for the record.
+    """
 
     layers: tuple[Layer, ...]
     input_shape: tuple[int, int, int]
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def weight_layers(self) -> tuple[Layer, ...]:
         return tuple(layer for layer in self.layers if layer.has_weight)
+
+    @cached_property
+    def activations(self) -> tuple[nn.Module, ...]:
+        return tuple(layer.module for layer in self.layers if type(layer.module) in ACTIVATIONS)
 
     @property
     def classes(self) -> int:
@@ -123,38 +140,135 @@ class Network:
 def canonical(model: nn.Module, input_shape: tuple[int, int, int]) -> Network:
     """Return the canonical network of a trained model, which is not changed.
 
-    `model` is any module that is a plain chain of convolutions, linear layers, batch norm after
-    those, ReLU, max, average and adaptive average pooling, flattening and dropout. `input_shape` is
-    (channels, height, width).
+    `model` is any module that is a plain chain of convolutions, linear layers, batch norm,
+    activations, max, average and adaptive average pooling, flattening and dropout; a softmax or
+    log-softmax at the end is left out. `input_shape` is (channels, height, width).
 
     Raise GentoolError, naming the layer, if a layer cannot be treated exactly or does not accept
     its input, if the model is not a chain, or if it computes something beside its layers.
     """
+    model = unwrapped(model)
     steps = steps_of(copy.deepcopy(model).to("cpu", torch.float64).eval())
+    steps, output = _without_softmax(steps)
     layers = _with_shapes(_fold_batch_norm(steps), input_shape)
-    network = Network(layers, tuple(input_shape))
-    _check_same_function(model, network)
+    notes = () if output is None else (_softmax_note(output),)
+    network = Network(layers, tuple(input_shape), notes)
+    _check_same_function(model, network, output)
     return network
 
 
-def _fold_batch_norm(steps: list[Step]) -> list[Step]:
-    """Fold each batch norm into the layer before it: W' = s W, b' = s (b - mean) + shift."""
-    folded: list[Step] = []
-    for name, module in steps:
-        if not isinstance(module, BATCH_NORM):
-            folded.append((name, module))
-            continue
-        if not folded or not isinstance(folded[-1][1], WEIGHT_LAYERS):
+def _without_softmax(steps: list[Step]) -> tuple[list[Step], nn.Module | None]:
+    """Split off a final softmax or log-softmax; raise GentoolError if one stands elsewhere."""
+    for name, module in steps[:-1]:
+        if isinstance(module, OUTPUT_SOFTMAX):
             raise GentoolError(
-                f"batch norm {name!r} does not directly follow a weight layer and cannot be folded"
+                f"{name!r} is a softmax before the output; only a final one is exact"
             )
-        folded[-1] = (folded[-1][0], _with_batch_norm(folded[-1][1], module, name))
+    if not steps or not isinstance(steps[-1][1], OUTPUT_SOFTMAX):
+        return steps, None
+    return steps[:-1], steps[-1][1]
+
+
+def _softmax_note(output: nn.Module) -> str:
+    """Return the note about a final layer that was left out.
+
+    A log-softmax takes the same number off all logits of an image, so that no margin changes.
+    """
+    if isinstance(output, nn.LogSoftmax):
+        return "the final log-softmax is left out, which changes no margin and no loss"
+    return "the final softmax is left out: margins and losses are those of the logits before it"
+
+
+def _fold_batch_norm(steps: list[Step]) -> list[Step]:
+    """Fold each batch norm into the layer before it: W' = s W, b' = s (b - mean) + shift.
+
+    One that follows no weight layer goes into the next: W' = W s, b' = b + W shift.
+    """
+    folded: list[Step] = []
+    waiting: tuple[str, Tensor, Tensor] | None = None  # name, scale and shift of a channel
+    for name, module in steps:
+        if isinstance(module, BATCH_NORM):
+            if waiting is not None:
+                raise GentoolError(
+                    f"batch norm {name!r} follows {waiting[0]!r} without a layer between"
+                )
+            if folded and isinstance(folded[-1][1], WEIGHT_LAYERS):
+                folded[-1] = (folded[-1][0], _with_batch_norm(folded[-1][1], module, name))
+            else:
+                waiting = (name, *_scale_and_shift(module, name))
+            continue
+        if waiting is not None:
+            module, waiting = _through(waiting, module)
+        folded.append((name, module))
+    if waiting is not None:
+        raise GentoolError(
+            f"batch norm {waiting[0]!r} has no weight layer beside it to be folded into"
+        )
     return folded
 
 
 @torch.no_grad()
-def _with_batch_norm(layer: nn.Module, norm: nn.Module, name: str) -> nn.Module:
-    """Return a copy of a weight layer that includes the batch norm after it."""
+def _through(
+    waiting: tuple[str, Tensor, Tensor], module: nn.Module
+) -> tuple[nn.Module, tuple[str, Tensor, Tensor] | None]:
+    """Move an affine map of the channels past a layer; a weight layer takes it up.
+
+    Return the layer after which, or in which, the map stands, and the map, None once it is taken
+    up. Raise GentoolError if the two orders are not the same function.
+    """
+    name, scale, shift = waiting
+    if isinstance(module, WEIGHT_LAYERS):
+        return _with_affine_inputs(module, scale, shift, name), None
+    has_padding = _is_padded(module)
+    is_average = isinstance(module, (nn.AvgPool2d, nn.AdaptiveAvgPool2d)) and not has_padding
+    is_maximum = isinstance(module, nn.MaxPool2d) and bool((scale > 0).all())
+    if isinstance(module, nn.Flatten) or is_average or is_maximum:
+        return module, waiting
+    raise GentoolError(
+        f"batch norm {name!r} stands before a {type(module).__name__} and cannot be folded exactly"
+    )
+
+
+def _is_padded(module: nn.Module) -> bool:
+    """Return whether a layer adds zeros around its input."""
+    padding = getattr(module, "padding", 0)
+    if isinstance(padding, str):
+        return padding != "valid"
+    has_divisor = getattr(module, "divisor_override", None) is not None
+    is_uneven = getattr(module, "ceil_mode", False) and isinstance(module, nn.AvgPool2d)
+    return bool(torch.tensor(padding).any()) or has_divisor or is_uneven
+
+
+def _with_affine_inputs(layer: nn.Module, scale: Tensor, shift: Tensor, name: str) -> nn.Module:
+    """Return a copy of a weight layer that includes an affine map of its input channels."""
+    layer = copy.deepcopy(layer)
+    inputs = layer.weight.shape[1] * getattr(layer, "groups", 1)
+    repeats = inputs // len(scale)  # units of a channel that was flattened
+    if repeats * len(scale) != inputs:
+        raise GentoolError(f"batch norm {name!r} does not fit the weight layer after it")
+    scale, shift = (value.repeat_interleave(repeats) for value in (scale, shift))
+    if isinstance(layer, nn.Conv2d):
+        if _is_padded(layer) and bool((shift != 0).any()):
+            raise GentoolError(
+                f"batch norm {name!r} stands before a convolution with zero padding and cannot be "
+                "folded exactly"
+            )
+        groups = layer.weight.chunk(layer.groups)
+        parts = zip(groups, scale.chunk(layer.groups), shift.chunk(layer.groups), strict=True)
+        added = torch.cat([(W.sum((2, 3)) * t).sum(1) for W, _, t in parts])
+        scales = torch.cat(
+            [s.expand(len(W), -1) for W, s in zip(groups, scale.chunk(layer.groups), strict=True)]
+        )
+        layer.weight.mul_(scales[:, :, None, None])
+    else:
+        added = layer.weight @ shift
+        layer.weight.mul_(scale)
+    layer.bias = nn.Parameter(added if layer.bias is None else layer.bias + added)
+    return layer
+
+
+def _scale_and_shift(norm: nn.Module, name: str) -> tuple[Tensor, Tensor]:
+    """Return the affine map of each channel that a batch norm is in evaluation mode."""
     if norm.running_mean is None or norm.running_var is None:
         raise GentoolError(
             f"batch norm {name!r} has no running statistics and so no fixed function to measure"
@@ -168,6 +282,13 @@ def _with_batch_norm(layer: nn.Module, norm: nn.Module, name: str) -> nn.Module:
     if norm.affine:
         scale = scale * norm.weight
         shift = -norm.running_mean * scale + norm.bias
+    return scale, shift
+
+
+@torch.no_grad()
+def _with_batch_norm(layer: nn.Module, norm: nn.Module, name: str) -> nn.Module:
+    """Return a copy of a weight layer that includes the batch norm after it."""
+    scale, shift = _scale_and_shift(norm, name)
     layer = copy.deepcopy(layer)
     bias = layer.bias * scale + shift if layer.bias is not None else shift
     layer.weight.mul_(scale.reshape(-1, *[1] * (layer.weight.dim() - 1)))
@@ -188,10 +309,12 @@ def _with_shapes(steps: list[Step], input_shape: tuple[int, ...]) -> tuple[Layer
     return layers
 
 
-def _check_same_function(model: nn.Module, network: Network) -> None:
-    """Raise GentoolError if the model and its layers have different logits on random images.
+def _check_same_function(
+    model: nn.Module, network: Network, output: nn.Module | None = None
+) -> None:
+    """Raise GentoolError if the model and its layers have different outputs on random images.
 
-    Steps that the list of layers lacks show here.
+    Steps that the list of layers lacks show here. `output` is the final layer that was left out.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, *network.input_shape, generator=generator, dtype=torch.float64)
@@ -199,6 +322,8 @@ def _check_same_function(model: nn.Module, network: Network) -> None:
     with torch.inference_mode():
         expected = reference(images)
     logits = network(images)
+    if output is not None:
+        logits = output(logits)
     if not bool(expected.isfinite().all()):
         return  # NaN or infinite weights cannot be compared; the measures report them
     scale = expected.abs().amax().clamp_min(torch.finfo(torch.float64).tiny)

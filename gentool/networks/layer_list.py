@@ -20,11 +20,20 @@ TYPES: dict[str, tuple[type[nn.Module], str]] = {
     "batch_norm1d": (nn.BatchNorm1d, _NORM),
     "batch_norm2d": (nn.BatchNorm2d, _NORM),
     "relu": (nn.ReLU, ""),
+    "leaky_relu": (nn.LeakyReLU, "negative_slope"),
+    "elu": (nn.ELU, "alpha"),
+    "gelu": (nn.GELU, "approximate"),
+    "silu": (nn.SiLU, ""),
+    "tanh": (nn.Tanh, ""),
+    "sigmoid": (nn.Sigmoid, ""),
+    "softplus": (nn.Softplus, "beta threshold"),
     "max_pool2d": (nn.MaxPool2d, f"{_WINDOW} dilation ceil_mode"),
     "avg_pool2d": (nn.AvgPool2d, f"{_WINDOW} ceil_mode count_include_pad divisor_override"),
     "adaptive_avg_pool2d": (nn.AdaptiveAvgPool2d, "output_size"),
     "flatten": (nn.Flatten, ""),
     "dropout": (nn.Dropout, "p"),
+    "softmax": (nn.Softmax, "dim"),
+    "log_softmax": (nn.LogSoftmax, "dim"),
 }
 """The module of each type, and the options that a list of layers may set."""
 
@@ -72,6 +81,30 @@ def chain(layers: object) -> Chain:
     return Chain([(_name(layer), _module(layer)) for layer in layers])
 
 
+def describe(steps: Iterable[tuple[str, nn.Module]]) -> list[Json]:
+    """Return the list of layers of modules by name, from which `chain` builds equal modules.
+
+    Raise GentoolError, naming the layer, if its type or its padding has no place in a list.
+    """
+    return [_description(name, module) for name, module in steps]
+
+
+def _description(name: str, module: nn.Module) -> Json:
+    kinds = {kind: names for kind, (cls, names) in TYPES.items() if cls is type(module)}
+    if isinstance(module, nn.SyncBatchNorm):
+        kinds = {"batch_norm2d": _NORM}
+    if not kinds or isinstance(getattr(module, "padding", 0), str):
+        raise GentoolError(f"layer {name!r} ({module}) has no place in a list of layers")
+    [(kind, names)] = kinds.items()
+    options = {option: getattr(module, option) for option in names.split()}
+    if "bias" in options:
+        options["bias"] = module.bias is not None
+    known = {option: value for option, value in options.items() if value is not None}
+    return {"name": name, "type": kind} | {
+        option: list(value) if isinstance(value, tuple) else value for option, value in known.items()
+    }
+
+
 def _name(layer: object) -> str:
     """Return the name of a layer; raise GentoolError if a module cannot have it."""
     name = layer.get("name") if isinstance(layer, dict) else None
@@ -104,7 +137,9 @@ def _module(layer: Json) -> nn.Module:
 
 
 def _is_option(value: object) -> bool:
-    """Return whether a value can be an option: a number, true or false, or two of them."""
+    """Return whether a value can be an option: a number, true or false, or two of them; a word."""
+    if value in ("none", "tanh"):  # how GELU is approximated
+        return True
     values = value if isinstance(value, (list, tuple)) else [value]
     return 1 <= len(values) <= 2 and all(isinstance(item, (int, float)) for item in values)
 

@@ -7,21 +7,32 @@ computes something else from the same weight. Each of them is refused by name.
 import operator
 from collections.abc import Callable
 
-import torch
 from torch import fx, nn
 
 from gentool.common.errors import GentoolError
 
 WEIGHT_LAYERS = (nn.Conv2d, nn.Linear)
+ACTIVATIONS = (
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.Softplus,
+)
 EXACT_LAYERS = (
     *WEIGHT_LAYERS,
     nn.MaxPool2d,
     nn.AvgPool2d,
     nn.AdaptiveAvgPool2d,
-    nn.ReLU,
+    *ACTIVATIONS,
     nn.Flatten,
 )
-BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
+OUTPUT_SOFTMAX = (nn.Softmax, nn.LogSoftmax)
+"""Layers that only a network's output may have, and that its logits do without."""
+BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 _IDENTITY_IN_EVALUATION = (
     nn.Dropout,
     nn.Dropout2d,
@@ -30,12 +41,32 @@ _IDENTITY_IN_EVALUATION = (
     nn.Identity,
 )
 
+
+def is_homogeneous(activation: nn.Module) -> bool:
+    """Return whether φ(c x) = c φ(x) for every c > 0."""
+    return isinstance(activation, nn.ReLU | nn.LeakyReLU)
+
+
+def is_lipschitz(activation: nn.Module) -> bool:
+    """Return whether φ(0) = 0 and |φ(x) − φ(y)| ≤ |x − y|.
+
+    The largest slope of GELU is 1.13 and that of SiLU 1.10; a sigmoid is ½ and a softplus
+    log(2) / β at 0.
+    """
+    if isinstance(activation, nn.LeakyReLU):
+        return abs(activation.negative_slope) <= 1
+    if isinstance(activation, nn.ELU):
+        return 0 <= activation.alpha <= 1
+    return isinstance(activation, nn.ReLU | nn.Tanh)
+
+
 Step = tuple[str, nn.Module]
 """A layer and its name, a dotted path in the module."""
 
 
 def steps_of(model: nn.Module) -> list[Step]:
     """Return the leaf modules of a model in the order of its forward pass, without dropout."""
+    model = unwrapped(model)
     if type(model) in EXACT_LAYERS:
         name = type(model).__name__.lower()
         _check_exact(name, model)
@@ -67,11 +98,22 @@ def steps_of(model: nn.Module) -> list[Step]:
     return _with_unique_names(steps)
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the module inside DataParallel, DistributedDataParallel and torch.compile."""
+    while True:
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):  # of torch.compile
+            model = model._orig_mod
+        else:
+            return model
+
+
 class _Tracer(fx.Tracer):
     """Trace subclasses of layers as one step too, so that they can be refused by name."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        is_layer = isinstance(m, (*EXACT_LAYERS, *BATCH_NORM))
+        is_layer = isinstance(m, (*EXACT_LAYERS, *BATCH_NORM, *OUTPUT_SOFTMAX))
         return is_layer or super().is_leaf_module(m, module_qualified_name)
 
 
@@ -102,10 +144,10 @@ def _step(node: fx.Node, model: nn.Module) -> list[Step]:
             return []
         _check_exact(node.target, module)
         return [(node.target, module)]
-    function = _FUNCTIONS.get(node.target)
-    if function is not None:
-        return [(node.name, function())]
-    name = getattr(node.target, "__name__", node.target)
+    name = str(getattr(node.target, "__name__", node.target))
+    module = _module_of_call(name, node)
+    if module is not None:
+        return [] if type(module) is nn.Identity else [(node.name, module)]
     raise GentoolError(
         f"{name!r} is called as a function, not held as a layer; make it a module of torch.nn to "
         "measure this model"
@@ -118,7 +160,7 @@ def _check_exact(name: str, module: nn.Module) -> None:
     The type is compared exactly: a subclass may compute something else from the same weight, as
     PyTorch's parametrizations do, and so may a hook.
     """
-    if type(module) not in (*EXACT_LAYERS, *BATCH_NORM):
+    if type(module) not in (*EXACT_LAYERS, *BATCH_NORM, *OUTPUT_SOFTMAX):
         raise GentoolError(
             f"layer {name!r} is a {type(module).__name__}, which cannot be treated exactly"
         )
@@ -132,14 +174,68 @@ def _check_exact(name: str, module: nn.Module) -> None:
         )
 
 
-# The modules that stand for functions in the forward passes of published VGGs and MLPs. `view` and
-# `reshape` nearly always flatten; where they do not, `canonical` finds that the logits differ.
-_FUNCTIONS: dict[Callable[..., object] | str, Callable[[], nn.Module]] = {
-    torch.flatten: nn.Flatten,
-    "flatten": nn.Flatten,
-    "view": nn.Flatten,
-    "reshape": nn.Flatten,
-    torch.relu: nn.ReLU,
-    "relu": nn.ReLU,
-    nn.functional.relu: nn.ReLU,
+def _module_of_call(name: str, node: fx.Node) -> nn.Module | None:
+    """Return the module that a function or method of PyTorch computes; None if there is none.
+
+    The first argument of the call is the data; the others are bound to the parameters of the
+    function of the same name in torch.nn.functional. Raise GentoolError if one depends on the data.
+    """
+    is_torchs = node.op == "call_method" or str(node.target.__module__ or "torch").startswith(
+        "torch"
+    )
+    if name not in _CALLS or not is_torchs:
+        return None
+    names, build = _CALLS[name]
+    if name in ("flatten", "view", "reshape"):  # the sizes of a view are computed from the data
+        return build()
+    arguments = dict(zip(names.split(), node.args[1:], strict=False)) | dict(node.kwargs)
+    options = {key: value for key, value in arguments.items() if key in names.split()}
+    if any(isinstance(value, fx.Node) for value in options.values()):
+        raise GentoolError(f"{name!r} is called with options that depend on the data")
+    return build(**options)
+
+
+def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
+    """Return the identity for dropout in evaluation mode; raise GentoolError if it is always on."""
+    if training:
+        raise GentoolError("dropout is on in evaluation mode too; pass training=self.training")
+    return nn.Identity()
+
+
+def _without(*unused: str) -> Callable[[type[nn.Module]], Callable[..., nn.Module]]:
+    """Return a function that builds a module and drops options that do not change its output."""
+
+    def build_with(kind: type[nn.Module]) -> Callable[..., nn.Module]:
+        return lambda **options: kind(**{k: v for k, v in options.items() if k not in unused})
+
+    return build_with
+
+
+_WINDOW = "kernel_size stride padding"
+_in_any_place = _without("inplace")
+_softmax = _without("_stacklevel", "dtype")
+
+# The functions and methods in the forward passes of published VGGs and MLPs, by name: their options
+# after the data, and the module that computes the same. `view` and `reshape` nearly always flatten;
+# where they do not, `canonical` finds that the logits differ.
+_CALLS: dict[str, tuple[str, Callable[..., nn.Module]]] = {
+    "flatten": ("", nn.Flatten),
+    "view": ("", nn.Flatten),
+    "reshape": ("", nn.Flatten),
+    "relu": ("inplace", _in_any_place(nn.ReLU)),
+    "relu_": ("", nn.ReLU),
+    "leaky_relu": ("negative_slope inplace", _in_any_place(nn.LeakyReLU)),
+    "elu": ("alpha inplace", _in_any_place(nn.ELU)),
+    "gelu": ("approximate", nn.GELU),
+    "silu": ("inplace", _in_any_place(nn.SiLU)),
+    "tanh": ("", nn.Tanh),
+    "sigmoid": ("", nn.Sigmoid),
+    "softplus": ("beta threshold", nn.Softplus),
+    "max_pool2d": (f"{_WINDOW} dilation ceil_mode return_indices", nn.MaxPool2d),
+    "avg_pool2d": (f"{_WINDOW} ceil_mode count_include_pad divisor_override", nn.AvgPool2d),
+    "adaptive_avg_pool2d": ("output_size", nn.AdaptiveAvgPool2d),
+    "dropout": ("p training inplace", _dropout),
+    "dropout2d": ("p training inplace", _dropout),
+    "softmax": ("dim _stacklevel dtype", _softmax(nn.Softmax)),
+    "log_softmax": ("dim _stacklevel dtype", _softmax(nn.LogSoftmax)),
 }

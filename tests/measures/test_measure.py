@@ -129,5 +129,5 @@ def test_an_unknown_measure_is_reported_before_data_is_loaded(saved, capsys):
 
 
 def test_measure_in_python_raises_for_an_unknown_kind_of_layer():
-    with pytest.raises(GentoolError, match="'0' is a Sigmoid"):
-        gentool.measure(nn.Sequential(nn.Sigmoid()), (1, 2, 2))
+    with pytest.raises(GentoolError, match="'0' is a Mish"):
+        gentool.measure(nn.Sequential(nn.Mish()), (1, 2, 2))

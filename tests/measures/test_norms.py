@@ -123,3 +123,48 @@ def test_every_measure_has_a_formula_a_source_and_a_finite_value(measure):
     values = evaluate_measures(whole, [measure])
     assert math.isfinite(values.measures[measure.name])
     assert values.notes == []
+
+
+def network_with(activation):
+    """Two linear layers of small whole numbers with an activation between them."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), activation, nn.Linear(2, 2)).double()
+    for i, parameter in enumerate(model.parameters()):
+        parameter.data = torch.arange(parameter.numel(), dtype=torch.float64).view_as(parameter) - i
+    return canonical(model, (1, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("activation", "homogeneous", "lipschitz"),
+    [
+        (nn.LeakyReLU(0.2), True, True),
+        (nn.LeakyReLU(2.0), True, False),
+        (nn.Tanh(), False, True),
+        (nn.ELU(2.0), False, False),
+        (nn.GELU(), False, False),
+        (nn.Sigmoid(), False, False),
+    ],
+)
+def test_measures_that_need_properties_of_the_activations_are_none_without_them(
+    activation, homogeneous, lipschitz
+):
+    """Bounds need both, equal rescaling homogeneity, spectral complexity a Lipschitz constant."""
+    names = [
+        "l2_bound_unnormalized",
+        "frobenius_sum_unnormalized",
+        "spectral_complexity_unnormalized",
+    ]
+    values = evaluate_measures(Measured(network_with(activation)), MEASURES.select(names))
+    exist = [values.measures[name] is not None for name in names]
+    assert exist == [homogeneous and lipschitz, homogeneous, lipschitz]
+    assert len(values.notes) == exist.count(False)
+    assert all("activations" in note for note in values.notes)
+
+
+def test_measures_of_the_weights_alone_do_not_depend_on_the_activation():
+    """Sums over paths and products of norms are those of the same weights with ReLU."""
+    names = ["l2_unnormalized", "l1_path_unnormalized", "l2_path_unnormalized", "parameters"]
+    relu, sigmoid = (
+        evaluate_measures(Measured(network_with(kind)), MEASURES.select(names)).measures
+        for kind in (nn.ReLU(), nn.Sigmoid())
+    )
+    assert relu == sigmoid

@@ -135,10 +135,12 @@ def with_negative_variance():
 
 REFUSED = {
     "a clipping activation": (nn.Sequential(nn.Conv2d(1, 1, 2), nn.ReLU6()), "'1' is a ReLU6"),
-    "another activation": (nn.Sequential(nn.Conv2d(1, 1, 2), nn.Tanh()), "'1' is a Tanh"),
-    "functional max pooling": (
-        Functional(lambda x: F.max_pool2d(x, 2)),
-        "max_pool2d' is called as a function",
+    "another activation": (nn.Sequential(nn.Conv2d(1, 1, 2), nn.Mish()), "'1' is a Mish"),
+    "another function": (Functional(lambda x: F.hardtanh(x)), "hardtanh' is called as a function"),
+    "dropout that is always on": (Functional(lambda x: F.dropout(x, 0.5)), "dropout is on in eval"),
+    "a softmax in the middle": (
+        nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.Softmax(1), nn.Linear(3, 2)),
+        "'2' is a softmax before the output",
     ),
     "a mean over the map": (Functional(lambda x: x.mean((2, 3))), "'mean' is called as a function"),
     "a sum of two layers": (
@@ -155,13 +157,17 @@ REFUSED = {
         nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")),
         "'0' pads with 'reflect'",
     ),
-    "batch norm first": (
-        nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 1, 2)),
-        "batch norm '0' does not directly follow",
+    "batch norm before zero padding": (
+        randomised(nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 1, 3, padding=1))),
+        "batch norm '0' stands before a convolution with zero padding",
     ),
-    "batch norm after ReLU": (
+    "batch norm before an activation": (
+        nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.BatchNorm2d(2), nn.ReLU()),
+        "batch norm '2' stands before a ReLU",
+    ),
+    "batch norm at the end": (
         nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.BatchNorm2d(2)),
-        "batch norm '2' does not directly follow",
+        "batch norm '2' has no weight layer beside it",
     ),
     "batch norm without statistics": (
         nn.Sequential(nn.Conv2d(1, 2, 2), nn.BatchNorm2d(2, track_running_stats=False)),
@@ -190,3 +196,95 @@ def test_measures_of_weights_that_are_not_finite_are_none(bad):
     assert values.measures.pop("parameters") == 20 + 18
     assert set(values.measures.values()) == {None}
     assert any("NaN or infinite" in note for note in values.notes)
+
+
+ACTIVATION_MODULES = [
+    nn.LeakyReLU(0.2),
+    nn.ELU(0.7),
+    nn.GELU(),
+    nn.GELU(approximate="tanh"),
+    nn.SiLU(),
+    nn.Tanh(),
+    nn.Sigmoid(),
+    nn.Softplus(beta=2),
+]
+
+
+@pytest.mark.parametrize("activation", ACTIVATION_MODULES, ids=str)
+def test_other_activations_are_layers(activation):
+    layers = [nn.Conv2d(1, 2, 2), activation, nn.Flatten(), nn.Linear(18, 3)]
+    network = assert_same_function(randomised(nn.Sequential(*layers)), (1, 4, 4))
+    assert [type(module) for module in network.activations] == [type(activation)]
+
+
+def pytorch_example(x, net):
+    """The forward pass of PyTorch's MNIST example, for smaller images."""
+    x = F.relu(net.conv1(x))
+    x = F.max_pool2d(F.leaky_relu(net.conv2(x), 0.2), 2)
+    x = F.dropout(x, 0.25, training=net.training)
+    x = torch.tanh(net.fc1(torch.flatten(x, 1)))
+    return F.log_softmax(net.fc2(x), dim=1)
+
+
+class Example(nn.Module):
+    """The layers of PyTorch's MNIST example, smaller."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 4, 3)
+        self.fc1, self.fc2 = nn.Linear(16, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return pytorch_example(x, self)
+
+
+def test_functions_in_a_forward_pass_are_layers_and_a_final_log_softmax_is_left_out():
+    """Its logits differ by one number an image, so that no margin changes; a note says so."""
+    model = randomised(Example())
+    network = canonical(model, (1, 8, 8))
+    logits = network(images(1, 8, 8))
+    with torch.no_grad():
+        expected = model.double()(images(1, 8, 8))
+    difference = logits - expected
+    assert (difference - difference[:, :1]).abs().max() < ROUNDING * logits.abs().max()
+    assert network.notes == (
+        "the final log-softmax is left out, which changes no margin and no loss",
+    )
+
+
+BEFORE_A_WEIGHT_LAYER = {
+    "a linear layer": [nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)],
+    "flattened channels": [
+        nn.Conv2d(1, 2, 3),
+        nn.ReLU(),
+        nn.BatchNorm2d(2),
+        nn.Flatten(),
+        nn.Linear(8, 3),
+    ],
+    "an unpadded convolution": [nn.BatchNorm2d(1), nn.Conv2d(1, 3, 4), nn.Flatten()],
+    "groups and an average": [
+        nn.Conv2d(1, 4, 1),
+        nn.Tanh(),
+        nn.BatchNorm2d(4),
+        nn.AvgPool2d(2),
+        nn.Conv2d(4, 6, 2, groups=2, bias=False),
+        nn.Flatten(),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", BEFORE_A_WEIGHT_LAYER)
+def test_batch_norm_before_a_weight_layer_is_folded_into_it(name):
+    network = assert_same_function(
+        randomised(nn.Sequential(*BEFORE_A_WEIGHT_LAYER[name])), (1, 4, 4)
+    )
+    assert not any("Norm" in type(layer.module).__name__ for layer in network.layers)
+
+
+def test_wrappers_are_taken_off():
+    """DataParallel, SyncBatchNorm and torch.compile have the network of what they wrap."""
+    plain = randomised(nn.Sequential(nn.Conv2d(1, 2, 4), nn.BatchNorm2d(2), nn.Flatten()))
+    expected = canonical(plain, (1, 4, 4))(images(1, 4, 4))
+    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(plain)
+    for model in (nn.DataParallel(plain), synchronised, torch.compile(plain)):
+        assert torch.equal(canonical(model, (1, 4, 4))(images(1, 4, 4)), expected)
