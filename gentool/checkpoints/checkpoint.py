@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from gentool.checkpoints.foreign.inference import infer_recipe
 from gentool.checkpoints.foreign.reading import read_pytorch, read_safetensors
 from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
+from gentool.checkpoints.module import described_by_user
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import sha256, write_whole
 from gentool.common.json import Json
@@ -106,7 +107,10 @@ def read(path: Path, hints: Hints = NO_HINTS) -> Checkpoint:
         if KEY in metadata:
             return _from_metadata(path, tensors, metadata[KEY], hints)
         digest = sha256(path)
-        recipe, tensors = infer_recipe(tensors, hints, path.name, digest, is_ordered=is_pytorch)
+        if hints.module is not None or hints.layers is not None:
+            recipe, tensors = described_by_user(tensors, hints, path.name, digest)
+        else:
+            recipe, tensors = infer_recipe(tensors, hints, path.name, digest, is_ordered=is_pytorch)
     except GentoolError as error:
         raise type(error)(f"{path}: {error}") from error
     kind = "pytorch" if is_pytorch else "safetensors"

@@ -13,21 +13,24 @@ from gentool.common.json import Json
 from gentool.records.recipe import parse_labels
 
 POOLINGS = ("max", "avg")
-_ARCHITECTURE = ("model", "input_shape", "pool", "order")
+_ARCHITECTURE = ("model", "input_shape", "pool", "order", "module", "layers")
 
 
 @dataclass(frozen=True)
 class Hints:
     """Hold facts about a network that its file does not hold; None for an option not given.
 
-    `order` names the linear layers of an MLP from first to last. Raise UsageError if a value is out
-    of range.
+    `order` names the linear layers of an MLP from first to last. `module` names the user's own
+    class, `layers` a file with the list of layers: either describes the network completely. Raise
+    UsageError if a value is out of range.
     """
 
     model: str | None = None
     input_shape: tuple[int, int, int] | None = None
     pool: str | None = None
     order: tuple[str, ...] | None = None
+    module: str | None = None
+    layers: str | None = None
     labels: str | float | None = None
     subset: int | None = None
     seed: int | None = None
@@ -35,6 +38,13 @@ class Hints:
     std: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        described = [name for name in ("module", "layers") if getattr(self, name) is not None]
+        partial = [name for name in ("model", "pool", "order") if getattr(self, name) is not None]
+        if len(described + partial[:1]) > 1 and described:
+            raise UsageError(
+                f"{as_options(described[:1])} describes the whole network; leave out "
+                f"{as_options([*described[1:], *partial])}"
+            )
         if self.pool not in (None, *POOLINGS):
             raise UsageError(f"unknown pooling {self.pool!r}; known: {', '.join(POOLINGS)}")
         if (self.mean is None) != (self.std is None):
@@ -50,6 +60,8 @@ class Hints:
         input_shape: str | None = None,
         pool: str | None = None,
         order: str | None = None,
+        module: str | None = None,
+        layers: str | None = None,
         labels: str | None = None,
         subset: int | None = None,
         seed: int | None = None,
@@ -62,6 +74,8 @@ class Hints:
             input_shape=_or_none(_shape, input_shape),
             pool=pool,
             order=_or_none(lambda text: tuple(text.split(",")), order),
+            module=module,
+            layers=layers,
             labels=_or_none(parse_labels, labels),
             subset=subset,
             seed=seed,

@@ -4,14 +4,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+import typer.core
 
 from gentool.checkpoints.hints import Hints
 from gentool.cli import options
 from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
 from gentool.common.console import print_table, say
+from gentool.common.errors import UsageError
+from gentool.common.files import check_output, write_whole
 
 if TYPE_CHECKING:
     from gentool.common.json import Json
+
+
+class InspectCommand(typer.core.TyperCommand):
+    """A command in which `--layers` without a file asks for the list of layers."""
+
+    def parse_args(self, ctx, args):  # noqa: ANN001, ANN201 - the types are click's, unnamed
+        followed = [*args[1:], "-"]
+        return super().parse_args(
+            ctx,
+            [
+                "--write-layers" if name == "--layers" and after.startswith("-") else name
+                for name, after in zip(args, followed, strict=True)
+            ],
+        )
 
 
 @options.shared
@@ -28,6 +45,14 @@ def inspect(
             show_default="none",
         ),
     ] = None,
+    write_layers: Annotated[
+        bool,
+        typer.Option(
+            "--write-layers",
+            help="Write the list of layers to -o instead, to be edited and given back with "
+            "--layers FILE. --layers without a file means the same.",
+        ),
+    ] = False,
     *,
     network: options.ForeignNetwork,
     outputs: options.Outputs,
@@ -44,11 +69,28 @@ def inspect(
       gentool inspect mlp-digits-random-500-seed0.safetensors -o - | python3 -m json.tool
     """
     hints = options.parse_hints(network)
+    if write_layers:
+        if len(checkpoints) > 1 or output in (None, "-"):
+            raise UsageError("--write-layers takes one checkpoint and a file, as -o layers.json")
+        _write_layers(checkpoints[0], Path(output), hints, outputs)
+        return
     destination = "-" if output is None else output
     jobs = jobs_for(checkpoints, destination, "inspect", outputs.existing())
     for_each(
         jobs, lambda job: _inspect(job, hints, output is not None, messages.quiet), messages.debug
     )
+
+
+def _write_layers(path: Path, output: Path, hints: Hints, outputs: options.Outputs) -> None:
+    """Write the list of layers of a checkpoint as JSON, and print the path of the file."""
+    from gentool.checkpoints import checkpoint
+    from gentool.checkpoints.module import layers_as_text, layers_of
+
+    if check_output(output, outputs.existing()):
+        read = checkpoint.read(path, hints)
+        text = layers_as_text(layers_of(read.recipe), read.recipe.input_shape)
+        write_whole(output, text.encode())
+    print(output)
 
 
 def _inspect(job: Job, hints: Hints, with_json: bool, quiet: bool) -> None:

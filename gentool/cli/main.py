@@ -12,7 +12,7 @@ import typer.core
 
 from gentool.cli.claims import claims
 from gentool.cli.convert import convert
-from gentool.cli.inspect import inspect
+from gentool.cli.inspect import InspectCommand, inspect
 from gentool.cli.measure import measure
 from gentool.cli.plot import plot
 from gentool.cli.sharpness import sharpness
@@ -44,7 +44,7 @@ app.command(cls=TrainCommand)(train)
 app.command()(measure)
 app.command()(sharpness)
 app.command("sharpness verify")(verify)
-app.command()(inspect)
+app.command(cls=InspectCommand)(inspect)
 app.command()(convert)
 app.command()(plot)
 app.command()(claims)

@@ -89,6 +89,22 @@ class ForeignNetwork:
             show_default="inferred",
         ),
     ] = None
+    module: Annotated[
+        str | None,
+        typer.Option(
+            help="Your own class that builds a foreign network, as mynet.py:Net or "
+            "'mynet.py:Net(width=32)'. The code of that file is run.",
+            show_default=False,
+        ),
+    ] = None
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="JSON file with the list of layers of a foreign network, as written by gentool "
+            "inspect --write-layers.",
+            show_default=False,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

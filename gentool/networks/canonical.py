@@ -175,8 +175,8 @@ def _softmax_note(output: nn.Module) -> str:
     A log-softmax takes the same number off all logits of an image, so that no margin changes.
     """
     if isinstance(output, nn.LogSoftmax):
-        return "the final log-softmax is left out, which changes no margin and no loss"
-    return "the final softmax is left out: margins and losses are those of the logits before it"
+        return "network: the final log-softmax is left out, which changes no margin and no loss"
+    return "network: the final softmax is left out; margins and losses are of the logits before it"
 
 
 def _fold_batch_norm(steps: list[Step]) -> list[Step]:

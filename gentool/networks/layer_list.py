@@ -93,7 +93,8 @@ def _description(name: str, module: nn.Module) -> Json:
     kinds = {kind: names for kind, (cls, names) in TYPES.items() if cls is type(module)}
     if isinstance(module, nn.SyncBatchNorm):
         kinds = {"batch_norm2d": _NORM}
-    if not kinds or isinstance(getattr(module, "padding", 0), str):
+    is_partial = isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1)
+    if not kinds or is_partial or isinstance(getattr(module, "padding", 0), str):
         raise GentoolError(f"layer {name!r} ({module}) has no place in a list of layers")
     [(kind, names)] = kinds.items()
     options = {option: getattr(module, option) for option in names.split()}
@@ -101,7 +102,8 @@ def _description(name: str, module: nn.Module) -> Json:
         options["bias"] = module.bias is not None
     known = {option: value for option, value in options.items() if value is not None}
     return {"name": name, "type": kind} | {
-        option: list(value) if isinstance(value, tuple) else value for option, value in known.items()
+        option: list(value) if isinstance(value, tuple) else value
+        for option, value in known.items()
     }
 
 

@@ -248,7 +248,7 @@ def test_functions_in_a_forward_pass_are_layers_and_a_final_log_softmax_is_left_
     difference = logits - expected
     assert (difference - difference[:, :1]).abs().max() < ROUNDING * logits.abs().max()
     assert network.notes == (
-        "the final log-softmax is left out, which changes no margin and no loss",
+        "network: the final log-softmax is left out, which changes no margin and no loss",
     )
 
 
