@@ -60,17 +60,20 @@ def test_two_groups_with_one_name_are_an_error():
         ("train", "output data_dir device threads force skip_existing quiet debug"),
         ("sharpness", "output data data_dir device threads force skip_existing quiet debug"),
         ("sharpness verify", "witness data data_dir device threads quiet debug"),
-        ("inspect", "output model input_shape pool order force skip_existing quiet debug"),
+        (
+            "inspect",
+            "write_layers model input_shape pool order module layers force skip_existing quiet debug",
+        ),
         ("plot", "seed data data_dir device threads force skip_existing quiet debug"),
         ("claims", "output force skip_existing quiet debug"),
         (
             "measure",
-            "output data model input_shape pool order labels subset seed mean std "
+            "output data model input_shape pool order module layers labels subset seed mean std "
             "data_dir device threads force skip_existing quiet debug",
         ),
         (
             "convert",
-            "output model input_shape pool order data labels subset seed mean std "
+            "output model input_shape pool order module layers data labels subset seed mean std "
             "data_dir force skip_existing quiet debug",
         ),
     ],
