@@ -62,7 +62,8 @@ def test_two_groups_with_one_name_are_an_error():
         ("sharpness verify", "witness data data_dir device threads quiet debug"),
         (
             "inspect",
-            "write_layers model input_shape pool order module layers force skip_existing quiet debug",
+            "write_layers model input_shape pool order module layers "
+            "force skip_existing quiet debug",
         ),
         ("plot", "seed data data_dir device threads force skip_existing quiet debug"),
         ("claims", "output force skip_existing quiet debug"),
