@@ -13,7 +13,8 @@ class DataSet:
     """Hold images and labels for training and for testing.
 
     `fingerprint` is a SHA-256, the same on every machine, of the files of a folder or of the arrays
-    of other data sets. `names` are the names of the classes, None if they are numbers.
+    of other data sets. `names` are the names of the classes, None if they are numbers. There may be
+    no test images. `notes` say in sentences what is unusual about the data.
     """
 
     train_images: Tensor  # (N, C, H, W), uint8 or float32
@@ -23,6 +24,7 @@ class DataSet:
     classes: int
     fingerprint: str
     names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -54,13 +56,42 @@ def dataset_of(
     test_images: Tensor,
     test_labels: Tensor,
     names: tuple[str, ...] | None = None,
+    *,
+    classes: int | None = None,
+    notes: tuple[str, ...] = (),
 ) -> DataSet:
-    """Return the data set of some arrays; the largest label determines the number of classes."""
+    """Return the data set of some arrays.
+
+    The largest label determines the number of classes unless that is given.
+    """
     digest = hashlib.sha256()
     for array in (train_images, train_labels, test_images, test_labels):
         digest.update(f"{tuple(array.shape)} {array.dtype}".encode())
         digest.update(np.ascontiguousarray(array.numpy()))
-    classes = max(2, int(torch.cat([train_labels, test_labels]).max()) + 1)
+    if classes is None:
+        classes = int(torch.cat([train_labels, test_labels]).max()) + 1
     return DataSet(
-        train_images, train_labels, test_images, test_labels, classes, digest.hexdigest(), names
+        *(train_images, train_labels, test_images, test_labels),
+        classes=max(2, classes),
+        fingerprint=digest.hexdigest(),
+        names=names,
+        notes=notes,
     )
+
+
+def unusual_values(images: Tensor) -> list[str]:
+    """Return warnings of training images whose values are not those that networks are trained on.
+
+    These are floats beyond 16 in absolute value, which look like grey values that were never
+    scaled, and images that are all equal.
+    """
+    warnings = []
+    if images.dtype != torch.uint8 and (largest := float(images.abs().max())) > 16:
+        warnings.append(
+            f"the images are floats up to {largest:g} in absolute value, and floats are taken as "
+            "they are; if they are grey values from 0 to 255, save them as uint8"
+        )
+    are_equal = torch.equal(images[0], images[-1]) and bool((images == images[:1]).all())
+    if are_equal and (len(images) > 1 or bool((images == images.flatten()[0]).all())):
+        warnings.append("the training images are all equal, so that nothing can be learned")
+    return warnings

@@ -7,7 +7,8 @@ seconds, decoding them much longer.
 
 import hashlib
 import io
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,51 +20,125 @@ from gentool.common.console import progress, say
 from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
 from gentool.common.paths import cache_dir
+from gentool.data.dataset import DataSet
+from gentool.data.decoding import AS_BEFORE, FLOATS, NOTES, decode
+from gentool.data.reading import AS_STORED, Reading
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 Arrays = tuple[Tensor, Tensor, Tensor, Tensor]
 Image = tuple[Path, int]  # the file of an image, and its class
+TRAIN_FOLDERS = ("train", "training")
+TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")  # the first that exists
 
 
-def read_folder(
-    path: Path, show_progress: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor, int, str, tuple[str, ...]]:
-    """Return the fields of a DataSet: arrays, number of classes, fingerprint and class names.
+def read_folder(path: Path, show_progress: bool, reading: Reading = AS_STORED) -> DataSet:
+    """Return the images of DIR/train/CLASS and DIR/test/CLASS (or val) as a data set.
 
-    Images are RGB, uint8, of shape (N, 3, H, W), in the order of their names.
+    Images are of shape (N, C, H, W), RGB unless `reading` says one channel, in the order of their
+    names: uint8, or floats if an image has more grey values (see `decoding`). Hidden files and
+    folders are left aside.
 
     Raise GentoolError for a folder without train/ and test/ of the same classes, an image that
     cannot be decoded, and images of several sizes.
     """
-    train, train_classes = _list_images(path / "train")
-    test, test_classes = _list_images(path / "test")
+    halves = [_half(path, TRAIN_FOLDERS), _half(path, TEST_FOLDERS)]
+    (train, train_classes), (test, test_classes) = map(_list_images, halves)
     if train_classes != test_classes:
         name = sorted(set(train_classes) ^ set(test_classes))[0]
-        raise GentoolError(f"{path}: class {name!r} is not in both train/ and test/")
+        folders = " and ".join(f"{half.name}/" for half in halves)
+        raise GentoolError(f"{path}: class {name!r} is not in both {folders}")
     fingerprint = _fingerprint(path, [*train, *test])
-    arrays = _read_cache(fingerprint)
-    if arrays is None:
-        images = _decode_all([file for file, _ in [*train, *test]], show_progress)
+    cache_file = _cache_file(fingerprint, reading)
+    stored = _read_cache(cache_file)
+    if stored is None:
+        images, traits = _decode_all([file for file, _ in [*train, *test]], show_progress, reading)
         labels = torch.tensor([label for _, label in [*train, *test]])
         n = len(train)
-        arrays = (images[:n], labels[:n], images[n:], labels[n:])
-        _write_cache(fingerprint, arrays)
-    return *arrays, max(2, len(train_classes)), fingerprint, tuple(train_classes)
+        stored = (images[:n], labels[:n], images[n:], labels[n:]), traits
+        _write_cache(cache_file, *stored)
+    arrays, traits = stored
+    notes = tuple(NOTES[trait] for trait in traits)
+    if halves[1].name not in ("test", "testing"):
+        notes = (f"the images of {halves[1].name}/ are the test set", *notes)
+    return DataSet(
+        *arrays,
+        classes=max(2, len(train_classes)),
+        fingerprint=_of_reading(fingerprint, reading, traits),
+        names=tuple(train_classes),
+        notes=notes,
+    )
+
+
+def _half(path: Path, names: tuple[str, ...]) -> Path:
+    """Return the folder of one half, the first of the names that exists, else of the first name."""
+    folders = [path / name for name in names]
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
 def _list_images(path: Path) -> tuple[list[Image], list[str]]:
-    """Return the images below a folder of classes, and the names of the classes."""
-    from torchvision.datasets import ImageFolder
+    """Return the images below a folder of classes, and the names of the classes.
+
+    The order is that of torchvision's ImageFolder.
+    """
+    from torchvision.datasets.folder import IMG_EXTENSIONS
 
     if not path.is_dir():
         raise GentoolError(
-            f"{path} does not exist; folder:DIR needs DIR/train/CLASS and DIR/test/CLASS"
+            f"{path} does not exist; folder:DIR needs DIR/train/CLASS and DIR/test/CLASS "
+            "(or DIR/val/CLASS)"
         )
     try:
-        listing = ImageFolder(path)
-    except (FileNotFoundError, OSError) as error:
+        classes = sorted(
+            entry.name
+            for entry in os.scandir(path)
+            if entry.is_dir() and not _is_hidden(entry.name)
+        )
+        images: list[Image] = []
+        for label, name in enumerate(classes):
+            files = [
+                file for file in _files(path / name) if file.name.lower().endswith(IMG_EXTENSIONS)
+            ]
+            if not files:
+                raise GentoolError(
+                    f"{path} is not a tree of images: class {name!r} has none "
+                    f"({', '.join(IMG_EXTENSIONS)}); add images or remove the folder"
+                )
+            images += [(file, label) for file in files]
+    except OSError as error:
         raise GentoolError(f"{path} is not a tree of images: {error}") from error
-    return [(Path(file), label) for file, label in listing.samples], listing.classes
+    if not classes:
+        raise GentoolError(
+            f"{path} is not a tree of images: it has no folders; put the images of each class into "
+            "a folder of their own"
+        )
+    return images, classes
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder that are not hidden, in the order of torchvision."""
+    for root, _, names in sorted(os.walk(folder, followlinks=True)):
+        hidden = Path(root).relative_to(folder).parts
+        if any(map(_is_hidden, hidden)):
+            continue
+        yield from (Path(root, name) for name in sorted(names) if not _is_hidden(name))
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether a name is that of a hidden file or folder, or of a Mac's archive folder."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _of_reading(fingerprint: str, reading: Reading, traits: tuple[str, ...]) -> str:
+    """Return the fingerprint of a folder read in some way.
+
+    It is that of the files alone for images of 8 bits read as they are, as in earlier versions.
+    """
+    options = {"channels": reading.channels, "resize": reading.resize}
+    ways = [f"{name}={value}" for name, value in options.items() if value is not None]
+    ways += [trait for trait in traits if trait not in AS_BEFORE]
+    if not ways:
+        return fingerprint
+    return hashlib.sha256(f"{fingerprint} {' '.join(ways)}".encode()).hexdigest()
 
 
 def _fingerprint(path: Path, images: Iterable[Image]) -> str:
@@ -80,63 +155,78 @@ def _fingerprint(path: Path, images: Iterable[Image]) -> str:
     return digest.hexdigest()
 
 
-def _decode_all(files: list[Path], show_progress: bool) -> Tensor:
-    """Decode all images in several threads, to shape (N, 3, H, W)."""
+def _decode_all(
+    files: list[Path], show_progress: bool, reading: Reading
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Decode all images in several threads, to shape (N, C, H, W), and tell what is unusual.
+
+    If some images are floats, those of 8 bits are scaled to [0, 1].
+    """
+    first_with: dict[str, Path] = {}  # the first file of each trait, "" for none
     with ThreadPoolExecutor() as pool, progress(not show_progress) as bar:
         task = bar.add_task("decoding images", total=len(files))
         decoded: np.ndarray | None = None
-        for i, image in enumerate(pool.map(_decode, files)):
+        for i, image in enumerate(pool.map(lambda file: decode(file, reading), files)):
+            pixels = image.pixels
+            for trait in image.traits or ("",):
+                first_with.setdefault(trait, files[i])
             if decoded is None:
-                decoded = np.empty((len(files), *image.shape), dtype=np.uint8)
-            if image.shape != decoded.shape[1:]:
-                size, first = _size(image.shape), _size(decoded.shape[1:])
-                raise GentoolError(f"{files[i]} is {size}, but {files[0]} is {first}; resize them")
-            decoded[i] = image
+                decoded = np.empty((len(files), *pixels.shape), dtype=pixels.dtype)
+            if pixels.shape != decoded.shape[1:]:
+                size, first = _size(pixels.shape), _size(decoded.shape[1:])
+                raise GentoolError(
+                    f"{files[i]} is {size}, but {files[0]} is {first}; resize them, as with "
+                    f"--resize {decoded.shape[1]}"
+                )
+            if pixels.dtype != decoded.dtype:
+                decoded, pixels = map(_scaled, (decoded, pixels))
+            decoded[i] = pixels
             bar.update(task, completed=i + 1)
-    return torch.from_numpy(np.ascontiguousarray(decoded.transpose(0, 3, 1, 2)))
+    others = [trait for trait in first_with if trait != FLOATS]
+    if FLOATS in first_with and others:
+        raise GentoolError(
+            f"{first_with[FLOATS]} is an image of floats, but {first_with[others[0]]} is not; "
+            "save all images in one format"
+        )
+    images = torch.from_numpy(np.ascontiguousarray(decoded.transpose(0, 3, 1, 2)))
+    return images, tuple(sorted(filter(None, first_with)))
+
+
+def _scaled(pixels: np.ndarray) -> np.ndarray:
+    """Return floats from 0 to 1 of pixels of 8 bits, and floats as they are."""
+    return pixels.astype(np.float32) / np.float32(255) if pixels.dtype == np.uint8 else pixels
 
 
 def _size(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape[:2]))
 
 
-def _decode(file: Path) -> np.ndarray:
-    """Decode one image, to shape (H, W, 3)."""
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise GentoolError(f"{file} cannot be decoded ({error}); replace or remove it") from error
-
-
-def _cache_file(fingerprint: str) -> Path:
-    """Return the cache file of a folder, another one for each version of the decoder."""
+def _cache_file(fingerprint: str, reading: Reading = AS_STORED) -> Path:
+    """Return the cache file of a folder, another for each reading and version of the decoder."""
     import PIL
 
-    key = hashlib.sha256(f"{fingerprint} {PIL.__version__} {CACHE_FORMAT}".encode()).hexdigest()
+    way = f"{reading.channels} {reading.resize} {PIL.__version__} {CACHE_FORMAT}"
+    key = hashlib.sha256(f"{fingerprint} {way}".encode()).hexdigest()
     return cache_dir() / "decoded" / f"{key}.npz"
 
 
-def _read_cache(fingerprint: str) -> Arrays | None:
-    """Return the decoded arrays, or None if they are not in the cache or damaged there."""
-    file = _cache_file(fingerprint)
+def _read_cache(file: Path) -> tuple[Arrays, tuple[str, ...]] | None:
+    """Return the decoded arrays and their traits, None if they are not in the cache or damaged."""
     if not file.exists():
         return None
     try:
         with np.load(file, allow_pickle=False) as archive:
-            return tuple(torch.from_numpy(archive[f"arr_{i}"]) for i in range(4))
+            arrays = tuple(torch.from_numpy(archive[f"arr_{i}"]) for i in range(4))
+            return arrays, tuple(archive["traits"].tolist())
     except Exception as error:  # a damaged zip raises anything
         say(f"{file} is damaged; the images are decoded again ({error})")
         return None
 
 
-def _write_cache(fingerprint: str, arrays: Arrays) -> None:
-    """Write the decoded arrays to the cache; if that fails, say so and go on without it."""
-    file = _cache_file(fingerprint)
+def _write_cache(file: Path, arrays: Arrays, traits: tuple[str, ...]) -> None:
+    """Write decoded arrays and traits to the cache; if that fails, say so and go on without it."""
     content = io.BytesIO()
-    np.savez(content, *(array.numpy() for array in arrays))
+    np.savez(content, *(array.numpy() for array in arrays), traits=np.array(traits, dtype=np.str_))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, content.getvalue())

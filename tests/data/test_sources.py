@@ -13,12 +13,18 @@ from gentool.common.errors import GentoolError, UsageError
 from gentool.common.paths import default_data_dir
 from gentool.data import image_folder
 from gentool.data.dataset import DataSet
+from gentool.data.npz import NPZ_KEYS
+from gentool.data.reading import Reading
 from gentool.data.sources import DATASETS, load_dataset
+from gentool.data.torchvision_sets import SETS
 from gentool.records.recipe import describe_source
 
 
-def test_there_are_six_data_sets():
-    assert DATASETS.names == ["digits", "cifar10", "mnist", "fashion-mnist", "folder", "npz"]
+def test_there_are_eleven_data_sets():
+    assert DATASETS.names == [
+        *("digits", "cifar10", "cifar100", "mnist", "fashion-mnist"),
+        *("kmnist", "emnist", "svhn", "usps", "folder", "npz"),
+    ]
 
 
 def test_digits_have_a_fixed_stratified_split(tmp_path):
@@ -69,7 +75,7 @@ def test_mnist_is_read_from_a_folder_that_is_read_only(tmp_path):
     assert data.test_labels.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("name", ["cifar10", "mnist", "fashion-mnist"])
+@pytest.mark.parametrize("name", list(SETS))
 def test_the_error_of_a_failed_download_names_the_remedies(tmp_path, monkeypatch, capfd, name):
     """In one line the reason, the folder and two other kinds of data; nothing on stdout."""
 
@@ -110,7 +116,7 @@ def test_a_folder_is_decoded_once(tmp_path, monkeypatch):
     """The second time the arrays come from the cache and are the same to the bit."""
     spec = f"folder:{write_images(tmp_path / 'images')}"
     first = load_dataset(spec, tmp_path, show_progress=False)
-    monkeypatch.setattr(image_folder, "_decode", None)
+    monkeypatch.setattr(image_folder, "decode", None)
     second = load_dataset(spec, tmp_path, show_progress=False)
     assert torch.equal(first.train_images, second.train_images)
     assert first.fingerprint == second.fingerprint
@@ -153,7 +159,7 @@ def _other_classes(folder):
 
 
 def _no_test(folder):
-    (folder / "test").rename(folder / "validation")
+    (folder / "test").rename(folder / "more")
 
 
 def _empty_class(folder):
@@ -217,14 +223,27 @@ def test_an_npz_may_hold_grey_images_and_vectors(tmp_path, shape, input_shape):
     ("changes", "words"),
     [
         ({"y_test": None}, "has no y_test; it needs x_train, y_train"),
-        ({"x_train": np.zeros((4, 3, 32, 32), np.uint8)}, "channels come last, transpose it"),
-        ({"x_train": np.zeros((4, 2, 3, 3), np.int64)}, "x_train is of type int64"),
+        ({"x_train": np.zeros((4, 3, 4, 4), np.uint8)}, "--channels-first or --channels-last"),
+        ({"x_train": np.zeros((4, 8, 9, 7), np.uint8)}, "--channels-first or --channels-last"),
+        ({"x_train": np.full((4, 2, 3, 3), 256)}, "of type int64 with values from 256 to 256"),
+        ({"x_train": np.zeros((4, 2, 3, 3), complex)}, "is of type complex128"),
         ({"x_train": np.full((4, 2, 3, 3), np.nan)}, "NaN, infinite"),
         ({"x_train": np.zeros((4, 5, 5, 3), np.uint8)}, "x_train and x_test differ"),
         ({"x_train": np.array([{}] * 4)}, "not a complete npz archive of numbers"),
         ({"y_train": np.array([0, 1])}, "one label is needed for each of 4 images"),
         ({"y_train": np.array([0, 1, 2, -1])}, "labels are whole numbers from 0"),
-        ({"y_train": np.array([0.0, 1, 2, 0])}, "labels are whole numbers from 0"),
+        ({"y_train": np.array([0.5, 1, 2, 0])}, "labels are whole numbers from 0"),
+        ({"y_train": np.array([0, 1, np.nan, 0])}, "has label nan"),
+        ({"y_train": np.array(["a", "b", "c", "a"])}, r"has words for labels.*numpy\.unique"),
+        ({"y_train": np.array([1, 2, 3, 1])}, "no image of class 0; subtract 1 from all labels"),
+        ({"y_train": np.array([3, 7, 3, 7])}, r"no image of classes 0, 1, 2.*numpy\.searchsorted"),
+        ({"y_train": np.array([0, 1, 3, 0])}, "no image of class 2; .*--classes 4"),
+        ({"y_test": np.array([0, 5])}, "no image of classes 3, 4, 5"),
+        ({"y_train": np.zeros(4, int), "y_test": np.zeros(2, int)}, "has label 0 alone"),
+        ({"y_train": np.full((4, 3), 1 / 3)}, "not one-hot"),
+        ({"y_train": np.eye(4)[:3]}, "one label is needed for each of 4 images"),
+        ({"y_train": None}, "has no y_train; it needs x_train, y_train"),
+        ({"train_x": np.zeros((4, 2, 3, 3)), "x_train": None, "train_images": np.zeros(4)}, "both"),
         ({"y_train": np.array([0, 1, 2, 10**9])}, "labels are whole numbers from 0"),
     ],
 )
@@ -233,6 +252,100 @@ def test_an_npz_that_cannot_be_used_is_an_error_of_one_line(tmp_path, changes, w
     with pytest.raises(GentoolError, match=words) as error:
         load_dataset(spec, tmp_path, show_progress=False)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_channels_of_an_npz_may_come_first(tmp_path, channels):
+    """As in PyTorch: (N, C, H, W) is read as it is if only one reading has 1, 3 or 4 channels."""
+    x = np.arange(4 * channels * 35, dtype=np.uint8).reshape(4, channels, 5, 7)
+    data = load_dataset(write_npz(tmp_path / "a.npz", x_train=x, x_test=x[:2]), tmp_path, False)
+    assert (data.train_images.numpy() == x).all()
+
+
+@pytest.mark.parametrize(("order", "shape"), [("first", (3, 4, 4)), ("last", (4, 3, 4))])
+def test_an_option_says_where_ambiguous_channels_are(tmp_path, order, shape):
+    x = np.zeros((4, 3, 4, 4), dtype=np.uint8)
+    spec = write_npz(tmp_path / "a.npz", x_train=x, x_test=x[:2])
+    data = load_dataset(spec, tmp_path, False, Reading(channel_order=order))
+    assert data.input_shape == shape
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array([0.0, 1, 2, 0]), np.eye(3)[[0, 1, 2, 0]], np.eye(3)[[0, 1, 2, 0]] == 1]
+)
+def test_labels_of_an_npz_may_be_floats_or_one_hot(tmp_path, labels):
+    data = load_dataset(write_npz(tmp_path / "a.npz", y_train=labels), tmp_path, False)
+    assert data.train_labels.tolist() == [0, 1, 2, 0]
+    assert data.classes == 3
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("X_train", "y_train", "X_test", "y_test"),
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("trainX", "trainY", "testX", "testY"),
+        ("train_data", "train_targets", "val_data", "val_targets"),
+    ],
+)
+def test_an_npz_may_have_other_usual_keys(tmp_path, keys):
+    """The same arrays have the same fingerprint under any names."""
+    expected = load_dataset(write_npz(tmp_path / "a.npz"), tmp_path, False)
+    with np.load(tmp_path / "a.npz") as archive:
+        arrays = [archive[name] for name in NPZ_KEYS]
+    np.savez(tmp_path / "b.npz", **dict(zip(keys, arrays, strict=True)), other=np.zeros(3))
+    data = load_dataset(f"npz:{tmp_path / 'b.npz'}", tmp_path, False)
+    assert data.fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize("keys", [("x", "y"), ("X", "Y"), ("images", "labels"), NPZ_KEYS[:2]])
+def test_an_npz_may_hold_one_pair_without_a_test_set(tmp_path, keys):
+    """There are no test images then, and a note says so."""
+    np.savez(tmp_path / "a.npz", **{keys[0]: np.zeros((4, 5, 5)), keys[1]: np.arange(4) % 2})
+    data = load_dataset(f"npz:{tmp_path / 'a.npz'}", tmp_path, False)
+    assert (len(data.train_labels), len(data.test_labels)) == (4, 0)
+    assert "no test images" in data.notes[0]
+
+
+def test_classes_without_images_may_be_said(tmp_path):
+    """Labels 3 and 7 of ten classes; and labels beyond them are an error still."""
+    labels = np.array([3, 7, 3, 7])
+    spec = write_npz(tmp_path / "a.npz", y_train=labels, y_test=labels[:2])
+    assert load_dataset(spec, tmp_path, False, Reading(classes=10)).classes == 10
+    with pytest.raises(GentoolError, match="has label 7, but there are 5 classes"):
+        load_dataset(spec, tmp_path, False, Reading(classes=5))
+
+
+def test_what_earlier_versions_read_is_read_as_they_did_once_it_is_recorded(tmp_path):
+    """Checkpoints of users hold its fingerprint: gaps in the labels, channels last."""
+    x, labels = np.zeros((4, 3, 4, 4), dtype=np.uint8), np.array([3, 7, 3, 7])
+    spec = write_npz(tmp_path / "a.npz", x_train=x, x_test=x[:2], y_train=labels)
+    data = load_dataset(spec, tmp_path, False, Reading(classes=8, is_recorded=True))
+    assert (data.input_shape, data.classes) == ((4, 3, 4), 8)
+    assert data.fingerprint.startswith("85701854f1bc7cfc8ef4d3b869113598")
+
+
+def test_whole_numbers_of_8_bits_may_have_any_type(tmp_path):
+    x = np.arange(72).reshape(4, 2, 3, 3)
+    data = load_dataset(write_npz(tmp_path / "a.npz", x_train=x), tmp_path, False)
+    expected = load_dataset(write_npz(tmp_path / "b.npz"), tmp_path, False)
+    assert data.fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.arange(72.0).reshape(4, 2, 3, 3), "floats up to 71 in absolute value"),
+        (np.full((4, 2, 3, 3), 0.5), "all equal"),
+    ],
+)
+def test_unusual_images_are_warned_of(tmp_path, capsys, images, words):
+    """On stderr, unless the command is quiet, and in the notes of the data."""
+    spec = write_npz(tmp_path / "a.npz", x_train=images, x_test=images[:2] / 8)
+    assert words in load_dataset(spec, tmp_path, show_progress=True).notes[0]
+    assert words in capsys.readouterr().err
+    load_dataset(spec, tmp_path, show_progress=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_truncated_npz_is_an_error(tmp_path):

@@ -1,0 +1,128 @@
+"""Decode image files to arrays without losing grey values.
+
+The traps avoided: Pillow's own conversion to RGB clips 16-bit and float images to black and white,
+and drops the alpha channel, with the drawing where it is there.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gentool.common.errors import GentoolError
+from gentool.data.reading import AS_STORED, Reading
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ALPHA, SIXTEEN_BITS, SCALED, FLOATS, COLOURS = (
+    "alpha",
+    "16-bit",
+    "16-bit-scaled",
+    "float",
+    "colours",
+)
+NOTES = {
+    ALPHA: "images with an alpha channel are composed on black",
+    SIXTEEN_BITS: "images of 16 bits that hold grey values of 8 bits are read as those",
+    SCALED: "images of 16 bits are read as floats from 0 to 1, which are not normalised",
+    FLOATS: "images of floats are taken as they are and are not normalised",
+    COLOURS: "colours of 16 bits are read with 8 bits",
+}
+"""What is said of images that are not plain ones of 8 bits, by the traits of decoded images."""
+AS_BEFORE = (COLOURS,)
+"""Traits of images that earlier versions decoded to the same pixels."""
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """Hold the pixels of an image, and what is unusual about it."""
+
+    pixels: np.ndarray  # (H, W, C), uint8 or float32
+    traits: tuple[str, ...] = ()
+
+
+def decode(file: Path, reading: Reading = AS_STORED) -> DecodedImage:
+    """Decode an image with the channels and the size of `reading`; RGB if it says no channels.
+
+    Raise GentoolError if the image cannot be decoded, or cannot be read without losing what it
+    shows.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+                return _grey(file, image, reading)
+            traits = (COLOURS,) if ";16" in str(image.tile) else ()
+            mode = "L" if reading.channels == 1 else "RGB"
+            converted = image.convert(mode)
+            if image.has_transparency_data:
+                composed = _composed_on_black(file, image).convert(mode)
+                if composed.tobytes() != converted.tobytes():
+                    converted, traits = composed, (*traits, ALPHA)
+            pixels = np.asarray(_resized(converted, reading))
+            return DecodedImage(pixels[..., None] if pixels.ndim == 2 else pixels, traits)
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise GentoolError(f"{file} cannot be decoded ({error}); replace or remove it") from error
+
+
+def _grey(file: Path, image: "Image", reading: Reading) -> DecodedImage:
+    """Decode an image of 16 bits or of floats: one channel, repeated where colours are needed.
+
+    16 bits that are 8 bits repeated (multiples of 257) are read as 8 bits, others as floats from 0
+    to 1; floats are taken as they are.
+    """
+    from PIL import Image
+
+    values = np.asarray(image)
+    if image.mode == "F":
+        traits = (FLOATS,)
+        if not np.isfinite(values).all():
+            raise GentoolError(f"{file} has values that are NaN or infinite; replace or remove it")
+    elif image.mode == "I" and image.format not in ("PNG", "PPM"):
+        raise GentoolError(
+            f"{file} has whole numbers of 32 bits, whose range is unknown; save it with 8 or 16 "
+            "bits, or as floats"
+        )
+    elif (values % 257 == 0).all():
+        traits, values = (SIXTEEN_BITS,), (values // 257).astype(np.uint8)
+    else:
+        traits, values = (SCALED,), values / np.float64(65535)
+    if values.dtype != np.uint8:
+        values = values.astype(np.float32)
+    grey = np.asarray(_resized(Image.fromarray(values), reading))[..., None]
+    return DecodedImage(grey if reading.channels == 1 else np.repeat(grey, 3, axis=2), traits)
+
+
+def _resized(image: "Image", reading: Reading) -> "Image":
+    """Return an image in the size that was asked for, resampled bilinearly with antialiasing."""
+    from PIL import Image
+
+    if reading.resize is None or image.size == (reading.resize, reading.resize):
+        return image
+    return image.resize((reading.resize, reading.resize), Image.Resampling.BILINEAR)
+
+
+def _composed_on_black(file: Path, image: "Image") -> "Image":
+    """Return an image with an alpha channel on a black ground.
+
+    Raise GentoolError if nothing of the drawing is left there.
+    """
+    from PIL import Image
+
+    with_alpha = image.convert("RGBA")
+    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    composed = Image.alpha_composite(black, with_alpha).convert("RGB")
+    if _is_uniform(composed) and not _is_uniform(with_alpha):
+        raise GentoolError(
+            f"{file} shows nothing on a black ground, since its drawing is black or in the alpha "
+            "channel; save the images without alpha, on a ground of another colour"
+        )
+    return composed
+
+
+def _is_uniform(image: "Image") -> bool:
+    extrema = image.getextrema()
+    return all(low == high for low, high in extrema)
