@@ -20,9 +20,9 @@ _ARCHITECTURE = ("model", "input_shape", "pool", "order", "module", "layers")
 class Hints:
     """Hold facts about a network that its file does not hold; None for an option not given.
 
-    `order` names the linear layers of an MLP from first to last. `module` names the user's own
-    class, `layers` a file with the list of layers: either describes the network completely. Raise
-    UsageError if a value is out of range.
+    `order` names the linear layers of an MLP from first to last; `draw` is `first` if the subset is
+    the first images. `module` names the user's own class, `layers` a file with the list of layers:
+    either describes the network completely. Raise UsageError if a value is out of range.
     """
 
     model: str | None = None
@@ -36,6 +36,11 @@ class Hints:
     seed: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    draw: str | None = None
+    channels: int | None = None
+    resize: int | None = None
+    channel_order: str | None = None
+    classes: int | None = None
 
     def __post_init__(self) -> None:
         described = [name for name in ("module", "layers") if getattr(self, name) is not None]
@@ -67,8 +72,15 @@ class Hints:
         seed: int | None = None,
         mean: str | None = None,
         std: str | None = None,
+        first: int | None = None,
+        channels: int | None = None,
+        resize: int | None = None,
+        channels_first: bool | None = None,
+        classes: int | None = None,
     ) -> "Hints":
         """Parse options of the command line. Raise UsageError, naming the option, if malformed."""
+        if first is not None and subset is not None:
+            raise UsageError("--first and --subset exclude each other; name one")
         return cls(
             model=model,
             input_shape=_or_none(_shape, input_shape),
@@ -77,10 +89,15 @@ class Hints:
             module=module,
             layers=layers,
             labels=_or_none(parse_labels, labels),
-            subset=subset,
+            subset=subset if first is None else first,
+            draw=None if first is None else "first",
             seed=seed,
             mean=_or_none(lambda text: _numbers(text, "--mean"), mean),
             std=_or_none(lambda text: _numbers(text, "--std"), std),
+            channels=channels,
+            resize=resize,
+            channel_order=channel_order(channels_first),
+            classes=classes,
         )
 
     def to_json(self) -> Json:
@@ -101,7 +118,13 @@ NO_HINTS = Hints()
 
 def as_options(names: Iterable[str]) -> str:
     """Return names as options of the command line: `--input-shape, --pool`."""
-    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+    options = {"draw": "first", "channel_order": "channels-first"}
+    return ", ".join(f"--{options.get(name, name.replace('_', '-'))}" for name in names)
+
+
+def channel_order(channels_first: bool | None) -> str | None:
+    """Return `first` or `last` for the option --channels-first or --channels-last."""
+    return None if channels_first is None else "first" if channels_first else "last"
 
 
 def _or_none(parse: Callable, text: str | None) -> object:

@@ -9,12 +9,13 @@ from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
 from gentool.common.errors import GentoolError, UsageError
 from gentool.data.dataset import DataSet
 from gentool.data.examples import TrainingSet, training_set
+from gentool.data.reading import check_classes, reading_of
 from gentool.data.sources import DataSets
 from gentool.networks.layer_list import chain
 from gentool.networks.layer_shapes import output_shapes
 from gentool.records.recipe import Recipe
 
-_DEFAULTS = {"labels": "true", "seed": 0, "confusion": 0}
+_DEFAULTS = {"labels": "true", "seed": 0, "confusion": 0, "draw": "random"}
 
 
 def recipe_with_data(recipe: Recipe, data: str | None, hints: Hints) -> Recipe:
@@ -97,7 +98,33 @@ def load_data_set(
 ) -> tuple[Recipe, DataSet]:
     """Load the data set of a checkpoint, and complete the recipe that draws the training set."""
     recipe = recipe_with_data(checkpoint.recipe, data, hints)
-    source = data_sets.load(recipe.data)
-    if recipe.origin is not None:
-        recipe = recipe_at_data_shape(recipe, source, hints)
-    return recipe, source
+    reading = reading_of(recipe)
+    if recipe.origin is None:
+        return recipe, data_sets.load(recipe.data, reading)
+    check_classes(recipe.data, hints.classes)
+    reading = replace(reading, classes=hints.classes)
+    source = data_sets.load(recipe.data, reading)
+    if _takes_one_channel_of(recipe, source):
+        recipe = replace(recipe, channels=1)
+        source = data_sets.load(recipe.data, replace(reading, channels=1))
+    return recipe_at_data_shape(recipe, source, hints), source
+
+
+def _takes_one_channel_of(recipe: Recipe, data: DataSet) -> bool:
+    """Return whether a network takes one channel, not three, of the grey images of a folder."""
+    if not recipe.data.startswith("folder:") or recipe.channels is not None:
+        return False
+    images, (_, *size) = (data.train_images, data.test_images), data.input_shape
+    if _accepts(recipe, data.input_shape) or not _accepts(recipe, (1, *size)):
+        return False
+    return all(torch.equal(part[:, :1].expand_as(part), part) for part in images)
+
+
+def _accepts(recipe: Recipe, input_shape: tuple[int, int, int]) -> bool:
+    with torch.device("meta"):
+        model = chain(recipe.layers)
+    try:
+        output_shapes(model, input_shape)
+    except GentoolError:
+        return False
+    return True

@@ -108,7 +108,40 @@ class ForeignNetwork:
 
 
 @dataclass(frozen=True)
-class TrainingData:
+class ImageReading:
+    """Hold the options that say how the images of a folder or of an npz archive are read."""
+
+    channels: Annotated[
+        int | None,
+        typer.Option(help="Channels of the images of folder:DIR: 1 or 3.", show_default="3"),
+    ] = None
+    resize: Annotated[
+        int | None,
+        typer.Option(
+            help="Resize each image of folder:DIR to so many pixels in height and width.",
+            show_default="as stored",
+        ),
+    ] = None
+    channels_first: Annotated[
+        bool | None,
+        typer.Option(
+            "--channels-first/--channels-last",
+            help="Shape of the images of npz:FILE: (N, C, H, W) or (N, H, W, C).",
+            show_default="by the shape",
+        ),
+    ] = None
+    classes: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Number of classes of npz:FILE, if its images show only some of them.",
+            show_default="by the labels",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class TrainingData(ImageReading):
     """Hold the options that describe the training data of a foreign checkpoint."""
 
     labels: Annotated[
@@ -121,6 +154,13 @@ class TrainingData:
     subset: Annotated[
         int | None,
         typer.Option(help="Number of training images of a foreign network.", show_default="all"),
+    ] = None
+    first: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of training images of a foreign network, the first of the data.",
+            show_default="all",
+        ),
     ] = None
     seed: Annotated[
         int | None,

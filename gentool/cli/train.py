@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 import typer.core
 
+from gentool.checkpoints.hints import channel_order
 from gentool.cli import options
 from gentool.cli.train_runs import TrainOptions, train_distributed, train_grid, train_one
 from gentool.common.errors import UsageError
 from gentool.common.files import Existing
 from gentool.common.torchrun import is_launched
+from gentool.data.reading import check_classes
 from gentool.records.presets import training_options
 from gentool.records.recipe import (
     Recipe,
@@ -107,7 +109,8 @@ def train(
     data: Annotated[
         str,
         typer.Option(
-            help="Data set: cifar10, mnist, fashion-mnist, digits, folder:DIR or npz:FILE."
+            help="Data set: cifar10, cifar100, mnist, fashion-mnist, kmnist, emnist, svhn, usps, "
+            "digits, folder:DIR or npz:FILE."
         ),
     ] = "cifar10",
     labels: Annotated[
@@ -122,6 +125,14 @@ def train(
         typer.Option(
             metavar="<int,...>",
             help="Number of training images, drawn at random.",
+            show_default="all",
+        ),
+    ] = None,
+    first: Annotated[
+        str | None,
+        typer.Option(
+            metavar="<int,...>",
+            help="Number of training images, the first of the data instead of a random draw.",
             show_default="all",
         ),
     ] = None,
@@ -252,6 +263,7 @@ def train(
         ),
     ] = None,
     *,
+    images: options.ImageReading,
     data_folder: options.DataFolder,
     machine: options.Machine,
     outputs: options.Outputs,
@@ -270,10 +282,18 @@ def train(
     Example:
       gentool train --data digits --model mlp --labels random --subset 500 --force
     """
+    if first is not None and subset is not None:
+        raise UsageError("--first and --subset exclude each other; name one")
+    check_classes(data, images.classes)
     base = Recipe(
         model=model,
         init=init,
         data=data,
+        channels=images.channels,
+        resize=images.resize,
+        channel_order=channel_order(images.channels_first),
+        classes=images.classes,
+        draw="random" if first is None else "first",
         weight_decay=weight_decay,
         epochs=epochs,
         stop_loss=stop_loss,
@@ -305,7 +325,7 @@ def train(
     axes = {
         "batch_norm": batch_norms,
         "dropout": numbers("dropout", dropout, float),
-        "subset": numbers("subset", subset),
+        "subset": numbers("subset", subset) if first is None else numbers("first", first),
         "confusion": numbers("confusion", confusion),
         "seed": numbers("seed", seed),
         "width": numbers("width", width, float),

@@ -296,8 +296,11 @@ def outcome_in_words(recipe: Recipe, outcome: Outcome) -> str:
     confusion = ""
     if outcome.confusion_error is not None:
         confusion = f", {outcome.confusion_error:.4f} on {recipe.confusion} confusion images"
+    test = "no test set"
+    if outcome.test_error is not None:
+        test = f"{outcome.test_error:.4f} on the test set"
     return (
         f"{rule} after {outcome.epochs} epochs: in evaluation mode cross-entropy "
         f"{outcome.train_loss:.4g}, error {outcome.train_error:.4f} on {recipe.subset} training "
-        f"images{confusion}, {outcome.test_error:.4f} on the test set"
+        f"images{confusion}, {test}"
     )

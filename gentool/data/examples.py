@@ -80,11 +80,12 @@ class Examples:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Hold the examples of a recipe: subset, confusion set (may be empty) and test set."""
+    """Hold the examples of a recipe: subset, confusion set and test set; these may be empty."""
 
     subset: Examples
     confusion: Examples
     test: Examples
+    notes: tuple[str, ...] = ()  # what is unusual about the data
 
     @property
     def all(self) -> Examples:
@@ -113,6 +114,7 @@ def training_set(recipe: Recipe, data: DataSet, device: torch.device) -> tuple[R
         examples(draw.subset.images, draw.subset.labels),
         examples(draw.confusion.images, draw.confusion.labels),
         examples(data.test_images, data.test_labels),
+        data.notes,
     )
     return recipe, sets
 
@@ -128,6 +130,7 @@ def draw_for(recipe: Recipe, data: DataSet) -> tuple[Recipe, TrainingDraw]:
         subset=recipe.subset,
         confusion=recipe.confusion,
         seed=recipe.seed,
+        takes_first=recipe.draw == "first",
     )
     mean, std = (recipe.mean, recipe.std) if recipe.mean is not None else data.normalisation()
     facts = {

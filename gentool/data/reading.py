@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from gentool.common.errors import UsageError
+from gentool.records.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,24 @@ class Reading:
 
 
 AS_STORED = Reading()
+
+
+def reading_of(recipe: Recipe) -> Reading:
+    """Return how the data of a recipe is read.
+
+    The classes of a network that another program trained are its outputs, of which the data may
+    show fewer.
+    """
+    return Reading(
+        channels=recipe.channels,
+        resize=recipe.resize,
+        channel_order=recipe.channel_order,
+        classes=recipe.classes if recipe.origin is None else None,
+        is_recorded=recipe.fingerprint is not None,
+    )
+
+
+def check_classes(data: str, classes: int | None) -> None:
+    """Raise UsageError if a number of classes is said of data that tells it by itself."""
+    if classes is not None and not data.startswith("npz:"):
+        raise UsageError(f"--classes {classes} is for --data npz:FILE; leave it out")

@@ -50,9 +50,17 @@ class TrainingDraw:
 
 
 def draw_subset(
-    data: DataSet, *, labels: str | float, subset: int | None, confusion: int, seed: int
+    data: DataSet,
+    *,
+    labels: str | float,
+    subset: int | None,
+    confusion: int,
+    seed: int,
+    takes_first: bool = False,
 ) -> TrainingDraw:
     """Draw `subset` training images (None: all) and `confusion` further ones.
+
+    They are drawn at random, or are the first ones in the order of the data if `takes_first`.
 
     `labels` is "true", "random", or the fraction of the subset whose labels are random; a random
     label is uniform over all classes and may be the true one. Confusion images always have random
@@ -63,15 +71,18 @@ def draw_subset(
     available = len(data.train_labels)
     size = available if subset is None else subset
     if size > available:
+        option = "--first" if takes_first else "--subset"
         raise GentoolError(
-            f"--subset is {size}, but the training set has {available} images; ask for fewer"
+            f"{option} is {size}, but the training set has {available} images; ask for fewer"
         )
     if size + confusion > available:
         raise GentoolError(
             f"--confusion is {confusion}, but beside the subset of {size} the training set has "
             f"only {available - size} images; lower --subset or --confusion"
         )
-    order = np.random.RandomState([seed, _ORDER]).permutation(available)
+    order = np.arange(available)
+    if not takes_first:
+        order = np.random.RandomState([seed, _ORDER]).permutation(available)
     random_labels = np.random.RandomState([seed, _LABELS]).randint(data.classes, size=available)
     is_random = np.concatenate([_is_random(labels, size), np.ones(confusion, dtype=bool)])
 

@@ -119,13 +119,16 @@ def measure_checkpoint(
     of_data = None if sets is None else training_margins(network, sets.subset, on_progress)
     initial = cache(lambda: _initial_network(recipe, options, network))
     net = Measured(network, of_data, options.epsilon, options.biases, initial)
+    parts = _measured_parts(net, selected, on_progress)
+    if sets is not None:
+        parts["notes"] = [*parts["notes"], *(f"data: {note}" for note in sets.notes)]
     return assemble(
         checkpoint,
         recipe=recipe,
         device=device,
         command=options.to_json(),
         began=began,
-        **_measured_parts(net, selected, on_progress),
+        **parts,
     )
 
 

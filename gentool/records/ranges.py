@@ -65,6 +65,8 @@ NOT_NEGATIVE = number(lambda value: 0 <= value < float("inf"), "a number, 0 or m
 BELOW_ONE = number(lambda value: 0 <= value < 1, "at least 0 and below 1")
 EPOCHS = number(lambda value: 0 <= value < 1e9, "a number of epochs, 0 or more")
 COUNT = whole_number(1)
+CHANNELS = Range(lambda value: type(value) is int and value in (1, 3), "1 or 3")
+PIXELS = whole_number(1, 10_000)
 LABELS = Range(
     lambda value: value in ("true", "random") or (type(value) in (int, float) and 0 < value < 1),
     "true, random or a fraction between 0 and 1",

@@ -47,8 +47,10 @@ class Recipe:
     batch norm on every convolution or hidden layer, else `he`. `batch_norm` true is on every
     convolution of a VGG or every hidden layer of an MLP; "hidden" is on the hidden linear layer of
     the paper's VGG alone, "all" on both. `last_pool` is the kind of that VGG's last pooling.
-    `stop_on` is the mode in which the stop rule takes the training loss. Raise UsageError for a
-    value out of range.
+    `stop_on` is the mode in which the stop rule takes the training loss. `channels` and `resize`
+    say how the images of a folder are read, `channel_order` those of an npz archive; `draw` says
+    whether the subset is drawn at random or is the first images. Raise UsageError for a value out
+    of range.
 
     A network that another program trained has the model `layers`: `layers` lists them (see
     `networks.layer_list`), `origin` names the file and the settings inferred from it, and unknown
@@ -65,8 +67,16 @@ class Recipe:
     init: str | None = _option(None, ranges.one_of("he", "uniform").or_none(), Role.CONDITION)
 
     data: str = _option("cifar10", ranges.NAME, Role.KIND)
+    channels: int | None = _option(
+        None, ranges.CHANNELS.or_none(), Role.KIND, Role.IDENTITY, Role.UNNAMED
+    )
+    resize: int | None = _option(None, ranges.PIXELS.or_none(), Role.KIND, Role.IDENTITY)
+    channel_order: str | None = _option(
+        None, ranges.one_of("first", "last").or_none(), Role.IDENTITY, Role.UNNAMED
+    )
     labels: str | float = _option("true", ranges.LABELS, Role.IDENTITY)
     subset: int | None = _option(None, ranges.COUNT.or_none())
+    draw: str = _option("random", ranges.one_of("random", "first"), Role.NOTED, Role.IDENTITY)
     confusion: int = _option(0, ranges.whole_number(0), Role.IDENTITY)
     seed: int = _option(0, ranges.whole_number(0, 2**32 - 1), Role.IDENTITY)
 
@@ -145,8 +155,14 @@ class Recipe:
 
 def with_later_fields(recipe: Json) -> Json:
     """Add the fields that the recipes of earlier versions lack, with the values that they meant."""
-    stop_on = None if recipe.get("model") == LAYERS else "evaluation"
-    return {"last_pool": _last_pool(recipe.get("model")), "stop_on": stop_on} | recipe
+    later = {
+        "last_pool": _last_pool(recipe.get("model")),
+        "stop_on": "evaluation",
+        "draw": "random",
+    }
+    if recipe.get("model") == LAYERS:
+        later |= {"stop_on": None, "draw": None}
+    return later | dict.fromkeys(("channels", "resize", "channel_order")) | recipe
 
 
 def _last_pool(model: object) -> str | None:
@@ -167,6 +183,7 @@ class Outcome:
     """Hold the result of training.
 
     Losses are mean cross-entropies, errors are fractions, both in evaluation mode.
+    Those of the confusion set and of the test set are None if the data has none.
     `gave_up` is true if training ended because its loss no longer fell. `training_mode_loss` and
     `training_mode_error` are the running ones of the last epoch, with dropout and with the batch
     norm statistics of each batch; None before the first epoch.
@@ -181,8 +198,8 @@ class Outcome:
     train_error: float
     confusion_loss: float | None
     confusion_error: float | None
-    test_loss: float
-    test_error: float
+    test_loss: float | None
+    test_error: float | None
     training_mode_loss: float | None
     training_mode_error: float | None
     history: dict[str, list[float]]
@@ -270,7 +287,7 @@ def default_stem(recipe: Recipe, model_options: Mapping[str, object]) -> str:
     ]
     parts = [recipe.model, *options, describe_source(recipe.data), str(recipe.labels)]
     if recipe.subset is not None:
-        parts.append(str(recipe.subset))
+        parts.append(f"{'first' if recipe.draw == 'first' else ''}{recipe.subset}")
     if recipe.confusion:
         parts.append(f"confusion{recipe.confusion}")
     return "-".join([*parts, f"seed{recipe.seed}"])

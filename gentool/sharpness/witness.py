@@ -190,8 +190,11 @@ def _outcome_at(
 ) -> Outcome:
     """Return the outcome of training, with losses and errors at another point."""
     here = network.to(sets.subset.labels.device)
-    train, test = (evaluate_point(here, part, point) for part in (sets.subset, sets.test))
-    confusion = evaluate_point(here, sets.confusion, point) if len(sets.confusion) else None
+    train = evaluate_point(here, sets.subset, point)
+    confusion, test = (
+        evaluate_point(here, part, point) if len(part) else None
+        for part in (sets.confusion, sets.test)
+    )
     return replace(
         old,
         stop_rule_met=False,
@@ -199,6 +202,6 @@ def _outcome_at(
         train_error=train.error,
         confusion_loss=confusion.loss if confusion else None,
         confusion_error=confusion.error if confusion else None,
-        test_loss=test.loss,
-        test_error=test.error,
+        test_loss=test.loss if test else None,
+        test_error=test.error if test else None,
     )

@@ -21,6 +21,7 @@ from torch import nn
 from gentool.checkpoints import checkpoint
 from gentool.common.errors import GentoolError
 from gentool.data.examples import training_set
+from gentool.data.reading import reading_of
 from gentool.data.sources import DataSets
 from gentool.networks.models import initial_digest, with_defaults
 from gentool.numerics.device import resolve
@@ -156,7 +157,7 @@ def _start_run(
 ) -> Run:
     """Draw the data of a planned run; resume the run or write its initial checkpoint."""
     recipe = _recipe_with_defaults(planned)
-    data = settings.data_sets.load(recipe.data)
+    data = settings.data_sets.load(recipe.data, reading_of(recipe))
     recipe, sets = training_set(recipe, data, device)
     recipe = replace(recipe, initial_digest=initial_digest(recipe))
 

@@ -170,12 +170,10 @@ class Run:
         """Evaluate the network, in evaluation mode, and return its outcome so far."""
         state, sets = self.state, self.sets
         train_loss, train_error = evaluate(state.model, sets.subset, self.group)
-        confusion_loss, confusion_error = (
-            evaluate(state.model, sets.confusion, self.group)
-            if len(sets.confusion)
-            else (None, None)
+        (confusion_loss, confusion_error), (test_loss, test_error) = (
+            evaluate(state.model, part, self.group) if len(part) else (None, None)
+            for part in (sets.confusion, sets.test)
         )
-        test_loss, test_error = evaluate(state.model, sets.test, self.group)
         return Outcome(
             epochs=state.epoch,
             stop_rule_met=state.stopped,

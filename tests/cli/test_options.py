@@ -57,7 +57,11 @@ def test_two_groups_with_one_name_are_an_error():
 @pytest.mark.parametrize(
     ("command", "last"),
     [
-        ("train", "output data_dir device threads force skip_existing quiet debug"),
+        (
+            "train",
+            "output channels resize channels_first classes data_dir device threads force "
+            "skip_existing quiet debug",
+        ),
         ("sharpness", "output data data_dir device threads force skip_existing quiet debug"),
         ("sharpness verify", "witness data data_dir device threads quiet debug"),
         (
@@ -69,12 +73,14 @@ def test_two_groups_with_one_name_are_an_error():
         ("claims", "output force skip_existing quiet debug"),
         (
             "measure",
-            "output data model input_shape pool order module layers labels subset seed mean std "
+            "output data model input_shape pool order module layers channels resize channels_first "
+            "classes labels subset first seed mean std "
             "data_dir device threads force skip_existing quiet debug",
         ),
         (
             "convert",
-            "output model input_shape pool order module layers data labels subset seed mean std "
+            "output model input_shape pool order module layers data channels resize "
+            "channels_first classes labels subset first seed mean std "
             "data_dir force skip_existing quiet debug",
         ),
     ],

@@ -70,6 +70,6 @@ def test_roles_name_the_fields_that_matter_for_a_purpose():
     assert fields_with(Role.LIMIT) == ("epochs", "patience")
     assert fields_with(Role.LIMIT, Role.IDENTITY) == (
         *("epochs", "patience"),
-        *("model", "labels", "confusion", "seed"),
+        *("model", "channels", "resize", "channel_order", "labels", "draw", "confusion", "seed"),
     )
     assert all(fields_with(role) for role in Role)
