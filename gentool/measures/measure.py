@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gentool.checkpoints.checkpoint import Checkpoint, read
 from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
@@ -16,13 +16,15 @@ from gentool.checkpoints.training_data import load_training_set
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
 from gentool.data.sources import DataSets
-from gentool.measures.margin import Progress, margin_summary, training_margins
+from gentool.measures.arrays import Arrays, Batches, batches, check_both
+from gentool.measures.margin import MARGIN_BATCH, Progress, margin_summary, training_margins
 from gentool.measures.measured import Measured, margins
 from gentool.measures.registry import MEASURES, Measure, evaluate_measures
 from gentool.networks.canonical import Network, canonical
 from gentool.networks.layer_table import layer_table
 from gentool.networks.models import initial_digest, initialised
 from gentool.numerics.device import in_double_precision
+from gentool.records import ranges
 from gentool.records.recipe import Recipe
 
 
@@ -60,9 +62,9 @@ def measure(
     module: nn.Module,
     input_shape: tuple[int, int, int],
     *,
-    images: Tensor | None = None,
-    labels: Tensor | None = None,
-    only: Iterable[str] | None = None,
+    images: Arrays | Batches | None = None,
+    labels: Arrays | None = None,
+    only: str | Iterable[str] | None = None,
     epsilon: float = 0.05,
     biases: bool = True,
     initial: nn.Module | None = None,
@@ -72,18 +74,27 @@ def measure(
     `module` is any chain of convolutions, linear layers, batch norm, ReLU, max, average and
     adaptive average pooling, flattening and dropout; `input_shape` is (channels, height, width).
     `images` of shape (m, *input_shape), normalised as in training, and `labels` of shape (m,) are
-    the training set; without them the measures that need a margin are None. `only` names the
-    measures, None means all; `initial` is the network before training.
+    the training set, as tensors or NumPy arrays; a DataLoader as `images` holds both. Without them
+    the measures that need a margin are None. `only` names one measure or several, None means all;
+    `initial` is the network before training.
 
     Return `measures` and `log10` by name, `layers`, `margin` and `notes`, as in a measure file.
     Raise GentoolError, naming the layer, if the network has a layer of another kind, and UsageError
-    if a measure is unknown.
+    if a measure is unknown, or if images or labels do not fit the network.
     """
-    selected = MEASURES.select(only)
-    if (images is None) != (labels is None):
-        raise UsageError("images and labels go together; give both or neither")
+    selected = MEASURES.select(only.split(",") if isinstance(only, str) else only)
+    check_both(images, labels)
+    if not 0 < epsilon < 1:
+        raise UsageError(f"epsilon is {epsilon}; it has to be above 0 and below 1")
+    input_shape = tuple(input_shape)
+    if not ranges.SHAPE.includes(input_shape):
+        raise UsageError(f"input_shape is {input_shape}; it is (channels, height, width)")
     network = canonical(module, input_shape)
-    of_images = None if images is None else margins(network(images.double().cpu()), labels.cpu())
+    of_images = None
+    if images is not None:
+        classes = network(torch.zeros(1, *input_shape, dtype=torch.float64)).shape[-1]
+        parts = batches(images, labels, input_shape, classes, MARGIN_BATCH)
+        of_images = torch.cat([margins(network(part), of_part) for part, of_part in parts])
     before = None if initial is None else canonical(initial, input_shape)
     return _measured_parts(Measured(network, of_images, epsilon, biases, lambda: before), selected)
 
