@@ -3,6 +3,11 @@
 Launching a kernel takes about as long as a small kernel runs, so a step of a narrow network spends
 its time on launches. The trap: a graph reads and writes the memory that it was recorded with.
 Arguments are copied into that memory, and the next replay overwrites the results.
+
+Random numbers repeat. An operation draws at the seed and offset of the device's generator and adds
+to the offset: when called, at once; when recorded, to an offset within the graph; a replay fills in
+the seed and offset that the generator has then, and adds what the graph draws in all. So
+`torch.manual_seed` before a call decides its draws, whether it runs, records or replays.
 """
 
 import gc
@@ -58,6 +63,8 @@ class _Graph:
     ) -> None:
         self.buffers = [v.detach().clone() if isinstance(v, Tensor) else v for v in arguments]
         self.graph = torch.cuda.CUDAGraph()
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        self.graph.register_generator_state(generator)
         with _without_garbage_collection(), torch.cuda.graph(self.graph, pool=pool):
             self.results = function(*self.buffers)  # recording runs nothing
 

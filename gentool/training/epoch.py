@@ -23,7 +23,7 @@ The gradient of a parameter without effect is None."""
 def step_function(run: Run) -> Step:
     """Return the forward and backward pass of a run, as a CUDA graph in a single process on a GPU.
 
-    Not captured with dropout: a replayed graph would ignore the seed of the new epoch.
+    Dropout draws from the generator that `Run.order` seeds for each epoch, also when replayed.
     """
     examples, module, group = run.examples, run.module, run.group
     parameters = list(run.state.model.parameters())
@@ -34,15 +34,16 @@ def step_function(run: Run) -> Step:
         with torch.autocast(
             images.device.type, torch.bfloat16, enabled=is_half, cache_enabled=False
         ):
-            logits = module(images).float()
+            logits = module(images)
+        logits = logits.float() if is_half else logits
         for parameter in parameters:
             parameter.grad = None
         loss = cross_entropy(logits, labels, reduction="sum") / batch_size
         (loss * group.size).backward()  # DDP takes the mean over the processes
         return logits.detach(), *(parameter.grad for parameter in parameters)
 
-    may_capture = group.size == 1 and not run.recipe.dropout
-    return CudaGraphed(step) if may_capture and can_capture(examples.labels.device) else step
+    is_single = group.size == 1
+    return CudaGraphed(step) if is_single and can_capture(examples.labels.device) else step
 
 
 @fast_products()

@@ -13,6 +13,7 @@ import torch
 from helpers.played_graphs import PlayedGraph, play
 from helpers.sharpness_helpers import find, mlp_case
 from helpers.small_sets import CPU, recipe, same, sets
+from torch.nn.functional import dropout
 
 from gentool.data.examples import TrainingSet
 from gentool.networks.models import initialised
@@ -64,6 +65,25 @@ def test_a_graphed_function_changes_other_tensors_once_a_call(device):
         assert values.tolist() == [i, i]
 
 
+def test_a_graphed_dropout_draws_what_a_called_one_does(device):
+    """The same masks after the same seed; another seed, set between replays, gives others."""
+    x = torch.ones(1000, device=device)
+
+    def twice(x):
+        return (dropout(dropout(x)),)
+
+    def masks(function, seed):
+        torch.manual_seed(seed)
+        return torch.stack([function(x)[0].clone() for _ in range(3)])
+
+    graphed = CudaGraphed(twice)
+    with torch.random.fork_rng():
+        expected = {seed: masks(twice, seed) for seed in (1, 2)}
+        assert not torch.equal(expected[1], expected[2])
+        for seed in (1, 1, 2, 1):  # called, recorded and replayed; then replayed three times
+            assert torch.equal(masks(graphed, seed), expected[seed])
+
+
 def test_garbage_collection_is_suspended_while_a_graph_is_recorded():
     """And is on again afterwards, also after an error."""
     with suppress(ValueError), _without_garbage_collection():
@@ -84,6 +104,34 @@ def test_a_graphed_training_step_trains_the_same_network():
             assert [train_epoch(fast, step) for _ in range(3)] == expected
             assert PlayedGraph.played == 9 - 2
     assert same(plain.state.model, fast.state.model)
+
+
+def test_a_graphed_training_step_with_dropout_draws_anew_in_each_epoch():
+    """Seeded once an epoch: the losses and weights of the plain step, and other masks each time.
+
+    At a rate that changes no weight, with one batch, dropout alone makes the running losses differ.
+    """
+    options = {"width": 0.05, "batch_norm": "hidden", "dropout": 0.5, "batch_size": 68}
+    network_recipe = replace(recipe("vgg", (3, 32, 32), **options), lr=1e-30)
+    data = sets(n=68, input_shape=(3, 32, 32))
+    plain, fast = (Run(network_recipe, data, CPU, CheckpointPolicy()) for _ in range(2))
+
+    def trained(run, step):
+        results = []
+        for epoch in (0, 1, 2, 3, 3):  # the last is repeated
+            run.state.epoch = epoch
+            results.append(train_epoch(run, step))
+        return results
+
+    with torch.random.fork_rng():
+        expected = trained(plain, step_function(plain))
+        with playing():
+            results = trained(fast, step_function(fast))
+            assert PlayedGraph.played == 4
+    assert results == expected
+    assert same(plain.state.model, fast.state.model)
+    assert len({loss for loss, _ in results[:4]}) == 4
+    assert results[3] == results[4]
 
 
 def test_a_graphed_training_step_normalises_stored_images():

@@ -128,18 +128,23 @@ def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(tmp_path, monkeypatch
     run_recipe = recipe(epochs=6, **options)
     data = sets(input_shape=run_recipe.input_shape)
     whole, outcome = train(run_recipe, data, CPU)
-    state = tmp_path / "run.state"
+    resumed, outcome_resumed = interrupted(run_recipe, data, CPU, tmp_path, monkeypatch)
+    assert same(whole, resumed)
+    assert outcome_resumed == outcome
+
+
+def interrupted(run_recipe, data, device, folder, monkeypatch):
+    """The network and outcome of a run that is interrupted in its fourth epoch and resumed."""
     monkeypatch.setattr(run, "SECONDS_BETWEEN_STATES", 0)
 
     def interrupt(report):
         if report.epoch == 4:
             raise KeyboardInterrupt
 
+    state = folder / "run.state"
     with pytest.raises(KeyboardInterrupt):
-        train(run_recipe, data, CPU, state_path=state, on_epoch=interrupt)
-    resumed, outcome_resumed = train(run_recipe, data, CPU, state_path=state, resume=True)
-    assert same(whole, resumed)
-    assert outcome_resumed == outcome
+        train(run_recipe, data, device, state_path=state, on_epoch=interrupt)
+    return train(run_recipe, data, device, state_path=state, resume=True)
 
 
 def test_a_state_of_another_recipe_is_refused(tmp_path):
@@ -219,6 +224,29 @@ def test_bfloat16_changes_only_the_products_of_a_training_step():
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_gpu_fits_random_labels_as_the_cpu_does(precision):
     """A thin VGG with batch norm; uint8 images on the device."""
+    run_recipe = recipe("vgg", (3, 32, 32), width=0.1, epochs=200, precision=precision)
+    model, outcome = train(run_recipe, images_on_cuda(), torch.device("cuda"))
+    assert outcome.stop_rule_met
+    assert {p.device.type for p in model.parameters()} == {"cuda"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_gpu_resumes_a_run_with_dropout_bit_for_bit(tmp_path, monkeypatch, precision):
+    """Recorded steps draw what called ones do: a resumed run calls and records again."""
+    options = {"batch_size": 23, "epochs": 6, "stop_loss": 1e-9, "precision": precision}
+    options |= {"width": 0.1, "batch_norm": "hidden", "dropout": 0.5}
+    run_recipe, cuda = recipe("vgg", (3, 32, 32), **options), torch.device("cuda")
+    whole, outcome = train(run_recipe, images_on_cuda(), cuda)
+    resumed, outcome_resumed = interrupted(
+        run_recipe, images_on_cuda(), cuda, tmp_path, monkeypatch
+    )
+    assert same(whole, resumed)
+    assert outcome_resumed == outcome
+
+
+def images_on_cuda():
+    """Sets of uint8 images on a GPU."""
     cuda = torch.device("cuda")
     parts = {
         name: replace(
@@ -230,10 +258,7 @@ def test_a_gpu_fits_random_labels_as_the_cpu_does(precision):
         )
         for name, part in vars(sets(input_shape=(3, 32, 32))).items()
     }
-    run_recipe = recipe("vgg", (3, 32, 32), width=0.1, epochs=200, precision=precision)
-    model, outcome = train(run_recipe, TrainingSet(**parts), cuda)
-    assert outcome.stop_rule_met
-    assert {p.device.type for p in model.parameters()} == {"cuda"}
+    return TrainingSet(**parts)
 
 
 def test_making_a_run_reads_and_writes_nothing_until_it_is_started(tmp_path):
