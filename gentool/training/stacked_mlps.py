@@ -102,7 +102,9 @@ class StackedMLPs:
         first = torch.arange(len(self.runs), device=device).unsqueeze(1) * order.shape[1]
         batches = in_batches(order + first, recipe.batch_size)
         parts = in_batches(targets, recipe.batch_size)
-        rates = torch.tensor([run.learning_rates(len(batches)) for run in self.runs])
+        rates = torch.tensor(
+            [run.learning_rates(len(batches)) for run in self.runs], dtype=self.weights.dtype
+        )
         rates = rates.T.unsqueeze(2).to(device).unbind()  # (K, 1) for each step
         logits_of_batches = []
         with torch.no_grad():

@@ -22,7 +22,7 @@ ROUNDING = 1e-9
 
 @contextmanager
 def in_float64() -> Iterator[None]:
-    """Train in float64: networks, images, and whatever the program calls a float.
+    """Train in float64: networks and images.
 
     Two orders of summation differ by rounding. In float32 training makes that grow to 1e-5 and
     more, and a unit whose input is near 0 may be on in one way and off in the other: how far it
@@ -34,7 +34,6 @@ def in_float64() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             for method in (Examples.batch, Examples.batches):
                 patch.setattr(method, "__defaults__", (torch.float64,))
-            patch.setattr(torch.Tensor, "float", torch.Tensor.double)
             yield
     finally:
         torch.set_default_dtype(single)
