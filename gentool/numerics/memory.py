@@ -3,6 +3,7 @@
 import torch
 
 CPU_MEMORY = 2**28  # bytes for points and activations
+SHARED_PART = 0.9  # of a GPU's memory; the rest is for the contexts of the processes that share it
 
 
 def memory_budget(device: torch.device) -> int:
@@ -16,3 +17,13 @@ def memory_budget(device: torch.device) -> int:
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     third = (torch.cuda.mem_get_info(device)[0] + unused) // 3
     return max(CPU_MEMORY, 1 << (third.bit_length() - 1))
+
+
+def share_memory(device: torch.device, processes: int) -> None:
+    """Limit what this process allocates on a GPU to its share, one of `processes` equal ones.
+
+    PyTorch frees what it only keeps for later before it exceeds the share, so that no process runs
+    out of memory that another has cached.
+    """
+    if device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(SHARED_PART / processes, device.index)

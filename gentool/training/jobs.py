@@ -25,6 +25,7 @@ from gentool.data.reading import reading_of
 from gentool.data.sources import DataSets
 from gentool.networks.models import initial_digest, with_defaults
 from gentool.numerics.device import resolve
+from gentool.numerics.memory import share_memory
 from gentool.records.recipe import Outcome, Recipe
 from gentool.training.distributed import SINGLE_PROCESS, ProcessGroup
 from gentool.training.loop import is_small, train_runs
@@ -209,13 +210,16 @@ def train_in_workers(
 ) -> None:
     """Train batches of planned runs in worker processes.
 
-    `on_file` and `on_end` are called when a batch is done, `on_epoch` never. On Ctrl-C stop the
-    workers, which keep the states of their runs, and raise KeyboardInterrupt. Raise GentoolError if
-    a worker was killed.
+    Workers share the CPU's cores, and a GPU's memory, in equal parts. `on_file` and `on_end` are
+    called when a batch is done, `on_epoch` never. On Ctrl-C stop the workers, which keep the states
+    of their runs, and raise KeyboardInterrupt. Raise GentoolError if a worker was killed or ran out
+    of memory.
     """
+    jobs = min(jobs, len(batches))
     threads = settings.threads or max(1, (os.cpu_count() or 1) // jobs)
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    with ProcessPoolExecutor(jobs, context, _init_worker, (threads,)) as pool:
+    arguments = (threads, settings.device, jobs)
+    with ProcessPoolExecutor(jobs, context, _init_worker, arguments) as pool:
         futures = [pool.submit(_train_in_worker, batch, settings) for batch in batches]
         try:
             for future in as_completed(futures):
@@ -231,6 +235,10 @@ def train_in_workers(
             if isinstance(error, BrokenProcessPool):
                 raise GentoolError(
                     "a process of the grid was killed, perhaps for its memory; lower --jobs"
+                ) from error
+            if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+                raise GentoolError(
+                    "a process of the grid ran out of memory; lower --jobs or --batch-size"
                 ) from error
             raise
 
@@ -252,12 +260,13 @@ def _worker_data_sets(folder: Path) -> DataSets:
     return DataSets(folder)
 
 
-def _init_worker(threads: int) -> None:
+def _init_worker(threads: int, device: str, workers: int) -> None:
     """Set up a worker: it ignores Ctrl-C, stops at SIGTERM, and exits when its parent has ended."""
-    torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    share_memory(resolve(device), workers)
 
 
 def _interrupt(*_: object) -> None:

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -188,6 +190,37 @@ def test_several_processes_write_the_same_files_as_one(tmp_path, capsys):
     assert sorted(capsys.readouterr().out.split()) == sorted(f"shared/{name}" for name in NAMES)
     for name in NAMES:
         assert (tmp_path / "grid" / name).read_bytes() == (tmp_path / "shared" / name).read_bytes()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_processes_of_a_grid_share_a_gpu(tmp_path):
+    """Two processes on one GPU, with dropout: the networks of one process, to the bit."""
+    grid = [*DIGITS, "--seed", "0,1", "--dropout", "0.5", "--epochs", "5", "--device", "cuda"]
+    assert run([*grid, "-o", "one"]) == 0
+    assert run([*grid, "-o", "two", "--jobs", "2"]) == 0
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (BrokenProcessPool(), "was killed, perhaps for its memory; lower --jobs"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "ran out of memory; lower --jobs or"),
+        (MemoryError(), "ran out of memory; lower --jobs or"),
+    ],
+)
+def test_a_process_without_memory_ends_the_grid_with_a_remedy(monkeypatch, capsys, error, words):
+    """Killed by the system, or refused memory by the GPU or the CPU."""
+
+    def fail(pool, work, *arguments):
+        future = Future()
+        future.set_exception(error)
+        return future
+
+    monkeypatch.setattr("gentool.training.jobs.ProcessPoolExecutor.submit", fail)
+    assert run([*DIGITS, "--seed", "0,1", "--jobs", "2", "-o", "grid"]) == 1
+    assert words in capsys.readouterr().err
 
 
 def test_ctrl_c_stops_all_processes_of_a_grid(tmp_path):
