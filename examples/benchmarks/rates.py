@@ -27,8 +27,11 @@ def forward_operations(model: nn.Module, input_shape: tuple[int, int, int]) -> i
     """Count the multiplications and additions of one forward pass of one image."""
     image = torch.zeros(1, *input_shape)
     image = image.to(next(model.parameters()))
+    is_training = model.training
+    model.eval()  # batch norm cannot train on a single image
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(image)
+    model.train(is_training)
     return counter.get_total_flops()
 
 

@@ -1,14 +1,15 @@
 """Time gentool's training step beside a plain PyTorch loop with a DataLoader: images a second.
 
 python examples/benchmarks/training.py [DEVICE] [--threads N] [--precision float32|bfloat16]
-    [--compile]
+    [--compile] [--only TEXT]
 
 Both train the same network on the same batches and device, in turns in one process, so that other
 work on the machine slows both; the ratio is the median over the turns. The last column is gentool's
 operations a second, a step counted as three forward passes, over those of a large matrix product in
 the same precision. A second table compares ten MLPs trained as one stack with the same ten trained
 one by one, with autograd or with gentool's own step. CUDA adds a VGG of full width; float32
-products are TF32 there, as in gentool's steps. --compile compiles the step of the VGGs.
+products are TF32 there, as in gentool's steps. --compile compiles the step of the VGGs. --only
+measures the networks alone whose names contain TEXT, such as "half width".
 """
 
 import argparse
@@ -32,16 +33,21 @@ from gentool.training.loop import epoch_function
 from gentool.training.run import CheckpointPolicy, Run
 
 TURNS = 7
-NETWORKS = {
+HALF_WIDTH = {"width": 0.5, "batch_norm": "hidden"}  # as in the runs of examples/results
+Network = tuple[str, dict[str, object], tuple[int, int, int], int, int]
+"""Model, model options, input shape, number of images, batch size."""
+
+NETWORKS: dict[str, Network] = {
     "VGG, quarter width, 3x32x32": ("vgg", {"width": 0.25}, (3, 32, 32), 1024, 256),
     "the same": ("vgg", {"width": 0.25}, (3, 32, 32), 1024, 64),
+    "VGG, half width, dropout 0.5": ("vgg", HALF_WIDTH | {"dropout": 0.5}, (3, 32, 32), 512, 64),
+    "VGG, half width, no dropout": ("vgg", HALF_WIDTH | {"dropout": 0.0}, (3, 32, 32), 512, 64),
     "MLP, 8 units, 1x28x28": ("mlp", {"hidden": 8}, (1, 28, 28), 6400, 64),
     "MLP, 32 units, 1x28x28": ("mlp", {"hidden": 32}, (1, 28, 28), 6400, 64),
     "MLP, 64 units, 1x8x8": ("mlp", {"hidden": 64}, (1, 8, 8), 6400, 64),
     "MLP, 64 units, 1x28x28": ("mlp", {"hidden": 64}, (1, 28, 28), 6400, 64),
     "MLP, 512 units, 1x28x28": ("mlp", {"hidden": 512}, (1, 28, 28), 6400, 64),
 }
-"""For each: model, model options, input shape, number of images, batch size."""
 
 ON_CUDA = {
     "VGG, 3x32x32": ("vgg", {}, (3, 32, 32), 12800, 256),
@@ -56,8 +62,19 @@ def make_run(
     precision: str = "float32",
     is_compiled: bool = False,
 ) -> Run:
+    """Return one of the networks above to train on random images and labels."""
+    return run_of(ON_CUDA[name], device, seed, precision, is_compiled)
+
+
+def run_of(
+    network: Network,
+    device: torch.device,
+    seed: int = 0,
+    precision: str = "float32",
+    is_compiled: bool = False,
+) -> Run:
     """Return a network to train on random images and labels."""
-    model, shape, input_shape, n, batch_size = ON_CUDA[name]
+    model, shape, input_shape, n, batch_size = network
     is_mlp = model == "mlp"
     recipe = Recipe(
         model=model,
@@ -130,29 +147,20 @@ def with_stacks_of_one(runs: list[Run]) -> Callable[[], object]:
     return lambda: [epoch() for epoch in epochs]
 
 
-def main(device: torch.device, precision: str, is_compiled: bool) -> None:
-    """Print both tables."""
-    with fast_products():
-        rates = {
-            dtype: product_rate(device, getattr(torch, dtype)) for dtype in ("float32", precision)
-        }
-    print(
-        f"{describe(device)}, {platform.machine()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} threads, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, large matrix products "
-        + ", ".join(f"{rate / 1e12:.3g} TFLOP/s in {dtype}" for dtype, rate in rates.items())
-        + "\n"
-    )
+def main(device: torch.device, precision: str, is_compiled: bool, only: str = "") -> None:
+    """Print both tables, of the networks whose names contain `only`."""
+    rates = print_machine(device, precision)
     print(
         "| network | batches of | gentool, images/s | DataLoader loop, images/s | ratio "
         "| TFLOP/s | of the rate of large products |"
     )
     print("|---|---|---|---|---|---|---|")
-    for name in ON_CUDA if device.type == "cuda" else NETWORKS:
+    networks = ON_CUDA if device.type == "cuda" else NETWORKS
+    for name in [name for name in networks if only in name]:
         run = make_run(name, device, precision=precision, is_compiled=is_compiled)
         n = len(run.examples)
         mine, other, ratio = compare(epoch_function([run]), plain_epoch(run, device), device)
-        operations = 3 * forward_operations(run.state.model, run.recipe.input_shape) * n / mine
+        operations = operations_of_an_epoch(run) / mine
         share = operations / rates[run.recipe.precision]
         print(
             f"| {name} | {run.recipe.batch_size} | {n / mine:,.0f} | {n / other:,.0f} "
@@ -161,7 +169,7 @@ def main(device: torch.device, precision: str, is_compiled: bool) -> None:
         )
     print("\n| ten networks | stacked, images/s | one by one, images/s | ratio |")
     print("|---|---|---|---|")
-    for name in [name for name in NETWORKS if "64 units" in name]:
+    for name in [name for name in networks if "64 units" in name and only in name]:
         ten = [make_run(name, device, seed) for seed in range(10)]
         n = 10 * len(ten[0].examples)
         for way, alone in (("autograd", with_autograd), ("gentool", with_stacks_of_one)):
@@ -174,12 +182,34 @@ def main(device: torch.device, precision: str, is_compiled: bool) -> None:
             )
 
 
+def operations_of_an_epoch(run: Run) -> int:
+    """Count the operations of an epoch, a step as three forward passes."""
+    return 3 * forward_operations(run.state.model, run.recipe.input_shape) * len(run.examples)
+
+
+def print_machine(device: torch.device, precision: str) -> dict[str, float]:
+    """Print the machine, and return its rates of large products in float32 and a precision."""
+    with fast_products():
+        rates = {
+            dtype: product_rate(device, getattr(torch, dtype)) for dtype in ("float32", precision)
+        }
+    print(
+        f"{describe(device)}, {platform.machine()}, {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, large matrix products "
+        + ", ".join(f"{rate / 1e12:.3g} TFLOP/s in {dtype}" for dtype, rate in rates.items())
+        + "\n"
+    )
+    return rates
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("device", nargs="?", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--only", default="", metavar="TEXT")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    main(torch.device(options.device), options.precision, options.compile)
+    main(torch.device(options.device), options.precision, options.compile, options.only)

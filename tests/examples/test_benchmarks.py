@@ -11,6 +11,8 @@ import torch
 from helpers.small_sets import ROUNDING
 from torch import nn
 
+from gentool.cli import main as cli
+
 CPU = torch.device("cpu")
 
 
@@ -18,7 +20,7 @@ CPU = torch.device("cpu")
 def benchmark_named(monkeypatch):
     """Yield a function that imports a benchmark by name, as running it as a script does."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples" / "benchmarks"))
-    names = ("kendall", "rates", "sharpness", "torch_func", "training")
+    names = ("kendall", "rates", "sharpness", "together", "torch_func", "training")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -70,6 +72,51 @@ def test_training_is_timed_beside_a_plain_loop(benchmark_named, monkeypatch, cap
     alone, stacked = capsys.readouterr().out.split("| ten networks")
     assert [row[:2] for row in rows(alone)] == [["MLP, 64 units", "64"]]
     assert len(rows("| ten networks" + stacked)) == 2
+
+
+def test_networks_of_a_gpu_are_timed_alone_and_together(benchmark_named, monkeypatch, capsys):
+    """Two VGGs on the CPU, in one process; then the table, as if each epoch took a second."""
+    together = benchmark_named("together")
+    for name in ("WARM_UP", "TIMED"):
+        monkeypatch.setattr(together, name, 1)
+    monkeypatch.setattr(together, "TOGETHER", 2)
+    monkeypatch.setattr(together, "print_machine", lambda *_: {"bfloat16": 1e12})
+    options = SimpleNamespace(images=4, width=0.02)
+    thin = together.network(options, batch_size=2, dropout=0.5)
+    assert together.alone(thin, CPU) > 0
+    assert together.in_threads(thin, CPU) > 0
+    for name in ("alone", "in_processes", "in_threads"):
+        monkeypatch.setattr(together, name, lambda vgg, device, **_: 1.0)
+    together.on_gpu(CPU, options)
+    table = rows(capsys.readouterr().out)
+    assert {(row[0], row[3]) for row in table} == {
+        ("one", "4"),
+        ("one, kernels launched", "4"),
+        ("one, compiled", "4"),
+        ("2 in processes", "8"),
+        ("2 in one process", "8"),
+    }
+    assert {row[1] for row in table} == {"64", "1,024"}
+
+
+def test_a_grid_is_timed_in_turn_and_in_two_processes(benchmark_named, monkeypatch, capsys):
+    """The command trains two networks; the ratio is above 1 where two processes are faster."""
+    together = benchmark_named("together")
+    monkeypatch.setattr(together, "TURNS", 1)
+    monkeypatch.setattr(together, "print_machine", lambda *_: {})
+    monkeypatch.setattr(together.subprocess, "run", lambda command, **_: cli.run(command[3:]))
+    timed = together.grid_seconds
+
+    def seconds(data, jobs, dropout, width):
+        if jobs == 1:  # two processes write the same files, as tests of the command show
+            timed(data, jobs, dropout, width)
+            grid = data.parent / "grid"
+            assert len(list(grid.glob(f"*-dropout{dropout}-*.safetensors"))) == 2
+        return 2 / jobs
+
+    monkeypatch.setattr(together, "grid_seconds", seconds)
+    together.on_cpu(SimpleNamespace(images=8, width=0.02))
+    assert [row[1:] for row in rows(capsys.readouterr().out)[-2:]] == [["2.0", "1.0", "2.00"]] * 2
 
 
 def test_the_bootstrap_of_kendalls_tau_has_the_interval_of_a_loop_over_scipys(
