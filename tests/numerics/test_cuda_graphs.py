@@ -17,7 +17,7 @@ from torch.nn.functional import dropout
 
 from gentool.data.examples import TrainingSet
 from gentool.networks.models import initialised
-from gentool.numerics.cuda_graphs import CudaGraphed, _without_garbage_collection
+from gentool.numerics.cuda_graphs import CudaGraphed, _Graph, _without_garbage_collection
 from gentool.numerics.device import fast_products, resolve
 from gentool.sharpness.expected import ExpectedOptions, expected_curve
 from gentool.sharpness.functional import functional_network
@@ -82,6 +82,27 @@ def test_a_graphed_dropout_draws_what_a_called_one_does(device):
         assert not torch.equal(expected[1], expected[2])
         for seed in (1, 1, 2, 1):  # called, recorded and replayed; then replayed three times
             assert torch.equal(masks(graphed, seed), expected[seed])
+
+
+def test_the_generator_of_the_current_gpu_is_registered_before_a_graph_is_recorded(monkeypatch):
+    """Else its seed and offset would stay those of the recording."""
+    events = []
+
+    class FakeGraph:
+        def register_generator_state(self, generator):
+            events.append(generator)
+
+    @contextmanager
+    def record(graph, pool):
+        events.append("recording")
+        yield
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    monkeypatch.setattr(torch.cuda, "default_generators", ("first", "second"))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    _Graph(lambda x: (x,), (torch.ones(1),), (0, 0))
+    assert events == ["second", "recording"]
 
 
 def test_garbage_collection_is_suspended_while_a_graph_is_recorded():
