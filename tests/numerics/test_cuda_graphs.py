@@ -85,7 +85,7 @@ def test_a_graphed_dropout_draws_what_a_called_one_does(device):
 
 
 def test_the_generator_of_the_current_gpu_is_registered_before_a_graph_is_recorded(monkeypatch):
-    """Else its seed and offset would stay those of the recording."""
+    """Replays follow the seed of a registered one; PyTorch may register the default one itself."""
     events = []
 
     class FakeGraph:
