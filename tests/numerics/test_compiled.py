@@ -47,7 +47,8 @@ def test_a_compiled_training_step_trains_the_same_network(device):
     """Three epochs of an MLP with batch norm; the last batch has another size."""
     device = torch.device(device)
     data = sets()
-    data = replace(data, **{name: on(device, part) for name, part in vars(data).items()})
+    parts = {name: on(device, getattr(data, name)) for name in ("subset", "confusion", "test")}
+    data = replace(data, **parts)
     network_recipe = replace(recipe(hidden=16, batch_norm=True), batch_size=16, lr=0.01)
     plain = Run(network_recipe, data, device, CheckpointPolicy())
     fast = Run(network_recipe, data, device, CheckpointPolicy(), is_compiled=True)
