@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+USUAL = 16  # the largest absolute value that normalised images have
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -79,14 +81,18 @@ def dataset_of(
     )
 
 
-def unusual_values(images: Tensor) -> list[str]:
-    """Return warnings of training images whose values are not those that networks are trained on.
+def unusual_values(data: DataSet) -> list[str]:
+    """Return warnings of images whose values are not those that networks are trained on.
 
     These are floats beyond 16 in absolute value, which look like grey values that were never
     scaled, and images that are all equal.
     """
     warnings = []
-    if images.dtype != torch.uint8 and (largest := float(images.abs().max())) > 16:
+    images, parts = data.train_images, (data.train_images, data.test_images)
+    largest = 0.0
+    if images.dtype != torch.uint8:
+        largest = max(float(part.abs().max()) for part in parts if len(part))
+    if largest > USUAL:
         warnings.append(
             f"the images are floats up to {largest:g} in absolute value, and floats are taken as "
             "they are; if they are grey values from 0 to 255, save them as uint8"

@@ -64,7 +64,9 @@ def decode(file: Path, reading: Reading = AS_STORED) -> DecodedImage:
                     converted, traits = composed, (*traits, ALPHA)
             pixels = np.asarray(_resized(converted, reading))
             return DecodedImage(pixels[..., None] if pixels.ndim == 2 else pixels, traits)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except GentoolError:
+        raise
+    except Exception as error:  # a damaged file raises anything
         raise GentoolError(f"{file} cannot be decoded ({error}); replace or remove it") from error
 
 

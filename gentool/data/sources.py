@@ -40,7 +40,7 @@ def load_dataset(
         )
     where = Path(path) if needs_path else data_dir
     loaded = function(where, show_progress, reading.of_kind(name))
-    loaded = replace(loaded, notes=(*loaded.notes, *unusual_values(loaded.train_images)))
+    loaded = replace(loaded, notes=(*loaded.notes, *unusual_values(loaded)))
     if show_progress:
         for note in loaded.notes:
             say(f"warning: {data}: {note}")

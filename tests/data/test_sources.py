@@ -407,3 +407,37 @@ def test_data_that_changed_since_the_last_command_is_read_again(tmp_path, capsys
     write(seed=1)
     assert run(["measure", trained, "--only", "l2", "--quiet", "--force"]) == 1
     assert "the data differs from what the network was trained on" in capsys.readouterr().err
+
+
+def _write_member(path, content):
+    """Write an archive whose x_train is not an array of NumPy but other bytes."""
+    import zipfile
+
+    write_npz(path, x_train=None)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x_train.npy", content)
+    return f"npz:{path}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"text",
+        b"\x93NUMPY\x01\x00\x06\x00{'a':\n",
+        b"\x93NUMPY\x01\x00\x03\x00(((",
+        b"\x80\x04N.",
+    ],
+)
+def test_a_member_that_is_no_array_is_an_error(tmp_path, content):
+    with pytest.raises(GentoolError, match="not a complete npz archive") as error:
+        load_dataset(_write_member(tmp_path / "a.npz", content), tmp_path, False)
+    assert "\n" not in str(error.value)
+
+
+def test_floats_that_would_overflow_are_an_error(tmp_path):
+    """In the test images too."""
+    x = np.zeros((4, 2, 3, 3))
+    spec = write_npz(tmp_path / "a.npz", x_train=x, x_test=x[:2] + 3e38)
+    with pytest.raises(GentoolError, match="x_test has values that are NaN, infinite or too large"):
+        load_dataset(spec, tmp_path, False)
