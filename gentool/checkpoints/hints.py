@@ -13,6 +13,8 @@ from gentool.common.json import Json
 from gentool.records.recipe import parse_labels
 
 POOLINGS = ("max", "avg")
+OPTIONS = {"draw": "first", "channel_order": "channels_first", "seed": "data_seed"}
+"""Options of the command line that have another name than the hint that they give."""
 _ARCHITECTURE = ("model", "input_shape", "pool", "order", "module", "layers")
 
 
@@ -100,9 +102,10 @@ class Hints:
             classes=classes,
         )
 
-    def to_json(self) -> Json:
-        """Return the options that were given, by name."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+    def to_json(self, seed: str = "seed") -> Json:
+        """Return the options that were given, by name; `seed` is the name of the seed."""
+        options = {name: value for name, value in asdict(self).items() if value is not None}
+        return {seed if name == "seed" else name: value for name, value in options.items()}
 
     def architecture(self) -> Json:
         """Return the options given about the architecture."""
@@ -117,9 +120,11 @@ NO_HINTS = Hints()
 
 
 def as_options(names: Iterable[str]) -> str:
-    """Return names as options of the command line: `--input-shape, --pool`."""
-    options = {"draw": "first", "channel_order": "channels-first"}
-    return ", ".join(f"--{options.get(name, name.replace('_', '-'))}" for name in names)
+    """Return names as options of the command line: `--input-shape, --pool`.
+
+    The seed is named --data-seed, which all commands know: `--seed` is sometimes that of a search.
+    """
+    return ", ".join(f"--{OPTIONS.get(name, name).replace('_', '-')}" for name in names)
 
 
 def channel_order(channels_first: bool | None) -> str | None:

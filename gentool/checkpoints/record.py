@@ -29,12 +29,13 @@ def assemble(
     log10: Values | None = None,
     layers: list[Json] | None = None,
     margin: Json | None = None,
+    evaluation: Json | None = None,
 ) -> Json:
     """Return the record of one checkpoint and one command, with its keys in the order of the file.
 
     `recipe` is the checkpoint's, with the facts about the training data where that was read;
     `began` is the time.perf_counter() of the start. `log10` and `layers` are computed here unless a
-    command has them already.
+    command has them already; `evaluation` is None without data.
     """
     if log10 is None:
         log10 = _logarithms(measures)
@@ -43,6 +44,7 @@ def assemble(
     return {
         **heading(checkpoint, command),
         **training_as_json(recipe, checkpoint.outcome),
+        "evaluation": evaluation,
         "measures": measures,
         "log10": log10,
         "layers": layers,

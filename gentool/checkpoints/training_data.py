@@ -16,6 +16,8 @@ from gentool.networks.layer_shapes import output_shapes
 from gentool.records.recipe import Recipe
 
 _DEFAULTS = {"labels": "true", "seed": 0, "confusion": 0, "draw": "random"}
+ASSUMABLE = ("labels", "subset", "seed", "mean", "std")
+"""Facts about the training data that are assumed where nobody says them."""
 
 
 def recipe_with_data(recipe: Recipe, data: str | None, hints: Hints) -> Recipe:
@@ -34,12 +36,35 @@ def recipe_with_data(recipe: Recipe, data: str | None, hints: Hints) -> Recipe:
         return replace(recipe, data=data or recipe.data)
     if data is None and recipe.data is None:
         raise UsageError("the training data of the network is unknown; name it with --data")
-    if options or (data is not None and data != recipe.data):
-        recipe = replace(recipe, digest=None, fingerprint=None, subset=None, mean=None, std=None)
+    recipe = _as_recorded(recipe, data, hints)
     for name, value in _DEFAULTS.items():
         if getattr(recipe, name) is None:
             options.setdefault(name, value)
     return replace(recipe, data=data or recipe.data, **options)
+
+
+def assumed_facts(recipe: Recipe, data: str | None, hints: Hints) -> tuple[str, ...]:
+    """Return which facts about a foreign network's training data nobody said.
+
+    Neither its file nor the options say them; the recipe in a converted file may hold facts that
+    were assumed in the conversion. Of a network that gentool trained all are known.
+    """
+    if recipe.origin is None:
+        return ()
+    recorded, options = _as_recorded(recipe, data, hints), hints.data()
+    before = recipe.origin.get("assumed", ())
+    return tuple(
+        name
+        for name in ASSUMABLE
+        if name not in options and (getattr(recorded, name) is None or name in before)
+    )
+
+
+def _as_recorded(recipe: Recipe, data: str | None, hints: Hints) -> Recipe:
+    """Return the recipe without the facts that options about the data replace."""
+    if hints.data() or (data is not None and data != recipe.data):
+        return replace(recipe, digest=None, fingerprint=None, subset=None, mean=None, std=None)
+    return recipe
 
 
 def recipe_at_data_shape(recipe: Recipe, data: DataSet, hints: Hints) -> Recipe:

@@ -6,13 +6,16 @@ from typing import Annotated
 import typer
 
 from gentool.cli import options
+from gentool.cli.inputs import RECORDS, LeftOut, files_in
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import check_output
 
 
 @options.shared
 def claims(
-    records: Annotated[list[Path], typer.Argument(metavar="JSON...", help="Measure files.")],
+    records: Annotated[
+        list[Path], typer.Argument(metavar="JSON...", help="Measure files, or folders of them.")
+    ],
     measure: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,11 +63,14 @@ def claims(
         return
     from gentool.claims.report import report
     from gentool.cli.claims_tables import show_claims, show_correlations
-    from gentool.records.measure_file import dumps_line, read, write
+    from gentool.records.measure_file import dumps_line, read_each, write
 
-    judged = report(map(read, records), measure, bootstrap, seed)
+    files = files_in(records, RECORDS)
+    left_out = LeftOut()
+    readable = read_each(files, None if messages.debug else left_out.report)
+    judged = report(readable, measure, bootstrap, seed)
     command = {"name": "claims", "measure": measure, "bootstrap": bootstrap, "seed": seed}
-    written = {"command": command, "files": [file.name for file in records]} | judged.to_json()
+    written = {"command": command, "files": [file.name for file in files]} | judged.to_json()
     if path is not None:
         write(path, written)
         print(path, flush=True)
@@ -73,6 +79,7 @@ def claims(
     if not messages.quiet:
         show_claims(judged.rows, judged.left_out)
         show_correlations(judged.ranked)
+    left_out.check(len(files))
     if must_hold and judged.failing:
         failing = ", ".join(judged.failing)
         raise GentoolError(f"{len(judged.failing)} of {len(judged.rows)} claims fail: {failing}")

@@ -34,7 +34,7 @@ class InspectCommand(typer.core.TyperCommand):
 @options.shared
 def inspect(
     checkpoints: Annotated[
-        list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints to show.")
+        list[Path], typer.Argument(metavar="CKPT...", help="Checkpoints, or folders of them.")
     ],
     output: Annotated[
         str | None,
@@ -75,7 +75,7 @@ def inspect(
         _write_layers(checkpoints[0], Path(output), hints, outputs)
         return
     destination = "-" if output is None else output
-    jobs = jobs_for(checkpoints, destination, "inspect", outputs.existing())
+    jobs = jobs_for(checkpoints, destination, ".inspect.json", outputs.existing())
     for_each(
         jobs, lambda job: _inspect(job, hints, output is not None, messages.quiet), messages.debug
     )

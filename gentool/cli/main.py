@@ -14,6 +14,7 @@ from gentool.cli.claims import claims
 from gentool.cli.convert import convert
 from gentool.cli.inspect import InspectCommand, inspect
 from gentool.cli.measure import measure
+from gentool.cli.messages import message_and_code
 from gentool.cli.plot import plot
 from gentool.cli.sharpness import sharpness
 from gentool.cli.train import TrainCommand, train
@@ -108,22 +109,7 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        message, code = _message_and_code(error)
+        message, code = message_and_code(error)
         if is_main_process() or not isinstance(error, GentoolError):
             say(message)  # under torchrun every process raises a GentoolError, and rank 0 prints it
         return code
-
-
-def _message_and_code(error: Exception) -> tuple[str, int]:
-    """Return the message and the exit code of an error."""
-    if isinstance(error, GentoolError):
-        return str(error), error.exit_code
-    usage_error = typer.BadParameter.__bases__[0]  # click's UsageError, which typer does not export
-    if isinstance(error, usage_error):
-        return f"{error.format_message()} (--help shows the options)", 2
-    if isinstance(error, MemoryError) or "out of memory" in str(error):
-        return "out of memory; lower --batch-size or --subset, or use another --device", 1
-    if isinstance(error, OSError):
-        name = f"{error.filename}: " if error.filename else ""
-        return f"{name}{error.strerror or error}", 1
-    return f"{type(error).__name__}: {error} (a bug in gentool; --debug shows where)", 1

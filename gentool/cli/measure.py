@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gentool.cli import options
-from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
+from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
 from gentool.common.console import print_table, progress, say
 from gentool.common.errors import UsageError
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def measure(
     checkpoints: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="CKPT...", help="Checkpoints to measure.", show_default=False),
+        typer.Argument(
+            metavar="CKPT...", help="Checkpoints, or folders of them.", show_default=False
+        ),
     ] = None,
     only: Annotated[
         str | None, typer.Option(help="Measures to compute, as l2,spectral.", show_default="all")
@@ -80,9 +82,11 @@ def measure(
     if not 0 < epsilon < 1:
         raise UsageError(f"--epsilon is {epsilon}; it has to be above 0 and below 1")
     hints = options.parse_hints(network, training_data)
-    jobs = jobs_for(checkpoints, output, "measures", outputs.existing())
+    jobs = jobs_for(checkpoints, output, ".measures.json", outputs.existing())
+    from gentool.measures import MEASURES
     from gentool.measures.measure import MeasureOptions
 
+    MEASURES.select(None if only is None else only.split(","))
     measure_options = MeasureOptions(
         only=tuple(only.split(",")) if only is not None else None,
         use_data=not no_data,
@@ -94,6 +98,7 @@ def measure(
     )
     device = machine.use_device()
     data_sets = data_folder.data_sets(messages.quiet)
+    options.check_data(data)
     for_each(
         jobs,
         lambda job: _measure(job, measure_options, device, data_sets, messages.quiet),
@@ -129,6 +134,8 @@ def _measure(
     job.write(record)
     if not quiet:
         _show(record)
+        if record["evaluation"] is not None:
+            say_evaluation(job.checkpoint.name, record["evaluation"])
         if measure_options.use_data and record["recipe"]["data"] is None:
             say("note: margins need the training data; name it with --data")
 

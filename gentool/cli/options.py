@@ -107,6 +107,41 @@ class ForeignNetwork:
     ] = None
 
 
+_Labels = Annotated[
+    str | None,
+    typer.Option(
+        help="Training labels of a foreign network: true, random, or the random fraction.",
+        show_default="true",
+    ),
+]
+_Subset = Annotated[
+    int | None,
+    typer.Option(help="Number of training images of a foreign network.", show_default="all"),
+]
+_First = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of training images of a foreign network, the first of the data.",
+        show_default="all",
+    ),
+]
+_SEED_HELP = "Seed of the training images and random labels of a foreign network."
+_Mean = Annotated[
+    str | None,
+    typer.Option(
+        help="Mean subtracted from each channel of an image, as 0.49,0.48,0.45.",
+        show_default="that of the data set",
+    ),
+]
+_Std = Annotated[
+    str | None,
+    typer.Option(
+        help="Standard deviation that each channel is divided by, as 0.25,0.24,0.26.",
+        show_default="that of the data set",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class ImageReading:
     """Hold the options that say how the images of a folder or of an npz archive are read."""
@@ -144,53 +179,38 @@ class ImageReading:
 class TrainingData(ImageReading):
     """Hold the options that describe the training data of a foreign checkpoint."""
 
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="Training labels of a foreign network: true, random, or the random fraction.",
-            show_default="true",
-        ),
-    ] = None
-    subset: Annotated[
-        int | None,
-        typer.Option(help="Number of training images of a foreign network.", show_default="all"),
-    ] = None
-    first: Annotated[
-        int | None,
-        typer.Option(
-            help="Number of training images of a foreign network, the first of the data.",
-            show_default="all",
-        ),
-    ] = None
+    labels: _Labels = None
+    subset: _Subset = None
+    first: _First = None
     seed: Annotated[
         int | None,
-        typer.Option(
-            help="Seed of the training images and random labels of a foreign network.",
-            show_default="0",
-        ),
+        typer.Option("--seed", "--data-seed", help=_SEED_HELP, show_default="0"),
     ] = None
-    mean: Annotated[
-        str | None,
-        typer.Option(
-            help="Mean subtracted from each channel of an image, as 0.49,0.48,0.45.",
-            show_default="that of the data set",
-        ),
-    ] = None
-    std: Annotated[
-        str | None,
-        typer.Option(
-            help="Standard deviation that each channel is divided by, as 0.25,0.24,0.26.",
-            show_default="that of the data set",
-        ),
-    ] = None
+    mean: _Mean = None
+    std: _Std = None
 
 
-def parse_hints(*groups: ForeignNetwork | TrainingData) -> Hints:
+@dataclass(frozen=True)
+class TrainingDataBesideSeed(ImageReading):
+    """Hold the same options for a command with a --seed of its own."""
+
+    labels: _Labels = None
+    subset: _Subset = None
+    first: _First = None
+    data_seed: Annotated[int | None, typer.Option(help=_SEED_HELP, show_default="0")] = None
+    mean: _Mean = None
+    std: _Std = None
+
+
+def parse_hints(*groups: ForeignNetwork | TrainingData | TrainingDataBesideSeed) -> Hints:
     """Return the hints that options of these groups give.
 
     Raise UsageError, naming the option, for a malformed value.
     """
-    return Hints.parse(**{name: value for group in groups for name, value in vars(group).items()})
+    values = {name: value for group in groups for name, value in vars(group).items()}
+    if "data_seed" in values:
+        values["seed"] = values.pop("data_seed")
+    return Hints.parse(**values)
 
 
 @dataclass(frozen=True)
@@ -211,6 +231,14 @@ class DataFolder:
         from gentool.data.sources import DataSets
 
         return DataSets(self.data_dir or default_data_dir(), not quiet)
+
+
+def check_data(data: str | None) -> None:
+    """Raise UsageError for an unknown name after --data, once and not for each checkpoint."""
+    if data is not None:
+        from gentool.data.sources import DATASETS
+
+        DATASETS.check(data.partition(":")[0])
 
 
 @dataclass(frozen=True)

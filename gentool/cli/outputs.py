@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gentool.cli.inputs import files_in
+from gentool.cli.messages import message_and_code
 from gentool.common.console import say
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.files import Existing, check_output
@@ -40,21 +42,21 @@ class Job:
 
 
 def jobs_for(
-    checkpoints: list[Path], output: str | None, kind: str, existing: Existing
+    paths_given: list[Path], output: str | None, ending: str, existing: Existing
 ) -> list[Job]:
     """Return one job for each checkpoint, with all outputs checked before any work.
 
-    Raise UsageError if two checkpoints would write one file, GentoolError if a checkpoint is
-    missing, or if an output cannot or must not be written.
+    A folder stands for the checkpoints in it. `ending` follows the stem of the checkpoint in the
+    name of its output, as `.measures.json`. Raise UsageError if two checkpoints would write one
+    file, GentoolError if the only checkpoint is missing, or if an output cannot or must not be
+    written.
     """
-    for checkpoint in checkpoints:
-        if not checkpoint.exists():
-            raise GentoolError(f"{checkpoint} does not exist")
-        if checkpoint.is_dir():
-            raise GentoolError(f"{checkpoint} is a folder, not a checkpoint")
+    checkpoints = files_in(paths_given)
+    if len(checkpoints) == 1 and not checkpoints[0].exists():
+        raise GentoolError(f"{checkpoints[0]} does not exist")
     if output == "-":
         return [Job(checkpoint, None, True) for checkpoint in checkpoints]
-    paths = [_path(checkpoint, output, kind, len(checkpoints) > 1) for checkpoint in checkpoints]
+    paths = [_path(checkpoint, output, ending, len(checkpoints) > 1) for checkpoint in checkpoints]
     if repeated := {str(path) for path in paths if paths.count(path) > 1}:
         raise UsageError(
             f"several checkpoints would write {', '.join(sorted(repeated))}; name each once, or "
@@ -69,10 +71,11 @@ def jobs_for(
 def for_each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:
     """Do each job that is needed, and print the paths of the records.
 
-    Report a failing job and continue; at the end raise GentoolError with the number of failures.
-    With one job, with --debug, or with a UsageError, which concerns all jobs, raise at once.
+    Report a failing job, whatever the error, and continue; at the end raise an error with the
+    number of failures: UsageError if all jobs fail so. With one job or --debug raise at once.
     """
-    failures = 0
+    failures: list[Exception] = []
+    messages: set[str] = set()
     for job in jobs:
         try:
             if job.is_needed:
@@ -80,20 +83,28 @@ def for_each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:
         except Interrupted:
             job.print_path()  # the result so far is written
             raise
-        except GentoolError as error:
-            if debug or len(jobs) == 1 or isinstance(error, UsageError):
+        except BrokenPipeError:
+            raise  # nobody reads what the others would print
+        except Exception as error:
+            if debug or len(jobs) == 1:
                 raise
-            say(str(error))
-            failures += 1
+            message, _ = message_and_code(error)
+            about = "" if str(job.checkpoint) in message else f"{job.checkpoint}: "
+            say(f"{about}{'the same' if about and message in messages else message}")
+            messages.add(message)
+            failures.append(error)
         else:
             job.print_path()
     if failures:
-        raise GentoolError(f"{failures} of {len(jobs)} checkpoints failed; the others are done")
+        is_usage = len(failures) == len(jobs) and all(isinstance(e, UsageError) for e in failures)
+        others = "none is done" if len(failures) == len(jobs) else "the others are done"
+        kind = UsageError if is_usage else GentoolError
+        raise kind(f"{len(failures)} of {len(jobs)} checkpoints failed; {others}")
 
 
-def _path(checkpoint: Path, output: str | None, kind: str, is_one_of_several: bool) -> Path:
-    """Return the path of the record of a checkpoint."""
-    name = f"{checkpoint.stem}.{kind}.json"
+def _path(checkpoint: Path, output: str | None, ending: str, is_one_of_several: bool) -> Path:
+    """Return the path of the output of a checkpoint."""
+    name = f"{checkpoint.stem}{ending}"
     if output is None:
         return checkpoint.with_name(name)
     folder = Path(output)
@@ -108,3 +119,35 @@ def say_inferred(checkpoint: "Checkpoint") -> None:
     """Print what was inferred about a foreign checkpoint; nothing for one of gentool's own."""
     if checkpoint.kind != "gentool":
         say(f"{checkpoint.path.name}: inferred {'; '.join(checkpoint.recipe.origin['inferred'])}")
+
+
+def say_evaluation(name: str, evaluation: Json) -> None:
+    """Print loss and error of a network as read, what was assumed about its data, and warnings."""
+    say(f"{name}: {evaluation_in_words(evaluation)}")
+    for warning in evaluation["warnings"]:
+        say(f"warning: {name}: {warning}")
+
+
+def evaluation_in_words(evaluation: Json) -> str:
+    """Return losses and errors before any perturbation in one line, and what was assumed."""
+    parts = [f"training {_loss_and_error(evaluation, 'train')} ({evaluation['images']} images)"]
+    for part, words in (("confusion", "confusion set"), ("test", "test")):
+        if evaluation[f"{part}_error"] is not None:
+            parts.append(f"{words} {_loss_and_error(evaluation, part)}")
+    assumed = [name for name, source in evaluation["source"].items() if source == "assumed"]
+    if assumed:
+        facts = (f"{name} {_fact(evaluation[name])}" for name in assumed)
+        parts.append(f"assumed: {', '.join(facts)}")
+    return "; ".join(parts)
+
+
+def _loss_and_error(evaluation: Json, part: str) -> str:
+    loss = evaluation[f"{part}_loss"]
+    loss = "not finite" if loss is None else f"{loss:.4g}"
+    return f"loss {loss}, error {evaluation[f'{part}_error']:.4f}"
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(f"{number:.4g}" for number in value)
+    return str(value)

@@ -1,11 +1,13 @@
 """Define `gentool plot`: draw measure files. Imports torch only for figures of a network."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gentool.cli import options
+from gentool.cli.inputs import CHECKPOINTS, RECORDS, LeftOut, files_in
 from gentool.common.console import say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 COMMON_OPTIONS = {"files", "figure", "title", "output", "force", "skip_existing", "quiet", "debug"}
 CHART_OPTIONS = {"x", "y", "by"}
+SUFFIXES = {"records": RECORDS, "outcomes": RECORDS + CHECKPOINTS, "checkpoint": CHECKPOINTS}
+"""Endings of the files that a figure takes from a folder."""
 
 
 @options.shared
@@ -24,7 +28,10 @@ def plot(
     context: typer.Context,
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Measure files; for some figures, checkpoints."),
+        typer.Argument(
+            metavar="FILE...",
+            help="Measure files or folders of them; for some figures, checkpoints.",
+        ),
     ],
     figure: Annotated[
         str | None,
@@ -83,6 +90,8 @@ def plot(
     ] = 0,
     data: options.DataOverride = None,
     *,
+    network: options.ForeignNetwork,
+    training_data: options.TrainingDataBesideSeed,
     data_folder: options.DataFolder,
     machine: options.Machine,
     outputs: options.Outputs,
@@ -108,8 +117,12 @@ def plot(
     if not check_output(output, outputs.existing()):
         print(output)
         return
+    reads = "records" if entry is None else entry.reads
+    named = files_in(files, SUFFIXES[reads])
+    left_out = LeftOut()
+    report = None if messages.debug else left_out.report
     if entry is None:
-        drawn, notes = _chart(files, x, y, by, title)
+        drawn, notes = _chart(named, report, x, y, by, title)
     else:
         figure_options = FigureOptions(
             reference,
@@ -121,13 +134,15 @@ def plot(
             seed,
             machine.threads,
             messages.quiet,
+            options.parse_hints(network, training_data),
         )
-        drawn, notes = _figure(entry, files, figure_options, title)
+        drawn, notes = _figure(entry, named, report, figure_options, title)
     if not messages.quiet:
         for note in notes:
             say(f"note: {note}")
     write(drawn, output)
-    print(output)
+    print(output, flush=True)
+    left_out.check(len(named))
 
 
 def _check_options(context: typer.Context, entry: "NamedFigure | None") -> None:
@@ -143,23 +158,32 @@ def _check_options(context: typer.Context, entry: "NamedFigure | None") -> None:
 
 
 def _chart(
-    files: list[Path], x: str | None, y: list[str] | None, by: str | None, title: str | None
+    files: list[Path],
+    report: Callable[[str], None] | None,
+    x: str | None,
+    y: list[str] | None,
+    by: str | None,
+    title: str | None,
 ) -> "tuple[Figure, list[str]]":
     """Draw any measures against any key; return the figure and its notes."""
     from gentool.figures import draw
     from gentool.figures.chart import chart
-    from gentool.records.measure_file import merge, read
+    from gentool.records.measure_file import merge, read_each
 
-    sheet = chart(merge(map(read, files)), x, y, by)
+    sheet = chart(merge(read_each(files, report)), x, y, by)
     return draw(sheet, title), sheet.notes
 
 
 def _figure(
-    entry: "NamedFigure", files: list[Path], figure_options: "FigureOptions", title: str | None
+    entry: "NamedFigure",
+    files: list[Path],
+    report: Callable[[str], None] | None,
+    figure_options: "FigureOptions",
+    title: str | None,
 ) -> "tuple[Figure, list[str]]":
     """Draw a named figure; return the figure and its notes."""
     from gentool.figures import draw
     from gentool.figures.inputs import read_inputs
 
-    sheet = entry.prepare(read_inputs(entry, files), figure_options)
+    sheet = entry.prepare(read_inputs(entry, files, report), figure_options)
     return draw(sheet, title), sheet.notes

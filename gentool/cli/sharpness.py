@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gentool.cli import options
-from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
+from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
 from gentool.cli.sharpness_tables import print_list, show_expected, show_worst_case
 from gentool.common.console import progress
 from gentool.common.errors import Interrupted, UsageError
@@ -31,7 +31,9 @@ BATCHINGS = ("auto", "loop", "vmap", "stacked", "compiled")
 def sharpness(
     checkpoints: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="CKPT...", help="Checkpoints to search.", show_default=False),
+        typer.Argument(
+            metavar="CKPT...", help="Checkpoints, or folders of them.", show_default=False
+        ),
     ] = None,
     alpha: Annotated[
         list[float] | None,
@@ -154,6 +156,8 @@ def sharpness(
     output: options.Output = None,
     data: options.DataOverride = None,
     *,
+    network: options.ForeignNetwork,
+    training_data: options.TrainingDataBesideSeed,
     data_folder: options.DataFolder,
     machine: options.Machine,
     outputs: options.Outputs,
@@ -174,19 +178,21 @@ def sharpness(
         return
     if not checkpoints:
         raise UsageError("name one checkpoint or more, or --list")
+    hints = options.parse_hints(network, training_data)
     alphas = _alphas(alpha)
     if batching not in BATCHINGS:
         raise UsageError(f"--batching is {batching!r}; it has to be one of {', '.join(BATCHINGS)}")
-    kind = "expected" if expected else "sharpness"
-    jobs = jobs_for(checkpoints, output, kind, outputs.existing())
+    ending = ".expected.json" if expected else ".sharpness.json"
+    jobs = jobs_for(checkpoints, output, ending, outputs.existing())
     _check_perturbation(save_perturbation, len(jobs), outputs.existing(), expected)
     device = machine.use_device()
     data_sets = data_folder.data_sets(messages.quiet)
+    options.check_data(data)
     if expected:
         from gentool.sharpness.expected_record import ExpectedSharpnessOptions
 
         noise = _noise_options(alpha, precision, draws, delta, seed)
-        expected_options = ExpectedSharpnessOptions(noise, fold_batch_norm, batching, data)
+        expected_options = ExpectedSharpnessOptions(noise, fold_batch_norm, batching, data, hints)
         for_each(
             jobs,
             lambda job: _sample(job, expected_options, device, data_sets, messages.quiet),
@@ -218,6 +224,7 @@ def sharpness(
         flatness=flatness,
         protocol=protocol,
         data=data,
+        hints=hints,
     )
     for_each(
         jobs,
@@ -274,7 +281,7 @@ def _sample(
     from gentool.sharpness.expected_record import expected_record
     from gentool.sharpness.inputs import load_inputs
 
-    read = checkpoint.read(job.checkpoint)
+    read = checkpoint.read(job.checkpoint, expected_options.hints)
     if not quiet:
         say_inferred(read)
     inputs = load_inputs(
@@ -283,7 +290,10 @@ def _sample(
         data=expected_options.data,
         device=device,
         data_sets=data_sets,
+        hints=expected_options.hints,
     )
+    if not quiet:
+        say_evaluation(job.checkpoint.name, inputs.evaluation)
     with progress(quiet, "precise") as bar:
         task = bar.add_task(f"{job.checkpoint.name}: expected", total=1.0, precise="-")
 
@@ -325,7 +335,7 @@ def _search(
     from gentool.sharpness.inputs import load_inputs
     from gentool.sharpness.worst_case_record import worst_case_record
 
-    read = checkpoint.read(job.checkpoint)
+    read = checkpoint.read(job.checkpoint, sharpness_options.hints)
     if not quiet:
         say_inferred(read)
     inputs = load_inputs(
@@ -334,7 +344,10 @@ def _search(
         data=sharpness_options.data,
         device=device,
         data_sets=data_sets,
+        hints=sharpness_options.hints,
     )
+    if not quiet:
+        say_evaluation(job.checkpoint.name, inputs.evaluation)
     with search_progress(quiet, job.checkpoint.name) as show:
         record, results = worst_case_record(inputs, sharpness_options, show)
     if perturbation is not None and results:

@@ -8,6 +8,7 @@ def show_worst_case(record: "Json") -> None:
     """Print the result at each alpha as a table, and the notes of the record."""
     results = record.get("sharpness")
     if results is not None:
+        before = f"before: loss {results['loss']:.6g}, error {results['error']:.4f}"
         rows = [
             [
                 f"{point['alpha']:g}",
@@ -23,7 +24,7 @@ def show_worst_case(record: "Json") -> None:
         # In two lines: at 80 columns a wider head would fold the numbers of its neighbours.
         bounds = ["first\norder", "upper\nbound"]
         heads = ["alpha", "sharpness", *bounds, "error", "top\nclass", "passes"]
-        print_table(record["checkpoint"]["file"], heads, rows)
+        print_table(f"{record['checkpoint']['file']}; {before}", heads, rows)
         _show_comparison(results["points"])
     for note in record["notes"]:
         if not note.startswith(("sharpness_exact: not asked", "sharpness_interval_bound: known")):
@@ -60,10 +61,11 @@ def print_list() -> None:
 
 def show_expected(record: "Json") -> None:
     """Print the measures of a record as a table, and its notes."""
-    rows = [
-        [name, "-" if value is None else f"{value:.6g}"]
-        for name, value in record["measures"].items()
-    ]
+    values = dict(record["measures"])
+    if sampled := record.get("expected_sharpness"):
+        values = {"loss before": sampled["loss"]} | values
+        values = {"error before": record["evaluation"]["train_error"]} | values
+    rows = [[name, "-" if value is None else f"{value:.6g}"] for name, value in values.items()]
     print_table(record["checkpoint"]["file"], ["measure", "value"], rows)
     for note in record["notes"]:
         say(f"note: {note}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gentool.cli import options
+from gentool.cli.outputs import say_evaluation, say_inferred
 from gentool.common.console import say
 
 
@@ -17,6 +18,8 @@ def verify(
     ],
     data: options.DataOverride = None,
     *,
+    network: options.ForeignNetwork,
+    training_data: options.TrainingData,
     data_folder: options.DataFolder,
     machine: options.Machine,
     messages: options.Messages,
@@ -30,13 +33,14 @@ def verify(
     Example:
       gentool sharpness verify mlp-digits-random-500-seed0.safetensors worst.witness
     """
+    hints = options.parse_hints(network, training_data)
     device = machine.use_device()
     from gentool.checkpoints import checkpoint as checkpoints
     from gentool.sharpness.inputs import load_inputs
     from gentool.sharpness.witness import check_checkpoint, read
     from gentool.sharpness.witness import verify as judge
 
-    claimed, read_checkpoint = read(witness), checkpoints.read(checkpoint)
+    claimed, read_checkpoint = read(witness), checkpoints.read(checkpoint, hints)
     check_checkpoint(witness, claimed, read_checkpoint)
     inputs = load_inputs(
         read_checkpoint,
@@ -44,7 +48,11 @@ def verify(
         data=data,
         device=device,
         data_sets=data_folder.data_sets(messages.quiet),
+        hints=hints,
     )
+    if not messages.quiet:
+        say_inferred(read_checkpoint)
+        say_evaluation(checkpoint.name, inputs.evaluation)
     verdict = judge(claimed, inputs.network, inputs.sets.all)
     verdict.check(witness)
     print(repr(verdict.rise), flush=True)

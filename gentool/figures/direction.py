@@ -9,7 +9,7 @@ from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.paths import default_data_dir
 from gentool.figures import style
 from gentool.figures.inputs import inference_notes
-from gentool.figures.registry import FIGURES, FigureOptions
+from gentool.figures.registry import FIGURES, HINTS, FigureOptions
 from gentool.figures.series import DECADES_FOR_LOG
 from gentool.figures.sheet import Axis, Curve, Layout, Panel, Remark, Sheet
 from gentool.sharpness.search.progress import search_progress
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # torch is imported only to prepare this figure
     from gentool.sharpness.inputs import SharpnessInputs
     from gentool.sharpness.landscape import Landscape, Losses
 
-OPTIONS = ("witness", "alpha", "seed", "data", "data_dir", "device", "threads")
+OPTIONS = ("witness", "alpha", "seed", "data", "data_dir", "device", "threads", *HINTS)
 HEADROOM = 0.15  # of the range, for the words above the highest point
 
 
@@ -35,7 +35,7 @@ def direction(path: Path, options: FigureOptions) -> Sheet:
     from gentool.checkpoints import checkpoint
     from gentool.sharpness.landscape import landscape
 
-    read = checkpoint.read(path)
+    read = checkpoint.read(path, options.hints)
     inputs, point, alpha = (_from_witness if options.witness else _from_search)(read, options)
     with progress(options.quiet) as bar:
         task = bar.add_task(f"{path.name}: losses along it", total=1.0)
@@ -47,7 +47,11 @@ def direction(path: Path, options: FigureOptions) -> Sheet:
             options.seed,
             lambda done: bar.update(task, completed=done),
         )
-    return _sheet(losses, f"{path.stem}, {len(inputs.sets.all):,} images", inference_notes(read))
+    return _sheet(
+        losses,
+        f"{path.stem}, {len(inputs.sets.all):,} images",
+        inference_notes(read) + inputs.evaluation["warnings"],
+    )
 
 
 def _load(
@@ -63,6 +67,7 @@ def _load(
         data=options.data,
         device=in_double_precision(use(options.device, options.threads)),
         data_sets=DataSets(options.data_dir or default_data_dir(), not options.quiet),
+        hints=options.hints,
     )
 
 

@@ -1,5 +1,6 @@
 """Read the files of a figure: measure files merged by checkpoint, or one checkpoint."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from gentool.common.files import sha256
 from gentool.figures.registry import NamedFigure
 from gentool.records import checkpoint_metadata
 from gentool.records.file_kind import file_kind
-from gentool.records.measure_file import Record, merge, read
+from gentool.records.measure_file import Record, merge, read, read_each
 
 if TYPE_CHECKING:
     from gentool.checkpoints.checkpoint import Checkpoint
@@ -17,22 +18,39 @@ MEASURES, CHECKPOINT = "a measure file", "a checkpoint"
 KINDS = {"json": MEASURES, "safetensors": CHECKPOINT, "pytorch": CHECKPOINT}
 
 
-def read_inputs(entry: NamedFigure, files: list[Path]) -> list[Record] | Path:
+def read_inputs(
+    entry: NamedFigure, files: list[Path], report: Callable[[str], None] | None = None
+) -> list[Record] | Path:
     """Return records, or a checkpoint's path, as the figure needs them.
 
+    `report` is told why one of several measure files cannot be read, and the others are drawn.
     Raise UsageError if the figure needs files of another kind, or one checkpoint, not several.
     """
     if entry.reads == "outcomes":
-        return merge(_outcome(path) if _kind(path) == CHECKPOINT else read(path) for path in files)
+        return merge(
+            read_each(
+                files,
+                report,
+                lambda path: _outcome(path) if _kind(path) == CHECKPOINT else read(path),
+            )
+        )
     expected = CHECKPOINT if entry.reads == "checkpoint" else MEASURES
-    for path in files:
+
+    def check(path: Path) -> None:
         if (actual := _kind(path)) not in (expected, None):
             remedy = "; gentool measure makes one" if expected == MEASURES else ""
             raise UsageError(
                 f"{path} is {actual}, and --figure {entry.name} is drawn from {expected}{remedy}"
             )
+
+    def read_checked(path: Path) -> Record:
+        check(path)
+        return read(path)
+
     if expected == MEASURES:
-        return merge(map(read, files))
+        return merge(read_each(files, report, read_checked))
+    for path in files:
+        check(path)
     if len(files) > 1:
         raise UsageError(f"--figure {entry.name} draws one checkpoint; {len(files)} are named")
     return files[0]

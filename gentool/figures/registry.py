@@ -1,10 +1,14 @@
 """Register figures by name, with a decorator."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from gentool.checkpoints.hints import NO_HINTS, OPTIONS, Hints
 from gentool.common.registry import Registry
+
+HINTS = tuple(OPTIONS.get(hint.name, hint.name) for hint in fields(Hints))
+"""Options of figures that read a checkpoint: what a foreign one does not say."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class FigureOptions:
     seed: int = 0
     threads: int | None = None
     quiet: bool = False
+    hints: Hints = NO_HINTS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from gentool.common.paths import default_data_dir
 from gentool.figures.gallery import COLUMNS, Gallery, Shelf, Tile
 from gentool.figures.inputs import inference_notes
-from gentool.figures.registry import FIGURES, FigureOptions
+from gentool.figures.registry import FIGURES, HINTS, FigureOptions
 from gentool.records.recipe import describe_source
 
 if TYPE_CHECKING:  # torch is imported only to prepare this figure
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch is imported only to prepare this figure
 ROWS = 3  # of the subset; the confusion set has one
 
 
-@FIGURES.register("samples", "checkpoint", "seed", "data", "data_dir")
+@FIGURES.register("samples", "checkpoint", "seed", "data", "data_dir", *HINTS)
 def samples(path: Path, options: FigureOptions) -> Gallery:
     """Prepare images of the training set, chosen by --seed, with their given and true labels."""
     from gentool.checkpoints import checkpoint
@@ -28,9 +28,9 @@ def samples(path: Path, options: FigureOptions) -> Gallery:
     from gentool.data.examples import draw_for
     from gentool.data.sources import DataSets
 
-    read = checkpoint.read(path)
+    read = checkpoint.read(path, options.hints)
     data_sets = DataSets(options.data_dir or default_data_dir(), not options.quiet)
-    recipe, source = load_data_set(read, data_sets, options.data)
+    recipe, source = load_data_set(read, data_sets, options.data, options.hints)
     recipe, drawn = draw_for(recipe, source)
     kind = f"{recipe.labels:g} random" if isinstance(recipe.labels, float) else recipe.labels
     shelves = [_shelf(f"{kind} labels", drawn.subset, source, ROWS * COLUMNS, options.seed)]

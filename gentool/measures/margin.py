@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from gentool.checkpoints.evaluation import Tally
 from gentool.common.json import Json
 from gentool.data.examples import Examples
 from gentool.measures.measured import Log, Measured, margin_rank, margins
@@ -43,12 +44,18 @@ def inverse_margin(net: Measured) -> Log:
 
 
 def training_margins(
-    network: Network, examples: Examples, on_progress: Progress = lambda what, fraction: None
+    network: Network,
+    examples: Examples,
+    on_progress: Progress = lambda what, fraction: None,
+    tally: Tally | None = None,
 ) -> Tensor:
-    """Compute the margin of each example, shape (m,), float64."""
+    """Compute the margin of each example, shape (m,), float64; add its logits to a tally."""
     parts = []
     for i, (images, labels) in enumerate(examples.batches(MARGIN_BATCH, torch.float64), start=1):
-        parts.append(margins(network(images), labels))
+        logits = network(images)
+        parts.append(margins(logits, labels))
+        if tally is not None:
+            tally.add(logits, labels)
         on_progress("margins", min(1.0, i * MARGIN_BATCH / len(examples)))
     return torch.cat(parts)
 

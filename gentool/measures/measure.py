@@ -1,5 +1,6 @@
 """Measure a checkpoint or a module in memory: canonical network, margins, measures, record."""
 
+import copy
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ import torch
 from torch import nn
 
 from gentool.checkpoints.checkpoint import Checkpoint, read
+from gentool.checkpoints.evaluation import Evaluated, Tally, evaluate, evaluation_record
 from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
 from gentool.checkpoints.record import assemble
-from gentool.checkpoints.training_data import load_training_set
+from gentool.checkpoints.training_data import assumed_facts, load_training_set
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
+from gentool.data.examples import TrainingSet
 from gentool.data.sources import DataSets
 from gentool.measures.arrays import Arrays, Batches, batches, check_both
 from gentool.measures.margin import MARGIN_BATCH, Progress, margin_summary, training_margins
@@ -127,7 +130,18 @@ def measure_checkpoint(
     elif unused := options.hints.data():
         raise UsageError(f"{as_options(unused)} needs the training data; name it with --data")
     network = canonical(checkpoint.model(), recipe.input_shape).to(device)
-    of_data = None if sets is None else training_margins(network, sets.subset, on_progress)
+    of_data, evaluation = None, None
+    if sets is not None:
+        tally = Tally()
+        of_data = training_margins(network, sets.subset, on_progress, tally)
+        evaluation = evaluation_record(
+            checkpoint,
+            recipe,
+            sets,
+            assumed_facts(checkpoint.recipe, options.data, options.hints),
+            _evaluated(network, sets, tally, on_progress),
+            network,
+        )
     initial = cache(lambda: _initial_network(recipe, options, network))
     net = Measured(network, of_data, options.epsilon, options.biases, initial)
     parts = _measured_parts(net, selected, on_progress)
@@ -139,7 +153,32 @@ def measure_checkpoint(
         device=device,
         command=options.to_json(),
         began=began,
+        evaluation=evaluation,
         **parts,
+    )
+
+
+def _evaluated(
+    network: Network, sets: TrainingSet, train: Tally, on_progress: Progress
+) -> Evaluated:
+    """Return losses and errors, those of the training set from its tally.
+
+    The test set is evaluated in float32, which is several times as fast and as exact as needed.
+    """
+    is_confused = len(sets.confusion) > 0
+    single = nn.Sequential(*(copy.deepcopy(layer.module).float() for layer in network.layers))
+    return Evaluated(
+        train.mean,
+        evaluate(network, sets.confusion, torch.float64, MARGIN_BATCH) if is_confused else None,
+        evaluate(
+            single,
+            sets.test,
+            torch.float32,
+            MARGIN_BATCH,
+            lambda fraction: on_progress("test set", fraction),
+        )
+        if len(sets.test)
+        else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,13 @@ from gentool.common.json import is_number, log10
 from gentool.records.recipe import with_later_fields
 
 FORMAT = 1
+EVALUATED = tuple(
+    f"outcome.{part}_{kind}"
+    for part in ("train", "confusion", "test")
+    for kind in ("loss", "error")
+)
+"""Keys of an outcome that `evaluation` has too."""
+DIFFERENT = 0.005  # errors of one network on one data set, in float32 and float64, differ by less
 Record = dict[str, Any]
 
 _TYPES = {
@@ -71,6 +78,29 @@ def read(path: Path) -> Record:
     return record
 
 
+def read_each(
+    paths: list[Path],
+    report: Callable[[str], None] | None,
+    read_one: Callable[[Path], Record] = read,
+) -> list[Record]:
+    """Read several files; report why one cannot be read, and go on.
+
+    Raise the error at once with one file or without `report`, and GentoolError if no file can be
+    read.
+    """
+    records = []
+    for path in paths:
+        try:
+            records.append(read_one(path))
+        except GentoolError as error:
+            if report is None or len(paths) == 1:
+                raise
+            report(str(error))
+    if not records:
+        raise GentoolError(f"none of the {len(paths)} files can be read")
+    return records
+
+
 def merge(records: Iterable[Record]) -> list[Record]:
     """Merge the records of each checkpoint, identified by its SHA-256, in their order.
 
@@ -103,6 +133,14 @@ def _add(into: Record, record: Record) -> None:
                     f"two files about {record['checkpoint'].get('file')} disagree on {name} "
                     f"({present:.6g} and {value:.6g}); leave out the one made with other settings"
                 )
+    for key in ("evaluation.train_error", "evaluation.test_error"):
+        present, value = lookup(into, key), lookup(record, key)
+        if is_number(present) and is_number(value) and abs(present - value) > DIFFERENT:
+            raise GentoolError(
+                f"two files about {record['checkpoint'].get('file')} disagree on {key} "
+                f"({present:.6g} and {value:.6g}); leave out the one made with other data, labels "
+                "or normalisation"
+            )
     into["notes"] += [note for note in record["notes"] if note not in into["notes"]]
     for name, value in record.items():
         if into.get(name) is None:
@@ -110,9 +148,15 @@ def _add(into: Record, record: Record) -> None:
 
 
 def lookup(record: Record, key: str) -> Any:  # noqa: ANN401 - whatever the JSON holds
-    """Return the value under a key, a measure's name or a dotted path; None if it is absent."""
+    """Return the value under a key, a measure's name or a dotted path; None if it is absent.
+
+    A network that another program trained has no outcome: the losses and errors of `outcome` are
+    then those that were computed when it was measured, in `evaluation`.
+    """
     if "." not in key:
         return record["measures"].get(key)
+    if record.get("outcome") is None and key in EVALUATED:
+        key = key.replace("outcome.", "evaluation.")
     value: Any = record
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -132,8 +176,10 @@ def check_key(records: list[Record], key: str) -> None:
     known: dict[str, None] = {}
     for record in records:
         known |= dict.fromkeys(record["measures"])
-        for part in ("recipe", "outcome", "margin", "checkpoint"):
+        for part in ("recipe", "outcome", "evaluation", "margin", "checkpoint"):
             known |= dict.fromkeys(f"{part}.{name}" for name in record.get(part) or {})
+        if record.get("evaluation"):
+            known |= dict.fromkeys(EVALUATED)
     if key not in known:
         raise unknown("key", key, known)
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 
+from gentool.checkpoints.hints import NO_HINTS, Hints
 from gentool.checkpoints.record import Values, assemble
 from gentool.common.json import Json, finite
 from gentool.sharpness.expected import (
@@ -33,6 +34,7 @@ class ExpectedSharpnessOptions:
     fold_batch_norm: bool = True
     batching: str = "auto"
     data: str | None = None
+    hints: Hints = NO_HINTS
 
     def to_json(self) -> Json:
         return {
@@ -42,6 +44,7 @@ class ExpectedSharpnessOptions:
             **asdict(self.sampling),
             "batching": self.batching,
             "data": self.data,
+            **self.hints.to_json("data_seed"),
         }
 
 
@@ -59,6 +62,7 @@ def expected_record(
         device=inputs.sets.subset.labels.device,
         command=options.to_json(),
         began=began,
+        evaluation=inputs.evaluation,
     )
     prepared = PreparedNetwork(inputs.network, inputs.sets.all, options.batching)
     single = options.sampling.alpha is not None

@@ -1,15 +1,21 @@
 """Load a checkpoint and the examples it was trained on, as the network to perturb."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from gentool.checkpoints.checkpoint import Checkpoint
-from gentool.checkpoints.training_data import load_training_set
-from gentool.data.examples import TrainingSet
+from gentool.checkpoints.evaluation import Evaluated, LossAndError, evaluation_record
+from gentool.checkpoints.hints import NO_HINTS, Hints
+from gentool.checkpoints.training_data import assumed_facts, load_training_set
+from gentool.common.json import Json
+from gentool.data.examples import Examples, TrainingSet
 from gentool.data.sources import DataSets
 from gentool.records.recipe import Recipe
+from gentool.sharpness.evaluate import evaluate_point
 from gentool.sharpness.functional import FunctionalNetwork, functional_network
+from gentool.sharpness.prepared import check_float64
 
 
 @dataclass(frozen=True)
@@ -17,12 +23,36 @@ class SharpnessInputs:
     """Hold a checkpoint with the network to perturb and the examples that it was trained on.
 
     `recipe` is the checkpoint's; if another program trained it, with the facts of the draw.
+    `assumed` names those facts that nobody said.
     """
 
     checkpoint: Checkpoint
     recipe: Recipe
     network: FunctionalNetwork
     sets: TrainingSet
+    assumed: tuple[str, ...] = ()
+
+    @cached_property
+    def evaluation(self) -> Json:
+        """Return losses and errors before any perturbation, as in a record.
+
+        Raise GentoolError on a device without float64.
+        """
+        device = self.sets.subset.labels.device
+        check_float64(device)
+        here = self.network.to(device)
+
+        def of(examples: Examples) -> LossAndError | None:
+            if not len(examples):
+                return None
+            point = evaluate_point(here, examples, here.weights)
+            return LossAndError(point.loss, point.error)
+
+        evaluated = Evaluated(of(self.sets.subset), of(self.sets.confusion), of(self.sets.test))
+        evaluation = evaluation_record(
+            self.checkpoint, self.recipe, self.sets, self.assumed, evaluated, here.module
+        )
+        return evaluation | {"warnings": [*evaluation["warnings"], *self.sets.notes]}
 
 
 def load_inputs(
@@ -32,13 +62,15 @@ def load_inputs(
     data: str | None,
     device: torch.device,
     data_sets: DataSets,
+    hints: Hints = NO_HINTS,
 ) -> SharpnessInputs:
-    """Load the network and examples of a checkpoint.
+    """Load the network and examples of a checkpoint; `hints` describe the data of a foreign one.
 
     Raise GentoolError if the checkpoint or the data do not fit its recipe.
     """
-    recipe, sets = load_training_set(checkpoint, device, data_sets, data=data)
+    recipe, sets = load_training_set(checkpoint, device, data_sets, data=data, hints=hints)
     perturbed = functional_network(
         checkpoint.model(), recipe.input_shape, fold_batch_norm=fold_batch_norm
     )
-    return SharpnessInputs(checkpoint, recipe, perturbed, sets)
+    assumed = assumed_facts(checkpoint.recipe, data, hints)
+    return SharpnessInputs(checkpoint, recipe, perturbed, sets, assumed)

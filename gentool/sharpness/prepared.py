@@ -20,6 +20,12 @@ from gentool.sharpness.objective import Objective, Spent
 FEW_PARAMETERS = 1024  # with which float64 costs nothing
 
 
+def check_float64(device: torch.device) -> None:
+    """Raise GentoolError on a device without float64."""
+    if device.type == "mps":
+        raise GentoolError("sharpness is judged in float64, which mps lacks; use --device cpu")
+
+
 class PreparedNetwork:
     """Hold a network and its examples on one device, and the evaluation before any perturbation.
 
@@ -30,8 +36,7 @@ class PreparedNetwork:
         self, network: FunctionalNetwork, examples: Examples, batching: str = "auto"
     ) -> None:
         device = examples.labels.device
-        if device.type == "mps":
-            raise GentoolError("sharpness is judged in float64, which mps lacks; use --device cpu")
+        check_float64(device)
         self.network = network.to(device)
         self.examples, self.batching = examples, batching
         self.before = evaluate_point(self.network, examples, self.network.weights)

@@ -19,6 +19,7 @@ from gentool.checkpoints import checkpoint as checkpoints
 from gentool.checkpoints.checkpoint import Checkpoint
 from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
+from gentool.common.json import Json
 from gentool.data.examples import Examples, TrainingSet
 from gentool.networks.models import build
 from gentool.records.recipe import Outcome
@@ -175,7 +176,7 @@ def write_perturbed(
     recipe = original.recipe
     state = network.named(point.detach().cpu())
     if network.is_folded:
-        recipe = replace(recipe, batch_norm=False)
+        recipe = replace(recipe, batch_norm=False, layers=_without_batch_norm(recipe.layers))
         names = [name for name, _ in build(recipe).named_parameters()]
         state = dict(zip(names, state.values(), strict=True))
     else:
@@ -185,10 +186,28 @@ def write_perturbed(
     checkpoints.write(path, model, recipe, outcome)
 
 
+def _without_batch_norm(layers: tuple[Json, ...] | None) -> tuple[Json, ...] | None:
+    """Return a list of layers after batch norm was folded in, which gives each layer a bias."""
+    if layers is None:
+        return None
+    kept: list[Json] = []
+    for layer in layers:
+        if not layer["type"].startswith("batch_norm"):
+            kept.append(layer)
+        elif kept:
+            kept[-1] = kept[-1] | {"bias": True}
+    return tuple(kept)
+
+
 def _outcome_at(
-    old: Outcome, network: FunctionalNetwork, sets: TrainingSet, point: Tensor
-) -> Outcome:
-    """Return the outcome of training, with losses and errors at another point."""
+    old: Outcome | None, network: FunctionalNetwork, sets: TrainingSet, point: Tensor
+) -> Outcome | None:
+    """Return the outcome of training, with losses and errors at another point.
+
+    A network that another program trained has none.
+    """
+    if old is None:
+        return None
     here = network.to(sets.subset.labels.device)
     train = evaluate_point(here, sets.subset, point)
     confusion, test = (

@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 
+from gentool.checkpoints.hints import NO_HINTS, Hints
 from gentool.checkpoints.record import Values, assemble
 from gentool.common.json import Json, finite
 from gentool.sharpness.definitions import defines
@@ -39,6 +40,7 @@ class SharpnessOptions:
     flatness: bool = False
     protocol: str | None = None
     data: str | None = None
+    hints: Hints = NO_HINTS
 
     def to_json(self) -> Json:
         return {
@@ -51,6 +53,7 @@ class SharpnessOptions:
             "flatness": self.flatness,
             "protocol": self.protocol,
             "data": self.data,
+            **self.hints.to_json("data_seed"),
         }
 
 
@@ -71,6 +74,7 @@ def worst_case_record(
         device=inputs.sets.subset.labels.device,
         command=options.to_json(),
         began=began,
+        evaluation=inputs.evaluation,
     )
     search = WorstCaseSearch(inputs.network, inputs.sets.all, options.search, show)
     if not math.isfinite(search.before.loss):

@@ -54,6 +54,10 @@ def test_two_groups_with_one_name_are_an_error():
         def command(*, pair: Pair, first: int = 0) -> None: ...
 
 
+NETWORK = "model input_shape pool order module layers"
+READING = "channels resize channels_first classes"
+
+
 @pytest.mark.parametrize(
     ("command", "last"),
     [
@@ -62,14 +66,22 @@ def test_two_groups_with_one_name_are_an_error():
             "output channels resize channels_first classes data_dir device threads force "
             "skip_existing quiet debug",
         ),
-        ("sharpness", "output data data_dir device threads force skip_existing quiet debug"),
-        ("sharpness verify", "witness data data_dir device threads quiet debug"),
         (
-            "inspect",
-            "write_layers model input_shape pool order module layers "
-            "force skip_existing quiet debug",
+            "sharpness",
+            f"output data {NETWORK} {READING} labels subset first data_seed mean std "
+            "data_dir device threads force skip_existing quiet debug",
         ),
-        ("plot", "seed data data_dir device threads force skip_existing quiet debug"),
+        (
+            "sharpness verify",
+            f"witness data {NETWORK} {READING} labels subset first seed mean std "
+            "data_dir device threads quiet debug",
+        ),
+        ("inspect", f"write_layers {NETWORK} force skip_existing quiet debug"),
+        (
+            "plot",
+            f"seed data {NETWORK} {READING} labels subset first data_seed mean std "
+            "data_dir device threads force skip_existing quiet debug",
+        ),
         ("claims", "output force skip_existing quiet debug"),
         (
             "measure",

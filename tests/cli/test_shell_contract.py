@@ -133,7 +133,7 @@ def test_wrong_usage_exits_with_2(tmp_path, monkeypatch, capsys, arguments, word
 
 FAILURES = [
     (["measure", "missing.safetensors"], "missing.safetensors does not exist"),
-    (["measure", "."], ". is a folder, not a checkpoint"),
+    (["measure", "."], ". is a folder without *.safetensors, *.pt, *.pth"),
     ([*DIGITS, "-o", "missing/a.safetensors"], "missing does not exist"),
     ([*DIGITS[:-1], "5000"], "--subset is 5000, but the training set has 1442 images"),
     ([*DIGITS, "--confusion", "1400"], "the training set has only 1392 images"),
