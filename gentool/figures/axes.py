@@ -12,13 +12,20 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from gentool.figures.number_formats import power_of_ten, rounded_power_of_ten, tick
+from gentool.figures.number_formats import (
+    plain_power_of_ten,
+    power_of_ten,
+    rounded_power_of_ten,
+    tick,
+)
 from gentool.figures.sheet import Axis, Curve, Panel
 
 MARGIN = 0.06  # of an axis' range, around what is drawn
 FARTHEST = 2.0  # how much longer an axis may get by the paper's values before they get their own
 FADED = "0.55"  # the paper's own axes
+SMALLEST_PLAIN, LARGEST_PLAIN = -2, 3  # exponents between which multiples are plain numbers
 FEW_DECADES = 1.6  # below which parts of decades have ticks too
+MULTIPLES = ((1, 2, 5), range(1, 10))  # of a power of ten with a tick: the first that give two
 
 
 def draw_axes(axes: Axes, panel: Panel) -> None:
@@ -50,6 +57,9 @@ def reference_fits(panel: Panel, name: str) -> bool:
 def _span(axis: Axis, name: str, curves: list[Curve]) -> tuple[float, float]:
     """Return the lowest and the highest value of an axis, x or y."""
     numbers = [number for curve in curves for number in getattr(curve, name)]
+    if name == "y":
+        bars = [curve for curve in curves if curve.has_bars]
+        numbers += [end for curve in bars for end in (*curve.low, *curve.high)]
     if not numbers:
         low, high = (1.0, 2.0) if axis.scale == "log" else (0.0, 1.0)
         return axis.low or low, axis.high or high
@@ -71,7 +81,8 @@ def _draw_axis(ticked: MatplotlibAxis, axis: Axis, curves: list[Curve]) -> None:
             ticked.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
     else:
         span = _span(axis, ticked.axis_name, curves)
-        ticked.axes.set(**{f"{ticked.axis_name}lim": span})
+        ends = span[::-1] if axis.is_reversed else span
+        ticked.axes.set(**{f"{ticked.axis_name}lim": ends})
         {"linear": _linear, "log": _octaves, "log10": _decades}[axis.scale](ticked, span)
     if axis.ticks is not None:
         ticked.set_major_locator(FixedLocator(axis.ticks))
@@ -96,14 +107,25 @@ def _octaves(ticked: MatplotlibAxis, span: tuple[float, float]) -> None:
 
 
 def _decades(ticked: MatplotlibAxis, span: tuple[float, float]) -> None:
-    """Set ticks at powers of ten, of exponents; of few decades at 1, 2 and 5 times such a power."""
-    locator = _whole_exponents()
-    if span[1] - span[0] < FEW_DECADES:
-        decades = range(math.floor(span[0]), math.ceil(span[1]) + 1)
-        parts = [decade + math.log10(part) for decade in decades for part in (1, 2, 5)]
-        locator = FixedLocator(parts)
+    """Set ticks at powers of ten, of exponents; of few decades at multiples of such a power."""
+    decades = range(math.floor(span[0]), math.ceil(span[1]) + 1)
+    locator, labelled = _whole_exponents(), rounded_power_of_ten
+    if span[1] - span[0] < FEW_DECADES or len(_between([*decades], span)) < 2:
+        for parts in MULTIPLES:
+            ticks = [decade + math.log10(part) for decade in decades for part in parts]
+            if len(_between(ticks, span)) > 1:
+                locator = FixedLocator(ticks)
+                if span[0] > SMALLEST_PLAIN and span[1] < LARGEST_PLAIN:
+                    labelled = plain_power_of_ten
+                break
+        else:
+            locator, labelled = MaxNLocator(nbins=4, steps=[1, 2, 5, 10]), power_of_ten
     ticked.set_major_locator(locator)
-    ticked.set_major_formatter(FuncFormatter(lambda value, _: rounded_power_of_ten(value)))
+    ticked.set_major_formatter(FuncFormatter(lambda value, _: labelled(value)))
+
+
+def _between(ticks: list[float], span: tuple[float, float]) -> list[float]:
+    return [value for value in ticks if span[0] <= value <= span[1]]
 
 
 def _whole_exponents() -> MaxNLocator:

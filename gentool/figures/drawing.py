@@ -14,6 +14,8 @@ from gentool.figures.curves import draw_curves, draw_reference
 from gentool.figures.legend_box import draw_figure_legend, draw_panel_legend, handles
 from gentool.figures.sheet import Panel, Sheet
 
+WIDEST = 40  # characters in a line of a message
+
 
 def draw_sheet(sheet: Sheet, title: str | None = None) -> Figure:
     """Draw a sheet, with its caption in one small line under it."""
@@ -74,6 +76,9 @@ def _draw_additions(axes: Axes, panel: Panel) -> None:
 
 
 def _wrapped(message: str) -> str:
-    """Return a message with its remedy, after the first colon, on a line of its own."""
-    parts = message.split(": ", 1)
-    return ":\n".join(textwrap.fill(part, 44, break_on_hyphens=False) for part in parts)
+    """Return a message in lines of about equal length, its remedy after the first colon apart."""
+    lines = []
+    for part in message.split(": ", 1):
+        width = min(WIDEST, len(part) // math.ceil(len(part) / WIDEST) + 6)
+        lines.append(textwrap.fill(part, width, break_on_hyphens=False))
+    return ":\n".join(lines)

@@ -37,7 +37,7 @@ def draw_figure_legend(
     figure: Figure, entries: dict[str, Artist], sheet: Sheet, title: str | None, width: float
 ) -> int:
     """Draw a legend above all panels, with the figure's title, and return its number of rows."""
-    columns = sheet.layout.legend_columns or _fitting_columns(list(entries), width)
+    columns = sheet.layout.legend_columns or _columns(list(entries), width)
     if sheet.legend_title:
         title = "\n".join(filter(None, (title, sheet.legend_title)))
     figure.legend(
@@ -72,6 +72,10 @@ def draw_panel_legend(axes: Axes, entries: dict[str, Artist], title: str | None)
     )
 
 
-def _fitting_columns(labels: list[str], width: float) -> int:
-    """Return how many labels stand side by side in a width in inches."""
-    return max(1, min(4, int(width / (0.5 + 0.085 * max(map(len, labels))))))
+def _columns(labels: list[str], width: float) -> int:
+    """Return how many labels stand side by side in a width in inches, in as full columns as can be.
+
+    Four labels of which three fit stand in two columns, since a legend is filled column by column.
+    """
+    fitting = max(1, min(4, int(width / (0.5 + 0.077 * max(map(len, labels))))))
+    return math.ceil(len(labels) / math.ceil(len(labels) / fitting))

@@ -29,6 +29,11 @@ def power_of_ten(exponent: float) -> str:
     return f"$10^{{{exponent:g}}}$"
 
 
+def plain_power_of_ten(exponent: float) -> str:
+    """Return ten to an exponent as a plain number: 0.5, 20."""
+    return f"{10**exponent:.3g}"
+
+
 def rounded_power_of_ten(exponent: float) -> str:
     """Return ten to an exponent in mathtext, with one digit before it: 10^14, 2·10^14."""
     whole = math.floor(exponent + 1e-9)  # rounding may have taken a whole exponent below itself

@@ -41,6 +41,7 @@ class Axis:
     high: float | None = None
     is_shared: bool = False  # by our values and the paper's, however far apart they are
     is_automatic: bool = False
+    is_reversed: bool = False  # from large to small; not if automatic
     ticks: tuple[float, ...] | None = None
     tick_labels: tuple[str, ...] = ()  # of the ticks that are named
 
