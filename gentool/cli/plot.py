@@ -36,8 +36,8 @@ def plot(
     figure: Annotated[
         str | None,
         typer.Option(
-            help="Named figure: 1, 2, 3 or 4 (of the paper), training, margins, samples or "
-            "direction.",
+            help="Named figure: 1, 2, 3 or 4 (of the paper), growth, training, margins, samples "
+            "or direction.",
             show_default="--y against --x",
         ),
     ] = None,
@@ -47,6 +47,13 @@ def plot(
             "--reference", help="With --figure 1 to 4: draw the paper's values behind ours."
         ),
     ] = False,
+    path_norms: Annotated[
+        str,
+        typer.Option(
+            help="With --figure 1, 3, 4 or growth: path norms in which a max pooling passes its "
+            "largest path sum (maxpool, as in the paper's values) or all its inputs (sum)."
+        ),
+    ] = "maxpool",
     x: Annotated[
         str | None,
         typer.Option(
@@ -126,6 +133,7 @@ def plot(
     else:
         figure_options = FigureOptions(
             reference,
+            path_norms,
             witness,
             alpha,
             data,

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from gentool.common.errors import GentoolError
-from gentool.figures import panels, style
+from gentool.figures import panels, path_norms, style
 from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.selection import Networks, caption, choose, count
 from gentool.figures.sheet import Axis, Sheet
@@ -12,7 +12,7 @@ from gentool.records.measure_file import Record, has_fitted
 CONFUSION = "recipe.confusion"
 
 
-@FIGURES.register("3", "records", "reference")
+@FIGURES.register("3", "records", "reference", "path_norms")
 def confusion(records: list[Record], options: FigureOptions) -> Sheet:
     """Prepare figure 3 of the paper: errors, measures and KL curves by confusion-set size."""
     networks = _networks(records)
@@ -24,9 +24,10 @@ def confusion(records: list[Record], options: FigureOptions) -> Sheet:
         notes.append(f"the measures are of networks that fit; {count(unfit, 'other')} left out")
     axis = Axis(style.words(CONFUSION))
     colours = panels.size_colours(fit, CONFUSION, ())
+    reading = path_norms.reading(fit, options.path_norms)
     shown = [
         panels.errors(networks.records, axis, CONFUSION, {}, notes),
-        panels.rescaled(fit, axis, CONFUSION, None, notes),
+        panels.rescaled(fit, axis, CONFUSION, reading, None, notes),
         panels.on_kl("expected sharpness", fit, CONFUSION, colours, None, notes),
     ]
     size = networks.records[0]["recipe"]["subset"]

@@ -1,6 +1,6 @@
 """Prepare the paper's figure 4: MLPs with a growing number of hidden units."""
 
-from gentool.figures import panels, style
+from gentool.figures import panels, path_norms, style
 from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.selection import caption, choose
 from gentool.figures.sheet import Axis, Sheet
@@ -11,7 +11,7 @@ ON_KL = (32, 128, 512, 2048)  # of the paper's right panel
 PAPER_ERRORS = {"outcome.train_error": "fig4_err_train", "outcome.test_error": "fig4_err_test"}
 
 
-@FIGURES.register("4", "records", "reference")
+@FIGURES.register("4", "records", "reference", "path_norms")
 def width(records: list[Record], options: FigureOptions) -> Sheet:
     """Prepare figure 4 of the paper: errors, measures and KL curves by hidden units of MLPs."""
     networks = choose(
@@ -32,12 +32,13 @@ def width(records: list[Record], options: FigureOptions) -> Sheet:
         notes.append(f"the measures are of networks that fit, without those of {listed} units")
     axis = Axis(style.words(HIDDEN), "log", is_shared=True)
     colours = panels.size_colours(fit, HIDDEN, ON_KL)
-    with_paper = options.reference
+    reading = path_norms.reading(fit, options.path_norms)
+    errors, measures, kl = (
+        (PAPER_ERRORS, "fig4_mid_", "fig4_pb_") if options.reference else ({}, None, None)
+    )
     shown = [
-        panels.errors(networks.records, axis, HIDDEN, PAPER_ERRORS if with_paper else {}, notes),
-        panels.rescaled(fit, axis, HIDDEN, "fig4_mid_" if with_paper else None, notes),
-        panels.on_kl(
-            "expected sharpness", fit, HIDDEN, colours, "fig4_pb_" if with_paper else None, notes
-        ),
+        panels.errors(networks.records, axis, HIDDEN, errors, notes),
+        panels.rescaled(fit, axis, HIDDEN, reading, measures, notes),
+        panels.on_kl("expected sharpness", fit, HIDDEN, colours, kl, notes),
     ]
     return panels.sheet(shown, caption(networks.records), notes)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from gentool.figures import number_formats, paper, series, style
+from gentool.figures.path_norms import Reading
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet
 from gentool.records.measure_file import Record, lookup
 
@@ -47,13 +48,18 @@ def errors(
 
 
 def rescaled(
-    records: list[Record], x: Axis, key: str, prefix: str | None, notes: list[str]
+    records: list[Record],
+    x: Axis,
+    key: str,
+    reading: Reading,
+    prefix: str | None,
+    notes: list[str],
 ) -> Panel:
     """Return a panel of each measure against a size, rescaled from 0 (lowest) to 1 (highest)."""
     curves, behind, messages = [], [], []
     for name in MEASURES:
-        messages.append(series.missing(records, name))
-        values = series.relative(records, key, name)
+        messages.append(reading.missing(records, name))
+        values = series.relative(records, key, reading.key(name))
         curve = values and series.averaged(values, style.short(name), *style.fixed(name))
         if curve and (scaled := series.rescaled(curve)):
             curves.append(scaled)
@@ -63,7 +69,8 @@ def rescaled(
             paper_key = f"{prefix}{paper.NAMES[name]}"
             behind.append(paper_curve(paper_key, style.short(name), name))
     y = Axis("measure, rescaled to [0, 1]", low=2 * ZERO, high=1 - 2 * ZERO, is_shared=True)
-    return panel(Panel("measures", x, y, curves, behind), notes, *messages)
+    title = f"path norms: {reading.words}" if reading.words else None
+    return panel(Panel("measures", x, y, curves, behind, legend_title=title), notes, *messages)
 
 
 def on_kl(

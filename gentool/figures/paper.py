@@ -6,6 +6,7 @@ from importlib import resources
 
 NAMES = {"l2": "l2", "l1_path": "l1path", "l2_path": "l2path", "spectral": "spectral"}
 NAMES |= {"sharpness": "sharpness"}
+INPUT_SHAPE = [3, 32, 32]  # of CIFAR-10, in figures 1 to 3
 Points = tuple[tuple[float, ...], tuple[float, ...]]
 
 

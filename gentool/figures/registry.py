@@ -16,6 +16,7 @@ class FigureOptions:
     """Hold the options of `gentool plot` for named figures; each figure uses some of them."""
 
     reference: bool = False
+    path_norms: str = "maxpool"
     witness: Path | None = None
     alpha: float | None = None
     data: str | None = None

@@ -3,7 +3,8 @@
 import math
 from dataclasses import replace
 
-from gentool.figures import panels, paper, series, style
+from gentool.figures import panels, paper, path_norms, series, style
+from gentool.figures.path_norms import Reading
 from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.selection import Networks, caption, choose, count
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet
@@ -15,12 +16,13 @@ FAR = 8  # times ours: from here on values share a logarithmic axis
 ON_KL = (5_000, 10_000, 30_000, 50_000)  # of the paper's middle and right panels
 
 
-@FIGURES.register("1", "records", "reference")
+@FIGURES.register("1", "records", "reference", "path_norms")
 def norms(records: list[Record], options: FigureOptions) -> Sheet:
     """Prepare figure 1 of the paper: the norm capacities against the training-set size."""
     networks = _networks(records, "1")
     notes = list(networks.notes)
-    shown = [_norm(networks, name, options, notes) for name in panels.MEASURES[:4]]
+    reading = path_norms.reading(networks.records, options.path_norms)
+    shown = [_norm(networks, name, reading, options, notes) for name in panels.MEASURES[:4]]
     return panels.sheet(shown, _caption(networks, notes), notes, columns=2, legends="figure")
 
 
@@ -50,11 +52,32 @@ def _networks(records: list[Record], figure: str) -> Networks:
     )
 
 
-def _norm(networks: Networks, name: str, options: FigureOptions, notes: list[str]) -> Panel:
-    """Return a panel of a norm capacity against the size, as logarithms, for both labels."""
-    curves = _by_labels(networks, name, is_log=True)
+def _norm(
+    networks: Networks, name: str, reading: Reading, options: FigureOptions, notes: list[str]
+) -> Panel:
+    """Return a panel of a norm capacity against the size, as logarithms, for both labels.
+
+    The paper's values share its axes where they are of such networks, and in the same reading.
+    """
+    curves = _by_labels(networks, reading.key(name), is_log=True)
     behind = _of_paper(f"fig1_{paper.NAMES[name]}") if options.reference else []
-    return _against_size(networks, name, "log10", curves, behind, notes)
+    is_comparable = _has_scale_of_paper(networks) and (
+        name not in path_norms.PATH_NORMS or reading.is_of_paper
+    )
+    x = Axis(style.words(SIZE), is_shared=is_comparable)
+    y = Axis(reading.label(name), "log10", is_shared=is_comparable)
+    message = reading.missing(networks.records, name)
+    return panels.panel(Panel("", x, y, curves, behind), notes, message)
+
+
+def _has_scale_of_paper(networks: Networks) -> bool:
+    """Return whether these are VGGs of full width, some on as many such images as in the paper."""
+    recipe = networks.records[0]["recipe"]  # all agree in what makes them of one kind
+    kind = (recipe["model"], recipe.get("width"), list(recipe.get("input_shape") or ()))
+    sizes, _ = paper.points("fig1_l2_true")
+    return kind == ("vgg", 1, paper.INPUT_SHAPE) and any(
+        record["recipe"]["subset"] in sizes for record in networks.records
+    )
 
 
 def _sharpness(networks: Networks, options: FigureOptions, notes: list[str]) -> Panel:
@@ -65,11 +88,14 @@ def _sharpness(networks: Networks, options: FigureOptions, notes: list[str]) -> 
     curves = _by_labels(networks, "sharpness", is_log=False)
     behind = _of_paper("fig2_sharp") if options.reference else []
     tops = [max((max(c.y) for c in some), default=1.0) for some in (curves, behind)]
-    if not behind or not curves or max(tops) <= FAR * min(tops):
-        return _against_size(networks, "sharpness", "linear", curves, behind, notes)
-    behind = [replace(c, y=tuple(map(math.log10, c.y))) for c in behind]
-    curves = _by_labels(networks, "sharpness", is_log=True)
-    return _against_size(networks, "sharpness", "log10", curves, behind, notes)
+    scale = "linear"
+    if behind and curves and max(tops) > FAR * min(tops):
+        scale = "log10"
+        behind = [replace(c, y=tuple(map(math.log10, c.y))) for c in behind]
+        curves = _by_labels(networks, "sharpness", is_log=True)
+    y = Axis(style.words("sharpness"), scale, low=0 if scale == "linear" else None, is_shared=True)
+    drawn = Panel("", Axis(style.words(SIZE)), y, curves, behind)
+    return panels.panel(drawn, notes, series.missing(networks.records, "sharpness"))
 
 
 def _by_labels(networks: Networks, name: str, *, is_log: bool) -> list[Curve]:
@@ -83,20 +109,6 @@ def _by_labels(networks: Networks, name: str, *, is_log: bool) -> list[Curve]:
 
 def _of_paper(key: str) -> list[Curve]:
     return [panels.paper_curve(f"{key}_{labels}", f"{labels} labels", labels) for labels in LABELS]
-
-
-def _against_size(
-    networks: Networks,
-    name: str,
-    scale: str,
-    curves: list[Curve],
-    behind: list[Curve],
-    notes: list[str],
-) -> Panel:
-    is_sharpness = name == "sharpness"
-    y = Axis(style.words(name), scale, low=0 if scale == "linear" else None, is_shared=is_sharpness)
-    drawn = Panel("", Axis(style.words(SIZE)), y, curves, behind)
-    return panels.panel(drawn, notes, series.missing(networks.records, name))
 
 
 def _caption(networks: Networks, notes: list[str]) -> str:

@@ -6,15 +6,20 @@ from importlib import resources
 import pytest
 from helpers.figure_records import by_confusion, by_size, by_width, network, rows
 
-from gentool.common.errors import GentoolError
+from gentool.common.errors import GentoolError, UsageError
 from gentool.figures import FIGURES, draw
+from gentool.figures.axes import reference_fits
 from gentool.figures.registry import FigureOptions
 
 RECORDS = {"1": by_size, "2": by_size, "3": by_confusion, "4": by_width}
 
 
-def sheet(figure, records, reference=False):
-    return FIGURES[figure].prepare(records, FigureOptions(reference=reference))
+VGG = {"model": "vgg", "width": 1.0, "depth": None, "hidden": None, "input_shape": [3, 32, 32]}
+
+
+def sheet(figure, records, reference=False, path_norms="maxpool"):
+    options = FigureOptions(reference=reference, path_norms=path_norms)
+    return FIGURES[figure].prepare(records, options)
 
 
 def curves(panel):
@@ -179,3 +184,79 @@ def test_the_caption_names_data_model_and_number_of_networks():
     assert sheet("1", vgg).caption == (
         "faces, VGG, width 0.25, 6 networks, 6 networks with a training error above 0"
     )
+
+
+@pytest.mark.parametrize(
+    ("path_norms", "exponent", "words"),
+    [("maxpool", 5, "largest path at max pooling"), ("sum", 6, "sum over the pooling's inputs")],
+)
+def test_path_norms_are_those_of_the_largest_path_or_the_sums_and_the_label_says_which(
+    path_norms, exponent, words
+):
+    """In figure 1 the label of the axis, in figure 3 the title of the legend."""
+    panels = sheet("1", by_size((10,), **VGG), path_norms=path_norms).panels
+    assert curves(panels[1])["true labels"] == ([10], pytest.approx([exponent]))
+    assert [words in panel.y.label for panel in panels] == [False, True, True, False]
+    records = by_confusion((0, 100), **VGG)
+    for record, log in zip(records, (3.0, 2.0), strict=True):
+        record["log10"]["l1_path_maxpool"] = log
+    measures = sheet("3", records, path_norms=path_norms).panels[1]
+    assert measures.legend_title == f"path norms: {words}"
+    falls = curves(measures)["ℓ1-path"][1] == pytest.approx([1, 0])
+    assert falls == (path_norms == "maxpool")
+
+
+@pytest.mark.parametrize("figure", ["1", "4"])
+def test_without_max_poolings_both_readings_are_the_same_figure(figure):
+    """MLPs: nothing speaks of poolings, and their files need not hold the second reading."""
+    records = RECORDS[figure]()
+    drawn = sheet(figure, records)
+    assert drawn == sheet(figure, records, path_norms="sum")
+    assert not any("pooling" in panel.y.label for panel in drawn.panels)
+    assert drawn.panels[1].messages == []
+
+
+def test_a_record_without_the_largest_path_names_the_remedy_and_is_not_drawn():
+    """One of an older version, or measured with --only."""
+    records = by_size((10, 20), **VGG)
+    for part in ("measures", "log10"):
+        del records[0][part]["l1_path_maxpool"]
+    prepared = sheet("1", records)
+    message = (
+        "no l1_path_maxpool (1 network): run gentool measure again, or plot with --path-norms sum"
+    )
+    assert prepared.panels[1].messages == [message]
+    assert message in prepared.notes
+    assert curves(prepared.panels[1])["true labels"][0] == [20]
+    assert sheet("1", records, path_norms="sum").notes == []
+
+
+def test_an_unknown_reading_of_the_path_norms_lists_the_known_ones():
+    with pytest.raises(UsageError, match=r"'max'.*known: maxpool, sum"):
+        sheet("1", by_size((10,)), path_norms="max")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "recipe", "is_one_axis"),
+    [
+        ((5000, 10_000), {}, True),
+        ((5000, 7000), {}, True),
+        ((6000, 7000), {}, False),
+        ((5000, 10_000), {"width": 0.5}, False),
+        ((5000, 10_000), {"model": "vgg16"}, False),
+        ((5000, 10_000), {"input_shape": [1, 28, 28]}, False),
+    ],
+)
+def test_figure_1_and_the_paper_share_their_axes_where_the_scale_is_the_papers(
+    sizes, recipe, is_one_axis
+):
+    """A VGG of full width on CIFAR-10's images, one size in common; however far the values are."""
+    panels = sheet("1", by_size(sizes, **VGG | recipe), reference=True).panels
+    for panel in panels:
+        assert all(reference_fits(panel, name) == is_one_axis for name in "xy")
+
+
+def test_sums_over_paths_share_no_axis_with_the_paper():
+    """The paper's values are of the other reading; l2 and spectral have one only."""
+    panels = sheet("1", by_size((5000,), **VGG), reference=True, path_norms="sum").panels
+    assert [reference_fits(panel, "y") for panel in panels] == [True, False, False, True]

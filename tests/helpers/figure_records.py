@@ -3,11 +3,12 @@
 import math
 
 MEASURES = {"l2": 100.0, "l1_path": 1e6, "l2_path": 4.0, "spectral": 9.0, "sharpness": 0.5}
+LARGEST_PATH = {"l1_path_maxpool": 1e5, "l2_path_maxpool": 2.0}  # of networks with max poolings
 
 
 def network(measures=None, train_error=0.0, curve=True, model="mlp", **recipe):
     """Return a record; keywords change the recipe, `measures` the default measures."""
-    values = MEASURES | (measures or {})
+    values = (MEASURES if model == "mlp" else MEASURES | LARGEST_PATH) | (measures or {})
     recipe = {
         "model": model,
         "width": None,
@@ -60,6 +61,25 @@ def by_size(sizes=(1000, 2000, 4000), **keywords):
         for labels, power in powers.items()
         for size in sizes
     ]
+
+
+def kept_at(losses, value=10.0, **recipe):
+    """Return the checkpoints of one training of a VGG at {threshold: loss}, one an epoch.
+
+    l2 is `value` over the loss; each history begins with those before it, and with `value`.
+    """
+    records, running = [], [value]
+    for threshold, loss in losses.items():
+        running.append(loss)
+        options = {"width": 0.25, "depth": None, "hidden": None, "stop_loss": threshold} | recipe
+        record = network({"l2": value / loss}, model="vgg", **options)
+        record["checkpoint"]["sha256"] += f" {loss} {value}"
+        record["checkpoint"]["file"] = f"a{value:g}.loss{threshold:g}.safetensors"
+        record["outcome"] |= {"train_loss": loss, "epochs": len(running)}
+        record["outcome"]["history"] = {"loss": list(running)}
+        del record["measures"]["sharpness"], record["log10"]["sharpness"]
+        records.append(record)
+    return records
 
 
 def by_confusion(sizes=(0, 100, 200), **keywords):
