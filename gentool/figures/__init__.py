@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from gentool.figures import (
     confusion_set,
     direction,
+    growth,
     hidden_units,
     learning_curves,
     margins,
@@ -25,6 +26,7 @@ __all__ = [
     "confusion_set",
     "direction",
     "draw",
+    "growth",
     "hidden_units",
     "learning_curves",
     "margins",

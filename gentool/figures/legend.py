@@ -20,6 +20,7 @@ _NAMES: dict[str, Callable[[object], str]] = {
     "labels": lambda value: f"{value:g} random labels" if is_number(value) else f"{value} labels",
     "subset": lambda value: f"{number_formats.size(value)} images",
     "confusion": lambda value: f"{number_formats.size(value)} confusion" if value else "",
+    "dropout": lambda value: f"dropout {value:g}" if value else "no dropout",
     "hidden": lambda value: f"{value} units",
     "depth": lambda value: f"{value} hidden layers",
     "model": lambda value: str(value).upper(),
