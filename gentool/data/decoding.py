@@ -16,22 +16,18 @@ from gentool.data.reading import AS_STORED, Reading
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ALPHA, SIXTEEN_BITS, SCALED, FLOATS, COLOURS = (
-    "alpha",
-    "16-bit",
-    "16-bit-scaled",
-    "float",
-    "colours",
-)
+ALPHA, FLOATS, COLOURS = "alpha", "float", "colours"
+SIXTEEN_BITS, SCALED, SMALL = "16-bit", "16-bit-scaled", "16-bit-small"
 NOTES = {
     ALPHA: "images with an alpha channel are composed on black",
     SIXTEEN_BITS: "images of 16 bits that hold grey values of 8 bits are read as those",
     SCALED: "images of 16 bits are read as floats from 0 to 1, which are not normalised",
+    SMALL: "images of 16 bits whose values do not exceed 255 are read as grey values of 8 bits",
     FLOATS: "images of floats are taken as they are and are not normalised",
     COLOURS: "colours of 16 bits are read with 8 bits",
 }
 """What is said of images that are not plain ones of 8 bits, by the traits of decoded images."""
-AS_BEFORE = (COLOURS,)
+AS_BEFORE = (COLOURS, SMALL)
 """Traits of images that earlier versions decoded to the same pixels."""
 
 

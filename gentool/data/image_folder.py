@@ -21,7 +21,15 @@ from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
 from gentool.common.paths import cache_dir
 from gentool.data.dataset import DataSet
-from gentool.data.decoding import AS_BEFORE, FLOATS, NOTES, decode
+from gentool.data.decoding import (
+    AS_BEFORE,
+    FLOATS,
+    NOTES,
+    SCALED,
+    SIXTEEN_BITS,
+    SMALL,
+    decode,
+)
 from gentool.data.reading import AS_STORED, Reading
 
 CACHE_FORMAT = 2
@@ -188,8 +196,12 @@ def _decode_all(
             f"{first_with[FLOATS]} is an image of floats, but {first_with[others[0]]} is not; "
             "save all images in one format"
         )
-    images = torch.from_numpy(np.ascontiguousarray(decoded.transpose(0, 3, 1, 2)))
-    return images, tuple(sorted(filter(None, first_with)))
+    traits = tuple(sorted(filter(None, first_with)))
+    if SCALED in traits and set(first_with) <= {SCALED, SIXTEEN_BITS}:
+        values = np.rint(decoded * np.float64(65535))
+        if values.max() <= 255:  # of all images, since one dark image does not show it
+            decoded, traits = values.astype(np.uint8), (SMALL,)
+    return torch.from_numpy(np.ascontiguousarray(decoded.transpose(0, 3, 1, 2))), traits
 
 
 def _scaled(pixels: np.ndarray) -> np.ndarray:

@@ -47,6 +47,14 @@ def test_16_bits_keep_all_their_grey_values_as_floats(tmp_path):
     assert np.allclose(images[1, 1].numpy(), values / 65535)
 
 
+def test_16_bits_that_never_exceed_255_are_read_as_earlier_versions_did(tmp_path):
+    """As values of 8 bits that were saved in 16, with the fingerprint of the files alone."""
+    small = load(write(tmp_path / "a", lambda i: Image.fromarray(np.roll(RAMP, i) * np.uint16(1))))
+    plain = load(write(tmp_path / "b", grey))
+    assert torch.equal(small.train_images, plain.train_images)
+    assert "do not exceed 255" in small.notes[0]
+
+
 def test_images_of_floats_keep_their_values(tmp_path):
     values = RAMP.astype(np.float32) / 7 - 3
     images = load(write(tmp_path, lambda i: Image.fromarray(values), "tiff"), channels=1)
