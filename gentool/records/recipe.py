@@ -218,17 +218,6 @@ class Outcome:
         return cls(**values)
 
 
-def _training_mode(history: object) -> Json:
-    """Return the training-mode loss and error that a history ends with, None where it has none."""
-    lists = history if isinstance(history, dict) else {}
-    return {
-        f"training_mode_{name}": values[-1]
-        if isinstance(values := lists.get(name), list) and values
-        else None
-        for name in ("loss", "error")
-    }
-
-
 def _later_outcome_fields(values: Json) -> Json:
     """Return the fields that outcomes of earlier versions lack, as far as the others tell them."""
     history = values.get("history")
