@@ -9,15 +9,22 @@ from the names and shapes of its tensors (see `gentool.checkpoints.foreign`).
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from gentool.checkpoints.foreign.chain import check_agreement, recipe_of_chain
 from gentool.checkpoints.foreign.inference import infer_recipe
-from gentool.checkpoints.foreign.reading import read_pytorch, read_safetensors
+from gentool.checkpoints.foreign.reading import (
+    checked_weights,
+    read_pytorch,
+    read_safetensors,
+    weights_of,
+)
+from gentool.checkpoints.foreign.tensor_sets import ForeignTensors, with_key
 from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
 from gentool.checkpoints.module import described_by_user
 from gentool.common.errors import GentoolError, UsageError
@@ -83,7 +90,7 @@ def training_as_json(recipe: Recipe, outcome: Outcome | None) -> Json:
 
 def write(path: Path, model: nn.Module, recipe: Recipe, outcome: Outcome | None) -> None:
     """Write a checkpoint, whole or not at all. Raise GentoolError with the reason if that fails."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = _apart(model.state_dict())
     about = {
         "format": FORMAT,
         **training_as_json(recipe, outcome),
@@ -91,6 +98,18 @@ def write(path: Path, model: nn.Module, recipe: Recipe, outcome: Outcome | None)
     }
     metadata = {KEY: json.dumps(about, ensure_ascii=False, allow_nan=False)}
     write_whole(path, save(tensors, metadata))
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as safetensors takes them: contiguous, and none that share their numbers."""
+    apart: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        tensor = tensor.cpu().contiguous()
+        storage = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if storage in seen else tensor
+        seen.add(storage)
+    return apart
 
 
 def read(path: Path, hints: Hints = NO_HINTS) -> Checkpoint:
@@ -102,19 +121,53 @@ def read(path: Path, hints: Hints = NO_HINTS) -> Checkpoint:
     if path.is_dir():
         raise GentoolError(f"{path} is a folder, not a checkpoint")
     is_pytorch = file_kind(path) == "pytorch"
-    tensors, metadata = (read_pytorch(path), {}) if is_pytorch else read_safetensors(path)
+    if is_pytorch:
+        tensors, metadata = read_pytorch(path, hints.key), {}
+    else:
+        tensors, metadata = read_safetensors(path)
     try:
         if KEY in metadata:
             return _from_metadata(path, tensors, metadata[KEY], hints)
+        foreign = tensors if is_pytorch else with_key(tensors, hints.key)
         digest = sha256(path)
-        if hints.module is not None or hints.layers is not None:
-            recipe, tensors = described_by_user(tensors, hints, path.name, digest)
-        else:
-            recipe, tensors = infer_recipe(tensors, hints, path.name, digest, is_ordered=is_pytorch)
+        recipe, tensors = _foreign(foreign, hints, path.name, digest, is_pytorch)
     except GentoolError as error:
         raise type(error)(f"{path}: {error}") from error
     kind = "pytorch" if is_pytorch else "safetensors"
     return Checkpoint(path, digest, tensors, recipe, None, kind)
+
+
+def _foreign(
+    foreign: ForeignTensors, hints: Hints, file: str, digest: str, is_ordered: bool
+) -> tuple[Recipe, dict[str, Tensor]]:
+    """Return recipe and state dict of a foreign file; the recipe's origin tells what was read."""
+    weights = weights_of(foreign.tensors)
+    normalisation = weights.normalisation
+    chain = None
+    is_described = hints.module is not None or hints.layers is not None
+    if foreign.tree is not None and not is_described:
+        without = normalisation.name if normalisation is not None else None
+        chain = recipe_of_chain(foreign.tree, checked_weights(weights.tensors), without, hints)
+    if is_described:
+        is_whole = hints.module is not None  # the user's module has its own formulas and counters
+        tensors = foreign.tensors if is_whole else checked_weights(weights.tensors)
+        recipe, tensors = described_by_user(tensors, hints, file, digest)
+    elif chain is not None:
+        recipe, tensors = chain
+    else:
+        recipe, tensors = infer_recipe(weights.tensors, hints, file, digest, is_ordered=is_ordered)
+        if foreign.tree is not None:
+            check_agreement(foreign.tree, recipe)
+    origin = {"file": file, "sha256": digest, **recipe.origin}
+    origin["inferred"] = [*origin["inferred"], *foreign.words, *weights.words]
+    if foreign.key is not None:
+        origin["key"] = foreign.key
+    if foreign.others:
+        origin["other_keys"] = list(foreign.others)
+    if normalisation is not None:
+        origin["mean"] = list(normalisation.mean)
+        origin["std"] = list(normalisation.std)
+    return replace(recipe, origin=origin), tensors
 
 
 def _from_metadata(path: Path, tensors: dict[str, Tensor], text: str, hints: Hints) -> Checkpoint:

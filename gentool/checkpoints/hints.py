@@ -15,7 +15,7 @@ from gentool.records.recipe import parse_labels
 POOLINGS = ("max", "avg")
 OPTIONS = {"draw": "first", "channel_order": "channels_first", "seed": "data_seed"}
 """Options of the command line that have another name than the hint that they give."""
-_ARCHITECTURE = ("model", "input_shape", "pool", "order", "module", "layers")
+_ARCHITECTURE = ("model", "input_shape", "pool", "order", "module", "layers", "key")
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class Hints:
     """Hold facts about a network that its file does not hold; None for an option not given.
 
     `order` names the linear layers of an MLP from first to last; `draw` is `first` if the subset is
-    the first images. `module` names the user's own class, `layers` a file with the list of layers:
-    either describes the network completely. Raise UsageError if a value is out of range.
+    the first images; `key` is that of one of several sets of weights in the file. `module` names
+    the user's own class, `layers` a file with the list of layers: either describes the network
+    completely. Raise UsageError if a value is out of range.
     """
 
     model: str | None = None
@@ -33,6 +34,7 @@ class Hints:
     order: tuple[str, ...] | None = None
     module: str | None = None
     layers: str | None = None
+    key: str | None = None
     labels: str | float | None = None
     subset: int | None = None
     seed: int | None = None
@@ -69,6 +71,7 @@ class Hints:
         order: str | None = None,
         module: str | None = None,
         layers: str | None = None,
+        key: str | None = None,
         labels: str | None = None,
         subset: int | None = None,
         seed: int | None = None,
@@ -90,6 +93,7 @@ class Hints:
             order=_or_none(lambda text: tuple(text.split(",")), order),
             module=module,
             layers=layers,
+            key=key,
             labels=_or_none(parse_labels, labels),
             subset=subset if first is None else first,
             draw=None if first is None else "first",

@@ -1,5 +1,6 @@
 """Load the data that a checkpoint was trained on; for a foreign one, options describe the data."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -77,6 +78,8 @@ def recipe_at_data_shape(recipe: Recipe, data: DataSet, hints: Hints) -> Recipe:
     channels = data.input_shape[0]
     if hints.mean is not None and data.train_images.dtype != torch.uint8:
         raise UsageError("images of floats are not normalised; leave out --mean and --std")
+    if recipe.mean is None and "mean" in recipe.origin:
+        recipe = _with_own_normalisation(recipe, data)
     for name in ("mean", "std"):
         if getattr(hints, name) is not None and len(getattr(hints, name)) != channels:
             raise UsageError(f"--{name} has to be one number for each of {channels} channels")
@@ -95,6 +98,32 @@ def recipe_at_data_shape(recipe: Recipe, data: DataSet, hints: Hints) -> Recipe:
             "name other data with --data"
         ) from error
     return replace(recipe, input_shape=data.input_shape)
+
+
+def _with_own_normalisation(recipe: Recipe, data: DataSet) -> Recipe:
+    """Return the recipe with the mean and deviation that the network's file holds, by channel."""
+    channels = data.input_shape[0]
+    mean, std = (recipe.origin.get(name) for name in ("mean", "std"))
+    for numbers in (mean, std):
+        is_list = isinstance(numbers, (list, tuple)) and len(numbers) == len(mean) > 0
+        if not is_list or not all(isinstance(number, float) for number in numbers):
+            raise GentoolError("the mean and std in the recipe's origin are not lists of numbers")
+    mean, std = tuple(mean), tuple(std)
+    if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+        raise GentoolError("the mean or std of the network's normalising layer is out of range")
+    if data.train_images.dtype != torch.uint8 and (any(mean) or any(part != 1 for part in std)):
+        raise GentoolError(
+            "the network normalises its images, and images of floats are taken as they are; store "
+            "them as whole numbers from 0 to 255"
+        )
+    if len(mean) not in (1, channels):
+        raise GentoolError(
+            f"the network normalises {len(mean)} channels, the images have {channels}; name other "
+            "data with --data"
+        )
+    if len(mean) < channels:
+        mean, std = mean * channels, std * channels
+    return replace(recipe, mean=mean, std=std)
 
 
 def load_training_set(
@@ -123,6 +152,11 @@ def load_data_set(
 ) -> tuple[Recipe, DataSet]:
     """Load the data set of a checkpoint, and complete the recipe that draws the training set."""
     recipe = recipe_with_data(checkpoint.recipe, data, hints)
+    if recipe.classes == 1:
+        raise GentoolError(
+            f"{checkpoint.path}: the network has one output; margins and losses need two classes, "
+            "so that only its weights are measured; leave out the data"
+        )
     reading = reading_of(recipe)
     if recipe.origin is None:
         return recipe, data_sets.load(recipe.data, reading)

@@ -105,6 +105,13 @@ class ForeignNetwork:
             show_default=False,
         ),
     ] = None
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Key of the weights in a foreign file that holds several, as model_ema.",
+            show_default="the only or main one",
+        ),
+    ] = None
 
 
 _Labels = Annotated[

@@ -1,5 +1,6 @@
-"""Tell checkpoints and measure files apart by their first bytes. No torch."""
+"""Tell checkpoints, measure files and files of other programs apart. No torch."""
 
+import zipfile
 from pathlib import Path
 from typing import Literal
 
@@ -21,8 +22,90 @@ def file_kind(path: Path) -> FileKind | None:
         start = file.read(64)
     if b"\0" in start[:8] and start[8:9] == b"{":
         return "safetensors"
-    if start[:2] in (b"PK", b"\x80\x02"):
+    if start[:2] in (b"PK", *_PICKLES):
         return "pytorch"
     if start.lstrip().startswith(b"{"):
         return "json"
     return "pytorch" if path.suffix in (".pt", ".pth") else None
+
+
+def other_format(path: Path) -> str | None:
+    """Return what a file is, with the remedy, if it can be no checkpoint that is read; else None.
+
+    Called for a file that is named as a checkpoint, when it is about to be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError:
+        return None  # reported where the file is read
+    if not start:
+        return "empty; copy it again"
+    if start[:2] == b"PK":
+        return _kind_of_zip(path)
+    for signature, words in _SIGNATURES:
+        if start.startswith(signature):
+            return words
+    if start[257:262] == b"ustar":
+        return "a tar archive; unpack it, or save the state dict with a PyTorch of today"
+    text = start.lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "an HTML page, not the file behind a link; download the file itself"
+    if text.startswith((b"<?xml", b"<error")):
+        return "an XML text, perhaps an error of a server; download the file itself"
+    if start[:1] == b"\x08" and (path.suffix == ".onnx" or start[2:3] in (b"\x12", b"\x1a")):
+        return "an ONNX model; save the state_dict() of the PyTorch model"
+    is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in start)
+    if is_text and path.suffix in (".pt", ".pth", ".ckpt") and text[:1] not in (b"{", b"["):
+        return "a text, not a checkpoint; download or copy the file itself"
+    return None
+
+
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_SAVE = "save the state_dict() of the PyTorch model"
+_SIGNATURES = (
+    (
+        b"version https://git-lfs",
+        "a git-LFS pointer, not the file that it points to; fetch it with git lfs pull",
+    ),
+    (b"\x89HDF\r\n\x1a\n", f"an HDF5 file, as Keras writes; {_SAVE}"),
+    (b"\x1f\x8b", "compressed with gzip; unpack it with gunzip"),
+    (b"BZh", "compressed with bzip2; unpack it with bunzip2"),
+    (b"\xfd7zXZ", "compressed with xz; unpack it with unxz"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd; unpack it with unzstd"),
+    (b"7z\xbc\xaf", "a 7-Zip archive; unpack it"),
+    (b"Rar!", "a RAR archive; unpack it"),
+    (b"\x93NUMPY", "one array of NumPy; a checkpoint holds the weights by name"),
+    (b"GGUF", f"a GGUF model; {_SAVE}"),
+    (b"MATLAB", f"a MATLAB file; {_SAVE}"),
+    (b"%PDF", "a PDF document, not a checkpoint"),
+    (b"\x89PNG", "a PNG image, not a checkpoint"),
+    (b"\xff\xd8\xff", "a JPEG image, not a checkpoint"),
+)
+
+
+def _kind_of_zip(path: Path) -> str | None:
+    """Return what a zip archive is, if torch.save did not write it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return None  # reported as damaged where it is read
+    leaves = {name.rpartition("/")[2] for name in names}
+    if "constants.pkl" in leaves or any("/code/__torch__" in name for name in names):
+        return (
+            "a TorchScript archive, a program and not weights; save the state_dict() of the module "
+            "(torch.jit.load(FILE).state_dict() reads it, and runs the program's code)"
+        )
+    if "data.pkl" in leaves:
+        return None
+    if names and all(name.endswith(".npy") for name in names):
+        arrays = ", ".join(name.removesuffix(".npy") for name in names[:3])
+        return (
+            f"an npz archive of NumPy arrays ({arrays}); in Python, torch.save a dict of them: "
+            "{name: torch.from_numpy(array) for name, array in numpy.load(FILE).items()}"
+        )
+    if "model.weights.h5" in leaves:
+        return f"a Keras archive; {_SAVE}"
+    inside = ", ".join(names[:3])
+    return f"a zip archive, not one of torch.save ({inside}); unpack it"

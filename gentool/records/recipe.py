@@ -98,7 +98,7 @@ class Recipe:
     input_shape: tuple[int, int, int] | None = _option(
         None, ranges.SHAPE.or_none(), Role.KIND, Role.DERIVED
     )
-    classes: int | None = _option(None, ranges.whole_number(2).or_none(), Role.DERIVED)
+    classes: int | None = _option(None, ranges.whole_number(1).or_none(), Role.DERIVED)
     digest: str | None = _option(None, ranges.SHA256.or_none(), Role.DERIVED, Role.UNNAMED)
     fingerprint: str | None = _option(None, ranges.SHA256.or_none(), Role.DERIVED, Role.UNNAMED)
     mean: tuple[float, ...] | None = _option(

@@ -33,8 +33,6 @@ def infer_recipe(
         raise UsageError(f"--model is {hints.model}, but the network {kind}")
     infer = infer_vgg if has_convolutions else infer_mlp
     network = infer(layers, hints, is_ordered)
-    if network.classes < 2:
-        raise GentoolError("the network has one output; measures of margins need two classes")
     with torch.device("meta"):
         model = chain(network.layers)
     output_shapes(model, network.input_shape)

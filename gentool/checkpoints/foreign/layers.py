@@ -10,6 +10,10 @@ from gentool.checkpoints.foreign.reading import COUNTER
 from gentool.common.errors import GentoolError
 
 _LEAVES = ("weight", "bias", "running_mean", "running_var", COUNTER)
+_RESIDUAL = re.compile(
+    r"(^|[._])(res|resnet|resblock|res_block|residual|shortcut|downsample|skip)s?\d*[._]|"
+    r"(^|\.)layer\d+\.\d+\.(conv|bn)\d"
+)
 _KINDS = {2: "linear", 4: "conv2d"}
 
 
@@ -65,6 +69,7 @@ def layers_of(tensors: dict[str, Tensor]) -> list[ForeignLayer]:
     Raise GentoolError, naming the tensor, if it belongs to a layer of another kind.
     """
     layers: dict[str, dict[str, Tensor]] = {}
+    _check_no_residual_names(tensors)
     for name, tensor in tensors.items():
         layer, _, leaf = name.rpartition(".")
         if leaf not in _LEAVES:
@@ -81,6 +86,16 @@ def layers_of(tensors: dict[str, Tensor]) -> list[ForeignLayer]:
             )
         layers.setdefault(layer, {})[leaf] = tensor
     return [_layer(name, leaves) for name, leaves in layers.items()]
+
+
+def _check_no_residual_names(tensors: dict[str, Tensor]) -> None:
+    """Raise GentoolError if a name is of a residual network, which is no chain of layers."""
+    for name in tensors:
+        if _RESIDUAL.search(name.lower()):
+            raise GentoolError(
+                f"tensor {name[:80]!r} is of a residual network, not of a chain of layers; only "
+                "VGGs and MLPs are read, whatever --model says"
+            )
 
 
 def norms_after(
@@ -159,6 +174,13 @@ def _norm(name: str, leaves: dict[str, Tensor]) -> ForeignLayer:
 def _with_checked_vectors(layer: ForeignLayer) -> ForeignLayer:
     """Return the layer. Raise GentoolError if a vector of it is not one number an output."""
     vectors = {leaf for leaf in layer.tensors if leaf != COUNTER}
+    is_transposed = layer.kind == "conv2d" and layer.outputs != layer.inputs
+    if is_transposed and "bias" in vectors and layer.tensors["bias"].shape == (layer.inputs,):
+        raise GentoolError(
+            f"layer {layer.name!r} is a transposed convolution: its bias has {layer.inputs} "
+            f"numbers and its weight shape {tuple(layer.tensors['weight'].shape)}; only VGGs "
+            "and MLPs are read"
+        )
     for leaf in vectors - ({"weight"} if layer.kind != "norm" else set()):
         shape = tuple(layer.tensors[leaf].shape)
         if shape != (layer.outputs,):

@@ -4,20 +4,25 @@ The traps avoided: a pickle may hold code, a zip may unpack to more than the dis
 tensor may claim a large shape that repeats the few numbers stored.
 """
 
-import pickle
-import re
-import warnings
 import zipfile
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
 import torch
 from torch import Tensor
 
+from gentool.checkpoints.foreign.pickled_tensors import open_pickled
+from gentool.checkpoints.foreign.set_aside import (
+    Normalisation,
+    without_normalisation,
+    without_others,
+)
+from gentool.checkpoints.foreign.tensor_sets import ForeignTensors, chosen_tensors
+from gentool.checkpoints.foreign.weight_formulas import with_formulas
 from gentool.common.errors import GentoolError
+from gentool.records.file_kind import other_format
 
-NESTED_UNDER = ("state_dict", "model_state_dict", "model", "net")
 WRAPPERS = ("module.", "model.", "_orig_mod.")
 READABLE = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 COUNTER = "num_batches_tracked"
@@ -25,6 +30,8 @@ COUNTER = "num_batches_tracked"
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata of a safetensors file. Raise GentoolError if it is damaged."""
+    if other := other_format(path):
+        raise GentoolError(f"{path} is {other}")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
@@ -38,31 +45,48 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
-def read_pytorch(path: Path) -> dict[str, Tensor]:
-    """Read the state dict of a PyTorch file, in the order of the file, also from nested mappings.
+def read_pytorch(path: Path, key: str | None = None) -> ForeignTensors:
+    """Read the weights of a PyTorch file in their order, at a key or wherever the only ones are.
 
-    Raise GentoolError, without running anything in the file, if it holds code or objects of
-    classes, is damaged, or has no state dict.
+    Nothing in the file is run: objects of classes are read as names and options. Raise GentoolError
+    if it is damaged or holds no weights, UsageError if it holds several and `key` names none.
     """
+    if other := other_format(path):
+        raise GentoolError(f"{path} is {other}")
     _check_size_of_zip(path)
     try:
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # about the program that wrote the file, not about gentool
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise GentoolError(
-            f"{path} holds objects or code besides tensors, or is damaged; nothing in it was run; "
-            "save the model's state_dict() alone"
-        ) from error
-    except Exception as error:  # a damaged file makes the loader raise nearly anything
-        words = re.split(r"\n|\. ", str(error))[0]
-        reason = words if " " in words else "torch.save writes no such file"
-        raise GentoolError(f"{path} is no whole PyTorch file ({reason}); copy it again") from error
-    try:
-        return _state_dict(content)
+        with open_pickled(path) as file:
+            return chosen_tensors(file, key)
+    except UnicodeDecodeError:
+        raise GentoolError(f"{path} is no whole PyTorch file; copy it again") from None
     except GentoolError as error:
-        raise GentoolError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
+    except Exception as error:  # the bytes of a damaged file may be anything
+        words = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise GentoolError(f"{path} is no whole PyTorch file ({words}); copy it again") from error
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Hold the tensors of layers; in words, what was computed or left aside to get them."""
+
+    tensors: dict[str, Tensor]
+    words: list[str]
+    normalisation: Normalisation | None
+
+
+def weights_of(tensors: dict[str, Tensor]) -> Weights:
+    """Return the tensors of layers alone: formulas computed, counters and metrics left aside.
+
+    Raise GentoolError, naming the tensor, for a formula that is not known, or a damaged one.
+    """
+    if not tensors:
+        raise GentoolError("it holds no tensors")
+    kept, aside = without_others(tensors)
+    kept, normalisation = without_normalisation(_without_wrappers(kept))
+    kept, computed = with_formulas(_without_wrappers(kept), _checked_weight)
+    words = [*computed, *aside, *([normalisation.words] if normalisation else [])]
+    return Weights(kept, words, normalisation)
 
 
 def checked_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -91,29 +115,6 @@ def _check_size_of_zip(path: Path) -> None:
         )
 
 
-def _state_dict(content: object, depth: int = 0) -> dict[str, Tensor]:
-    """Return the mapping of names to tensors in the content of a file, which may nest it."""
-    if not isinstance(content, Mapping):
-        raise GentoolError(f"it holds a {type(content).__name__}, not a state dict")
-    nested = [key for key in NESTED_UNDER if isinstance(content.get(key), Mapping)]
-    if len(nested) > 1:
-        raise GentoolError(f"it holds several state dicts ({', '.join(nested)}); save one alone")
-    if nested and depth < 3:
-        return _state_dict(content[nested[0]], depth + 1)
-    for name, value in content.items():
-        if not isinstance(name, str):
-            raise GentoolError(
-                f"it has {str(name)[:80]} for a name; the names in a state dict are strings"
-            )
-        if not isinstance(value, Tensor):
-            known = ", ".join(NESTED_UNDER)
-            raise GentoolError(
-                f"{name[:80]!r} is a {type(value).__name__}, not a tensor; a state dict may "
-                f"also be under one of: {known}"
-            )
-    return dict(content)
-
-
 def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Remove the prefixes that DataParallel, torch.compile and training frameworks add to names.
 
@@ -122,7 +123,7 @@ def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     while True:
         for prefix in WRAPPERS:
             rest = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-            is_wrapped = all(name.startswith(prefix) for name in tensors)
+            is_wrapped = tensors and all(name.startswith(prefix) for name in tensors)
             if is_wrapped and (prefix != "model." or not any(name[:1].isdigit() for name in rest)):
                 tensors = rest
                 break
@@ -136,7 +137,9 @@ def _checked_weight(name: str, tensor: Tensor) -> Tensor:
     if tensor.numel() == 0:
         raise GentoolError(f"tensor {name!r} is empty: its shape is {tuple(tensor.shape)}")
     if name.rpartition(".")[2] == COUNTER:
-        return torch.zeros((), dtype=torch.int64) if tensor.numel() > 1 else tensor.long()
+        return (
+            torch.zeros((), dtype=torch.int64) if tensor.numel() > 1 else tensor.long().reshape(())
+        )
     if tensor.dtype not in READABLE:
         kind = str(tensor.dtype).removeprefix("torch.")
         raise GentoolError(
