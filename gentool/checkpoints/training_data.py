@@ -58,6 +58,7 @@ def assumed_facts(recipe: Recipe, data: str | None, hints: Hints) -> tuple[str, 
         name
         for name in ASSUMABLE
         if name not in options and (getattr(recorded, name) is None or name in before)
+        if name not in recipe.origin  # mean and std of a normalising layer in the file
     )
 
 
