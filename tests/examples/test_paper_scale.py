@@ -65,6 +65,18 @@ for checkpoint in checkpoints:
 """
 
 
+OPTIONS = (
+    *("MINUTES", "SCALE", "DATA", "DEVICE", "PRECISION", "JOBS", "RECIPE", "NORMS", "DROPOUTS"),
+    *("STOPS", "STOP", "SEEDS", "SEARCH", "EXPECTED", "GENTOOL", "OUT", "WIDTH", "SIZES"),
+    *("PROTOCOL_SIZES", "SUBSET", "CONFUSION", "EPOCHS"),
+)
+
+
+def environment():
+    """Return the environment of these tests without options of the script."""
+    return {name: value for name, value in os.environ.items() if name not in OPTIONS}
+
+
 @pytest.fixture
 def run(tmp_path):
     """Return a function that runs the script, at the tiny scale, with a program for gentool."""
@@ -82,7 +94,7 @@ def run(tmp_path):
         }
         return subprocess.run(
             ["sh", SCRIPT, tmp_path / "out"],
-            env=os.environ | setting | variables,
+            env=environment() | setting | variables,
             capture_output=True,
             text=True,
         )
@@ -250,7 +262,7 @@ def test_the_script_runs_whole_at_a_tiny_scale_in_two_goes(tmp_path):
     def run_script(minutes):
         return subprocess.run(
             ["sh", SCRIPT, tmp_path / "out"],
-            env=os.environ | settings | {"MINUTES": minutes},
+            env=environment() | settings | {"MINUTES": minutes},
             capture_output=True,
             text=True,
         )
