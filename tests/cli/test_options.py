@@ -54,7 +54,7 @@ def test_two_groups_with_one_name_are_an_error():
         def command(*, pair: Pair, first: int = 0) -> None: ...
 
 
-NETWORK = "model input_shape pool order module layers"
+NETWORK = "model input_shape pool order module layers key"
 READING = "channels resize channels_first classes"
 
 
@@ -85,14 +85,12 @@ READING = "channels resize channels_first classes"
         ("claims", "output force skip_existing quiet debug"),
         (
             "measure",
-            "output data model input_shape pool order module layers channels resize channels_first "
-            "classes labels subset first seed mean std "
+            f"output data {NETWORK} {READING} labels subset first seed mean std "
             "data_dir device threads force skip_existing quiet debug",
         ),
         (
             "convert",
-            "output model input_shape pool order module layers data channels resize "
-            "channels_first classes labels subset first seed mean std "
+            f"output {NETWORK} data {READING} labels subset first seed mean std "
             "data_dir force skip_existing quiet debug",
         ),
     ],
