@@ -88,7 +88,7 @@ def _folder(path):
     [
         (_cut, "no whole safetensors file"),
         (_header_of_10_gb, "no whole safetensors file"),
-        (_empty, "no whole safetensors file"),
+        (_empty, "is empty"),
         (_missing, "does not exist"),
         (_folder, "is a folder"),
         (lambda path: rewrite(path, about="{broken"), "not JSON"),
