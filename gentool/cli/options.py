@@ -79,13 +79,15 @@ class ForeignNetwork:
     pool: Annotated[
         str | None,
         typer.Option(
-            help="Pooling of a foreign VGG: max or avg.", show_default="max, for a known VGG"
+            help="Poolings of a foreign network: max or avg for all, kinds one by one as "
+            "max,max,avg4, places as 2:max2,4:avg2 (after the 2nd and 4th convolution), or none.",
+            show_default="asked, or max inside a known VGG",
         ),
     ] = None
     order: Annotated[
         str | None,
         typer.Option(
-            help="Linear layers of a foreign MLP from first to last, as fc1,fc2,out.",
+            help="Linear layers of a foreign network from first to last, as fc1,fc2,out.",
             show_default="inferred",
         ),
     ] = None
@@ -110,6 +112,39 @@ class ForeignNetwork:
         typer.Option(
             help="Key of the weights in a foreign file that holds several, as model_ema.",
             show_default="the only or main one",
+        ),
+    ] = None
+    leave_out: Annotated[
+        str | None,
+        typer.Option(help="Layers or modules of a foreign file to leave out, as target,head2."),
+    ] = None
+    activation: Annotated[
+        str | None,
+        typer.Option(
+            help="Activation after each layer of a foreign network but the last: relu, tanh, none "
+            "..., or one for each layer, as relu,none,relu.",
+            show_default="inferred",
+        ),
+    ] = None
+    batch_norm: Annotated[
+        str | None,
+        typer.Option(
+            help="Batch norm of a foreign network, before or after the activation.",
+            show_default="inferred",
+        ),
+    ] = None
+    padding: Annotated[
+        str | None,
+        typer.Option(
+            help="Padding of the convolutions of a foreign network: a number, or one for each.",
+            show_default="inferred",
+        ),
+    ] = None
+    stride: Annotated[
+        str | None,
+        typer.Option(
+            help="Stride of the convolutions of a foreign network: a number, or one for each.",
+            show_default="1",
         ),
     ] = None
 

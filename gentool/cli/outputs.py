@@ -118,7 +118,9 @@ def _path(checkpoint: Path, output: str | None, ending: str, is_one_of_several: 
 def say_inferred(checkpoint: "Checkpoint") -> None:
     """Print what was inferred about a foreign checkpoint; nothing for one of gentool's own."""
     if checkpoint.kind != "gentool":
-        say(f"{checkpoint.path.name}: inferred {'; '.join(checkpoint.recipe.origin['inferred'])}")
+        from gentool.checkpoints.foreign.inference import inferred_in_words
+
+        say(f"{checkpoint.path.name}: inferred {inferred_in_words(checkpoint.recipe)}")
 
 
 def say_evaluation(name: str, evaluation: Json) -> None:

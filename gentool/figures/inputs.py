@@ -65,7 +65,9 @@ def inference_notes(checkpoint: "Checkpoint") -> list[str]:
     """Return a note on what was inferred from a foreign checkpoint; none for one of gentool."""
     if checkpoint.kind == "gentool":
         return []
-    return [f"{checkpoint.path.name}: inferred {'; '.join(checkpoint.recipe.origin['inferred'])}"]
+    from gentool.checkpoints.foreign.inference import inferred_in_words
+
+    return [f"{checkpoint.path.name}: inferred {inferred_in_words(checkpoint.recipe)}"]
 
 
 def _outcome(path: Path) -> Record:

@@ -29,6 +29,8 @@ from gentool.networks.canonical import canonical
 from gentool.networks.models import initialised
 from gentool.records.recipe import Recipe
 
+NORM_BEFORE = Hints.parse(batch_norm="before")
+
 
 def save(state, path):
     """Save a state dict in the format that the suffix names."""
@@ -69,30 +71,42 @@ FAMILIES = {
         (3, 224, 224),
         {},
     ),
-    "CIFAR vgg11, one linear layer": (CifarVGG, (3, 32, 32), {}),
-    "CIFAR vgg16 without batch norm": (lambda: CifarVGG("vgg16", False, 3), (3, 32, 32), {}),
-    "CIFAR vgg19 with batch norm": (lambda: CifarVGG("vgg19", True, 3), (3, 32, 32), {}),
+    "CIFAR vgg11, one linear layer": (CifarVGG, (3, 32, 32), {"pool": "max"}),
+    "CIFAR vgg16 without batch norm": (
+        lambda: CifarVGG("vgg16", False, 3),
+        (3, 32, 32),
+        {"pool": "max,max,max,max,max"},
+    ),
+    "CIFAR vgg19 with batch norm": (
+        lambda: CifarVGG("vgg19", True, 3),
+        (3, 32, 32),
+        {"pool": "max"},
+    ),
     "CIFAR vgg11 without the last pooling": (
         lambda: CifarVGG(last_pooling=False),
         (3, 32, 32),
         {"input_shape": "3x32x32"},
     ),
-    "CIFAR vgg13 with dropout": (DropoutVGG, (3, 32, 32), {"model": "vgg13"}),
+    "CIFAR vgg13 with dropout": (
+        DropoutVGG,
+        (3, 32, 32),
+        {"model": "vgg13", "pool": "max"},
+    ),
     "timm at 224x224": (lambda: TimmVGG(1000), (3, 224, 224), {}),
     "timm at 64x64": (TimmVGG, (3, 64, 64), {"input_shape": "3x64x64"}),
     "timm at 256x288": (TimmVGG, (3, 256, 288), {"input_shape": "3x256x288"}),
     "an unknown VGG, average pooling": (
         SmallAverageVGG,
         (1, 28, 26),
-        {"input_shape": "1x28x26", "pool": "avg"},
+        {"input_shape": "1x28x26", "pool": "1:avg2,3:avg2", "activation": "relu"},
     ),
-    "gentool's vgg16": (lambda: gentool_model("vgg16"), (3, 32, 32), {}),
+    "gentool's vgg16": (lambda: gentool_model("vgg16"), (3, 32, 32), {"pool": "max"}),
     "gentool's vgg, with 4x4 pooling": (
         lambda: gentool_model("vgg"),
         (3, 32, 32),
-        {"model": "vgg"},
+        {"model": "vgg", "pool": "max"},
     ),
-    "an MLP of odd names": (NamedMLP, (1, 4, 5), {}),
+    "an MLP of odd names": (NamedMLP, (1, 4, 5), {"batch_norm": "before"}),
     "an MLP of many equal layers": (sequential_mlp, (1, 4, 5), {"input_shape": "1x4x5"}),
     "an MLP in a list": (ListMLP, (1, 4, 5), {"model": "mlp"}),
 }
@@ -142,7 +156,7 @@ def test_an_inferred_network_keeps_the_names_of_the_tensors(tmp_path, family):
 
 def test_the_recipe_describes_in_words_what_was_inferred(tmp_path):
     path = save(CifarVGG().state_dict(), tmp_path / "net.pt")
-    read = checkpoint.read(path)
+    read = checkpoint.read(path, Hints.parse(pool="max"))
     words = "; ".join(read.recipe.origin["inferred"])
     assert read.recipe.origin["file"] == "net.pt"
     assert read.recipe.origin["sha256"] == read.sha256
@@ -155,7 +169,7 @@ def test_the_recipe_describes_in_words_what_was_inferred(tmp_path):
 
 def test_pool_overrides_the_kind_of_pooling(tmp_path):
     path = save(CifarVGG().state_dict(), tmp_path / "net.pt")
-    for hints, kind in (({}, nn.MaxPool2d), ({"pool": "avg"}, nn.AvgPool2d)):
+    for hints, kind in (({"pool": "max"}, nn.MaxPool2d), ({"pool": "avg"}, nn.AvgPool2d)):
         modules = checkpoint.read(path, Hints.parse(**hints)).model().modules()
         assert sum(isinstance(module, kind) for module in modules) == 5
 
@@ -176,20 +190,21 @@ def test_pool_overrides_the_kind_of_pooling(tmp_path):
 def test_a_state_dict_is_found_where_other_programs_put_it(tmp_path, wrap):
     """Nested in a mapping, and with the prefixes of wrappers."""
     state = NamedMLP().state_dict()
-    read = checkpoint.read(save(wrap(state), tmp_path / "net.pth"))
+    read = checkpoint.read(save(wrap(state), tmp_path / "net.pth"), NORM_BEFORE)
     assert set(read.tensors) == set(state)
 
 
 def test_an_older_pytorch_file_is_recognised_without_a_suffix(tmp_path):
     path = tmp_path / "weights"
     torch.save(NamedMLP().state_dict(), path, _use_new_zipfile_serialization=False)
-    assert checkpoint.read(path).recipe.classes == 3
+    assert checkpoint.read(path, NORM_BEFORE).recipe.classes == 3
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_read_as_float32(tmp_path, dtype):
     model = NamedMLP().to(dtype)
-    read = checkpoint.read(save(model.state_dict(), tmp_path / "net.safetensors"))
+    path = save(model.state_dict(), tmp_path / "net.safetensors")
+    read = checkpoint.read(path, NORM_BEFORE)
     assert read.model().hidden.weight.dtype == torch.float32
     assert torch.equal(read.model().hidden.weight, model.hidden.weight.float())
 
@@ -216,10 +231,22 @@ AMBIGUOUS = {
     "size of timm's images": (TimmVGG, {}, "--input-shape 3x32x32"),
     "dropout or pooling": (DropoutVGG, {}, "--model vgg13"),
     "the last pooling": (lambda: CifarVGG(last_pooling=False), {}, "--input-shape 3x32x32"),
-    "an unknown plan": (SmallAverageVGG, {}, "--input-shape and --pool"),
+    "an unknown plan": (SmallAverageVGG, {}, "--input-shape .* --pool .* --activation"),
     "its kind of pooling": (SmallAverageVGG, {"input_shape": "1x28x26"}, "--pool"),
-    "the paper's last pooling": (lambda: gentool_model("vgg"), {}, "--model"),
-    "ReLU between": (ListMLP, {}, "--model mlp"),
+    "places of its poolings": (
+        SmallAverageVGG,
+        {"input_shape": "1x28x26", "pool": "avg"},
+        "--pool with places",
+    ),
+    "the paper's places of poolings": (lambda: gentool_model("vgg"), {}, "--model vgg"),
+    "the paper's last pooling": (
+        lambda: gentool_model("vgg"),
+        {"model": "vgg"},
+        "--pool max,max,max,avg",
+    ),
+    "the last pooling to 1x1": (CifarVGG, {}, "--pool max,max,max,max,avg"),
+    "ReLU between": (ListMLP, {}, "--activation relu"),
+    "batch norm before or after ReLU": (NamedMLP, {}, "--batch-norm before"),
 }
 
 
@@ -237,11 +264,23 @@ MISTAKEN = [
     (CifarVGG, {"model": "mlp"}, "the network has convolutions"),
     (CifarVGG, {"model": "vgg16"}, "vgg16 has 13 convolutions, the network 8"),
     (CifarVGG, {"model": "resnet"}, "--model is 'resnet'"),
-    (CifarVGG, {"input_shape": "3x64x64"}, "does not accept an input of shape 128"),
-    (CifarVGG, {"input_shape": "1x32x32"}, "does not accept an input of shape 1x32x32"),
-    (CifarVGG, {"input_shape": "3x8x8"}, "does not accept an input"),
-    (SmallAverageVGG, {"input_shape": "1x90x90", "pool": "max"}, "gives no map of the 252"),
-    (NamedMLP, {"input_shape": "1x4x4"}, "has 16 numbers; the first layer takes 20"),
+    (CifarVGG, {"input_shape": "3x80x64", "pool": "max"}, "does not accept an input of shape"),
+    (
+        CifarVGG,
+        {"input_shape": "1x32x32", "pool": "max"},
+        "does not accept an input of shape 1x32x32",
+    ),
+    (CifarVGG, {"input_shape": "3x8x8", "pool": "max"}, "does not accept an input"),
+    (
+        SmallAverageVGG,
+        {"input_shape": "1x90x90", "pool": "1:max2,3:max", "activation": "relu"},
+        "gives no map of the 252",
+    ),
+    (
+        NamedMLP,
+        {"input_shape": "1x4x4", "batch_norm": "before"},
+        "has 16 numbers; the first layer takes 20",
+    ),
     (NamedMLP, {"model": "vgg"}, "the network has linear layers only"),
     (NamedMLP, {"pool": "max"}, "--pool is max, but the network has linear layers only"),
 ]

@@ -13,8 +13,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from gentool.checkpoints import checkpoint
+from gentool.checkpoints.hints import Hints
 from gentool.cli.main import run
 from gentool.records.measure_file import read
+
+POOL = ("--pool", "max")  # a map of 1x1 does not show which pooling made it
 
 
 @pytest.fixture(autouse=True)
@@ -52,12 +55,12 @@ def measured(*arguments):
 
 def test_a_converted_network_is_measured_as_the_original(vgg, capsys):
     """The same numbers from the converted file, which needs no inference; outcome unknown."""
-    assert run(["convert", str(vgg), "-o", "out.safetensors"]) == 0
+    assert run(["convert", str(vgg), *POOL, "-o", "out.safetensors"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "out.safetensors\n"
     assert captured.err.startswith("gentool: vgg.pth: inferred vgg11 of 8 convolutions")
     assert captured.err.count("\n") == 1
-    original, converted = measured(vgg, "--quiet"), measured("out.safetensors", "--quiet")
+    original, converted = measured(vgg, *POOL, "--quiet"), measured("out.safetensors", "--quiet")
     for part in ("measures", "log10", "layers", "recipe"):
         assert original[part] == converted[part]
     assert converted["measures"]["l2_unnormalized"] > 0
@@ -68,7 +71,7 @@ def test_a_converted_network_is_measured_as_the_original(vgg, capsys):
 
 
 def test_a_converted_file_loads_into_the_original_module(vgg):
-    assert run(["convert", str(vgg), "-o", "out.safetensors", "--quiet"]) == 0
+    assert run(["convert", str(vgg), *POOL, "-o", "out.safetensors", "--quiet"]) == 0
     assert CifarVGG().load_state_dict(load_file("out.safetensors"), strict=True)
     read_again = checkpoint.read(Path("out.safetensors"))
     assert read_again.kind == "gentool"
@@ -76,7 +79,7 @@ def test_a_converted_file_loads_into_the_original_module(vgg):
 
 
 def test_inspect_prints_what_was_inferred_in_a_conversion(vgg, capsys):
-    assert run(["convert", str(vgg), "-o", "out.safetensors", "--quiet"]) == 0
+    assert run(["convert", str(vgg), *POOL, "-o", "out.safetensors", "--quiet"]) == 0
     assert run(["inspect", "out.safetensors"]) == 0
     error = capsys.readouterr().err
     assert "note: converted from vgg.pth; inferred from this file: vgg11 of 8" in error
@@ -84,12 +87,12 @@ def test_inspect_prints_what_was_inferred_in_a_conversion(vgg, capsys):
 
 def test_two_conversions_have_the_same_bytes(vgg, tmp_path):
     for name in ("a", "b"):
-        assert run(["convert", str(vgg), "-o", f"{name}.safetensors", "--quiet"]) == 0
+        assert run(["convert", str(vgg), *POOL, "-o", f"{name}.safetensors", "--quiet"]) == 0
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
 def test_measure_prints_what_was_inferred_and_which_option_is_missing(vgg, capsys):
-    assert run(["measure", str(vgg)]) == 0
+    assert run(["measure", str(vgg), *POOL]) == 0
     error = capsys.readouterr().err
     assert "gentool: vgg.pth: inferred vgg11" in error
     assert "margins need the training data; name it with --data" in error
@@ -98,14 +101,14 @@ def test_measure_prints_what_was_inferred_and_which_option_is_missing(vgg, capsy
 def test_margins_are_measured_if_the_data_is_named(vgg, images):
     """With the subset, the seed and the normalisation of the options, all recorded."""
     options = ["--data", f"npz:{images}", "--subset", "20", "--seed", "3"]
-    record = measured(vgg, *options, "--mean", "0.4,0.5,0.6", "--std", "0.2,0.2,0.25")
+    record = measured(vgg, *POOL, *options, "--mean", "0.4,0.5,0.6", "--std", "0.2,0.2,0.25")
     recipe = record["recipe"]
     assert record["margin"]["points"] == 20
     assert (recipe["subset"], recipe["seed"], recipe["labels"]) == (20, 3, "true")
     assert recipe["mean"] == [0.4, 0.5, 0.6]
     assert len(recipe["digest"]) == 64
     assert record["command"]["subset"] == 20
-    model = checkpoint.read(vgg).model().double()
+    model = checkpoint.read(vgg, Hints(pool="max")).model().double()
     with np.load(images) as file:
         order = np.random.RandomState([3, 0]).permutation(30)[:20]
         x, y = torch.tensor(file["x_train"][order]), torch.tensor(file["y_train"][order])
@@ -118,7 +121,7 @@ def test_margins_are_measured_if_the_data_is_named(vgg, images):
 
 
 def test_the_default_normalisation_is_that_of_the_data_set(vgg, images):
-    recipe = measured(vgg, "--data", f"npz:{images}")["recipe"]
+    recipe = measured(vgg, *POOL, "--data", f"npz:{images}")["recipe"]
     with np.load(images) as file:
         expected = file["x_train"].mean(axis=(0, 1, 2)) / 255
     assert recipe["mean"] == pytest.approx(expected.tolist())
@@ -126,8 +129,8 @@ def test_the_default_normalisation_is_that_of_the_data_set(vgg, images):
 
 def test_a_network_converted_with_its_data_is_measured_without_options(vgg, images):
     data = ["--data", f"npz:{images}", "--labels", "random", "--subset", "10"]
-    assert run(["convert", str(vgg), *data, "-o", "out.safetensors"]) == 0
-    first, second = measured(vgg, *data), measured("out.safetensors")
+    assert run(["convert", str(vgg), *POOL, *data, "-o", "out.safetensors"]) == 0
+    first, second = measured(vgg, *POOL, *data), measured("out.safetensors")
     assert first["margin"] == second["margin"]
     assert second["recipe"]["labels"] == "random"
     other = images.with_name("other.npz")
@@ -159,13 +162,21 @@ REFUSED = [
     (["convert", "vgg.pth", "-o", "there.safetensors"], 1, "exists"),
     (["convert", "own.safetensors", "-o", "o.safetensors"], 1, "describes itself already"),
     (["convert", "none.pt", "-o", "o.safetensors"], 1, "none.pt does not exist"),
-    (["convert", "list.pt", "-o", "o.safetensors"], 2, "--model mlp"),
-    (["measure", "vgg.pth", "--subset", "3"], 2, "--subset needs the training data"),
-    (["measure", "vgg.pth", "--data", "digits"], 1, "images of digits are 1x8x8"),
+    (["convert", "list.pt", "-o", "o.safetensors"], 2, "--activation relu"),
+    (["measure", "vgg.pth", *POOL, "--subset", "3"], 2, "--subset needs the training data"),
+    (["measure", "vgg.pth", *POOL, "--data", "digits"], 1, "images of digits are 1x8x8"),
     (["measure", "own.safetensors", "--model", "mlp"], 2, "it describes itself"),
-    (["measure", "vgg.pth", "--data", "digits", "--mean", "1", "--std", "1"], 2, "each of 1"),
-    (["measure", "vgg.pth", "--data", "npz:images.npz", "--subset", "99"], 1, "has 30 images"),
-    (["measure", "vgg.pth", "--mean", "1"], 2, "--mean and --std go together"),
+    (
+        ["measure", "vgg.pth", *POOL, "--data", "digits", "--mean", "1", "--std", "1"],
+        2,
+        "each of 1",
+    ),
+    (
+        ["measure", "vgg.pth", *POOL, "--data", "npz:images.npz", "--subset", "99"],
+        1,
+        "has 30 images",
+    ),
+    (["measure", "vgg.pth", *POOL, "--mean", "1"], 2, "--mean and --std go together"),
 ]
 
 
@@ -197,6 +208,6 @@ def test_training_data_of_an_own_checkpoint_cannot_be_overridden(saved, capsys):
 
 def test_skip_existing_keeps_an_existing_output(vgg, tmp_path, capsys):
     (tmp_path / "o.safetensors").write_bytes(b"mine")
-    assert run(["convert", str(vgg), "-o", "o.safetensors", "--skip-existing"]) == 0
+    assert run(["convert", str(vgg), *POOL, "-o", "o.safetensors", "--skip-existing"]) == 0
     assert capsys.readouterr().out == "o.safetensors\n"
     assert (tmp_path / "o.safetensors").read_bytes() == b"mine"

@@ -54,7 +54,9 @@ def test_two_groups_with_one_name_are_an_error():
         def command(*, pair: Pair, first: int = 0) -> None: ...
 
 
-NETWORK = "model input_shape pool order module layers key"
+NETWORK = (
+    "model input_shape pool order module layers key leave_out activation batch_norm padding stride"
+)
 READING = "channels resize channels_first classes"
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from gentool.checkpoints.foreign.layer_builder import state_dict_of
 from gentool.checkpoints.foreign.layers import layers_of
-from gentool.checkpoints.foreign.mlp import infer_mlp
+from gentool.checkpoints.foreign.mlp import RELU_BETWEEN, infer_mlp
 from gentool.checkpoints.foreign.reading import checked_weights
 from gentool.checkpoints.foreign.vgg import infer_vgg
 from gentool.checkpoints.hints import Hints
@@ -24,7 +24,8 @@ def infer_recipe(
     UsageError if an option has to name a fact that the file does not hold, GentoolError if the file
     holds neither a VGG nor an MLP.
     """
-    layers = layers_of(checked_weights(tensors))
+    tensors, left_out = _without(checked_weights(tensors), hints.leave_out or ())
+    layers = layers_of(tensors)
     has_convolutions = any(layer.kind == "conv2d" for layer in layers)
     if not has_convolutions and not any(layer.kind == "linear" for layer in layers):
         raise GentoolError("it holds no convolution and no linear layer")
@@ -45,7 +46,33 @@ def infer_recipe(
             "file": file,
             "sha256": sha256,
             "said": hints.architecture(),
-            "inferred": network.words,
+            "inferred": network.words + left_out,
         },
     )
     return recipe, state_dict_of(layers)
+
+
+def inferred_in_words(recipe: Recipe) -> str:
+    """Return what was inferred, for people: activations that no option said are assumed."""
+    words = recipe.origin["inferred"]
+    if "activation" not in recipe.origin.get("said", {}):
+        words = [word + " (assumed)" * (word == RELU_BETWEEN) for word in words]
+    return "; ".join(words)
+
+
+def _without(
+    tensors: dict[str, Tensor], names: tuple[str, ...]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors that are in none of these layers or modules, and the rest in words.
+
+    Raise UsageError if a name is of no layer and no module.
+    """
+    for name in names:
+        rest = {key: tensor for key, tensor in tensors.items() if not key.startswith(f"{name}.")}
+        if len(rest) == len(tensors):
+            known = ", ".join(dict.fromkeys(key.rpartition(".")[0] for key in tensors))
+            raise UsageError(f"--leave-out names {name!r}; the file has the layers {known}")
+        tensors = rest
+    if not tensors:
+        raise UsageError(f"--leave-out {','.join(names)} leaves no layer")
+    return tensors, [f"left out: {', '.join(names)}"] if names else []

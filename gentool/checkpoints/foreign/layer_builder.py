@@ -44,12 +44,16 @@ class LayerBuilder:
             options = {"kernel_size": list(layer.kernel)} | options
         sizes = dict(zip(names, (layer.inputs, layer.outputs), strict=True))
         self._add(layer.name, layer.kind, **sizes, **options, bias="bias" in layer.tensors)
+        self._set_latest(layer)
         if norm is not None:
-            kind = "batch_norm2d" if layer.kind == "conv2d" else "batch_norm1d"
-            is_affine = "weight" in norm.tensors
-            self._add(norm.name, kind, num_features=norm.outputs, eps=1e-5, affine=is_affine)
-        latest = norm or layer
-        self._latest = None if latest.index is None else (latest.container, latest.index)
+            self.add_batch_norm(norm, layer.kind)
+
+    def add_batch_norm(self, norm: ForeignLayer, kind: str) -> None:
+        """Add a batch norm of the outputs of a layer of this kind."""
+        kind = "batch_norm2d" if kind == "conv2d" else "batch_norm1d"
+        is_affine = "weight" in norm.tensors
+        self._add(norm.name, kind, num_features=norm.outputs, eps=1e-5, affine=is_affine)
+        self._set_latest(norm)
 
     def add_in_container(self, kind: str, **options: object) -> None:
         """Add a layer without tensors to the container of the layer before it."""
@@ -66,6 +70,9 @@ class LayerBuilder:
         """Add a layer without tensors between two containers, under a free name."""
         self._latest = None
         self._add(self._free_name(name, 0), kind, **options)
+
+    def _set_latest(self, layer: ForeignLayer) -> None:
+        self._latest = None if layer.index is None else (layer.container, layer.index)
 
     def _free_name(self, name: str, count: int = 1) -> str:
         while (numbered := f"{name}{count or ''}") in self._taken:

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 
 from torch import Tensor
 
@@ -96,50 +95,6 @@ def _check_no_residual_names(tensors: dict[str, Tensor]) -> None:
                 f"tensor {name[:80]!r} is of a residual network, not of a chain of layers; only "
                 "VGGs and MLPs are read, whatever --model says"
             )
-
-
-def norms_after(
-    layers: list[ForeignLayer], all_layers: list[ForeignLayer], in_file_order: bool
-) -> dict[str, ForeignLayer]:
-    """Return the batch norm after each convolution or linear layer, by the layer's name.
-
-    In an nn.Sequential it is the batch norm at the next index. Elsewhere it is the one with the
-    same numbers in its name (bn2 after fc2), or the only one of that size, or the next in the file
-    if its order is that of definition. Raise GentoolError if a batch norm is left without a layer,
-    or its size differs from the layer's.
-    """
-    norms: dict[str, ForeignLayer] = {}
-    for before, norm in pairwise([all_layers[0], *all_layers]):
-        if norm.kind != "norm":
-            continue
-        layer = _before(norm, [layer for layer in layers if layer.name not in norms])
-        if layer is None and in_file_order and before in layers and norm.index is None:
-            layer = before
-        if layer is None:
-            raise GentoolError(
-                f"batch norm {norm.name!r} ({norm.outputs} channels) directly follows no layer "
-                "that its name shows; a .pt file keeps the order of the layers and may show it"
-            )
-        if layer.outputs != norm.outputs:
-            raise GentoolError(
-                f"batch norm {norm.name!r} has {norm.outputs} channels, layer {layer.name!r} "
-                f"before it has {layer.outputs} outputs"
-            )
-        norms[layer.name] = norm
-    return norms
-
-
-def _before(norm: ForeignLayer, layers: list[ForeignLayer]) -> ForeignLayer | None:
-    """Return the layer that a batch norm follows, or None if its name and size do not show it."""
-    if norm.index is not None:
-        siblings = [layer for layer in layers if layer.container == norm.container]
-        if siblings:
-            return next((layer for layer in siblings if layer.index == norm.index - 1), None)
-    fitting = [layer for layer in layers if layer.outputs == norm.outputs]
-    numbered = [layer for layer in fitting if layer.numbers == norm.numbers]
-    if len(numbered) == 1 and norm.numbers:
-        return numbered[0]
-    return fitting[0] if len(fitting) == 1 else None
 
 
 def _layer(name: str, leaves: dict[str, Tensor]) -> ForeignLayer:

@@ -1,13 +1,16 @@
 """Infer the layers of an MLP from linear layers under any names."""
 
 import math
-from itertools import pairwise
 
+from gentool.checkpoints.foreign.activations import activations_after
+from gentool.checkpoints.foreign.batch_norms import BatchNorms, batch_norms
 from gentool.checkpoints.foreign.layer_builder import InferredNetwork, LayerBuilder
-from gentool.checkpoints.foreign.layer_order import linears_in_order
-from gentool.checkpoints.foreign.layers import ForeignLayer, norms_after
+from gentool.checkpoints.foreign.layer_order import in_order
+from gentool.checkpoints.foreign.layers import ForeignLayer
 from gentool.checkpoints.hints import Hints
 from gentool.common.errors import GentoolError, UsageError
+
+RELU_BETWEEN = "ReLU between them"
 
 
 def infer_mlp(layers: list[ForeignLayer], hints: Hints, in_file_order: bool) -> InferredNetwork:
@@ -16,53 +19,53 @@ def infer_mlp(layers: list[ForeignLayer], hints: Hints, in_file_order: bool) -> 
     Raise UsageError if an option has to name a fact that the file does not hold, GentoolError if
     the shapes do not fit.
     """
-    if hints.pool is not None:
-        raise UsageError(f"--pool is {hints.pool}, but the network has linear layers only")
+    for name in ("pool", "padding", "stride"):
+        if (value := getattr(hints, name)) is not None:
+            words = value if isinstance(value, str) else ",".join(map(str, value))
+            raise UsageError(f"--{name} is {words}, but the network has linear layers only")
     linears = [layer for layer in layers if layer.kind == "linear"]
-    order, how = linears_in_order(linears, hints.order, in_file_order)
+    order, how = in_order(linears, hints.order, in_file_order)
     shape = _input_shape(order[0].inputs, hints)
-    norms = norms_after(order, layers, in_file_order)
-    check_room_for_relu(order, norms, hints)
+    norms = batch_norms(order, layers, hints, in_file_order)
+    activations = activations_after(order, norms, hints)
     builder = LayerBuilder(layers)
     builder.add_between_containers("flatten", "flatten")
-    add_linears(builder, order, norms)
-    words = [f"mlp of {len(order)} linear layers ({_sizes(order)})", "ReLU between them"]
+    add_linears(builder, order, norms, activations)
+    words = [f"mlp of {len(order)} linear layers ({_sizes(order)})"]
+    words.append(activations_in_words(order, activations))
     if len(order) > 1:
         words.append(f"in {how}")
-    if norms:
-        words.append(f"batch norm before ReLU on {len(norms)}, eps 1e-5")
+    words += norms.in_words()
     if hints.input_shape is None:
         words.append(f"inputs are vectors of {order[0].inputs}")
     return InferredNetwork(builder.layers, shape, order[-1].outputs, words)
 
 
 def add_linears(
-    builder: LayerBuilder, order: list[ForeignLayer], norms: dict[str, ForeignLayer]
+    builder: LayerBuilder, order: list[ForeignLayer], norms: BatchNorms, activations: dict[str, str]
 ) -> None:
-    """Add linear layers with their batch norm, and ReLU after all but the last."""
+    """Add linear layers, each with its batch norm and its activation."""
     for linear in order:
-        builder.add_weight_layer(linear, norms.get(linear.name))
-        if linear is not order[-1]:
-            builder.add_in_container("relu")
+        builder.add_weight_layer(linear, norms.before_activation(linear))
+        add_activation(builder, linear, norms, activations)
 
 
-def check_room_for_relu(
-    order: list[ForeignLayer], norms: dict[str, ForeignLayer], hints: Hints
+def add_activation(
+    builder: LayerBuilder, layer: ForeignLayer, norms: BatchNorms, activations: dict[str, str]
 ) -> None:
-    """Raise UsageError if the indices of two layers leave no place for a ReLU between them.
+    """Add the activation after a layer, if it has one, and the batch norm after that."""
+    if layer.name in activations:
+        builder.add_in_container(activations[layer.name])
+    if (norm := norms.after_activation(layer)) is not None:
+        builder.add_batch_norm(norm, layer.kind)
 
-    In an nn.Sequential there is no ReLU then; after an nn.ModuleList the forward pass may call one.
-    """
-    if hints.model is not None:
-        return
-    for before, after in pairwise(order):
-        last = norms.get(before.name, before)
-        is_same_container = last.index is not None and last.container == after.container
-        if is_same_container and after.index is not None and after.index == last.index + 1:
-            raise UsageError(
-                f"the indices of {last.name!r} and {after.name!r} leave no place for a ReLU "
-                "between; if the forward pass calls one there, name --model mlp (or vgg11 ...)"
-            )
+
+def activations_in_words(order: list[ForeignLayer], activations: dict[str, str]) -> str:
+    """Return the activations in words."""
+    kinds = [activations.get(layer.name, "none") for layer in order[:-1]]
+    if set(kinds) <= {"relu"}:
+        return RELU_BETWEEN
+    return f"activations between them: {', '.join(kinds)}"
 
 
 def _input_shape(inputs: int, hints: Hints) -> tuple[int, int, int]:

@@ -1,19 +1,21 @@
 """Infer the layers of a VGG: stacks of 3x3 convolutions with poolings, then linear layers.
 
-The tensors do not hold three facts. *Places of the poolings*: inferred from gaps in the numbers of
-`features.N`, see `vgg_poolings`. *Kind of pooling*: maximum, as in the known VGGs, unless --pool is
-given. *Size of the images*: the side of the first linear layer's map times the poolings. A VGG that
-pools its last map to 7x7 accepts images of any size, so --input-shape has to name theirs, except
-for the 1000 classes of ImageNet (224x224).
+The tensors do not hold three facts. *Places and kinds of the poolings*: see `vgg_poolings`. *Stride
+and padding*: see `windows`. *Size of the images*: the side of the first linear layer's map times
+the poolings. A VGG that pools its last map to 7x7 accepts images of any size, so --input-shape has
+to name theirs, except for the 1000 classes of ImageNet (224x224).
 """
 
 import math
 
+from gentool.checkpoints.foreign.activations import activations_after
+from gentool.checkpoints.foreign.batch_norms import BatchNorms, batch_norms
 from gentool.checkpoints.foreign.layer_builder import InferredNetwork, LayerBuilder
 from gentool.checkpoints.foreign.layers import ForeignLayer
-from gentool.checkpoints.foreign.mlp import add_linears
+from gentool.checkpoints.foreign.mlp import add_activation, add_linears
 from gentool.checkpoints.foreign.vgg_parts import VGGParts, vgg_parts
-from gentool.checkpoints.foreign.vgg_poolings import ADAPTED, poolings
+from gentool.checkpoints.foreign.vgg_poolings import ADAPTED, PoolingPlan, pooling_plan
+from gentool.checkpoints.foreign.windows import Windows, map_sizes, windows
 from gentool.checkpoints.hints import Hints
 from gentool.common.errors import UsageError
 
@@ -21,25 +23,31 @@ _IMAGENET = (1000, 224)
 
 
 def infer_vgg(layers: list[ForeignLayer], hints: Hints, in_file_order: bool) -> InferredNetwork:
-    """Infer a VGG, as described at the top of this file.
+    """Infer a VGG, as described at the top of this file, or another chain of convolutions.
 
     Raise UsageError if an option has to name a fact that the file does not hold, GentoolError if
     the shapes do not fit.
     """
     net = vgg_parts(layers, hints, in_file_order)
-    model, sizes = poolings(net, hints)
-    pool = hints.pool or "max"
-    shape = hints.input_shape or _input_shape(net, sizes)
+    plan = pooling_plan(net, [layer for layer in layers if layer.kind == "norm"], hints)
+    is_vgg = plan.model is not None
+    order = net.weight_layers
+    norms = batch_norms(order, layers, hints, in_file_order, is_vgg=is_vgg)
+    activations = activations_after(order, norms, hints, is_vgg=is_vgg)
+    where = windows(net, plan, hints)
+    shape = hints.input_shape or _input_shape(net, plan.sizes)
     builder = LayerBuilder(layers)
-    for convolution, size in zip(net.body, sizes, strict=True):
-        padding = [side // 2 for side in convolution.kernel]
-        builder.add_weight_layer(convolution, net.norms.get(convolution.name), padding=padding)
-        builder.add_in_container("relu")
-        if size > 1:
-            builder.add_in_container(f"{pool}_pool2d", kernel_size=size, stride=size)
-    map_size = [side // math.prod(sizes) for side in shape[1:]]
-    head_words = _add_head(builder, net, map_size, is_known=model is not None)
-    words = [*_in_words(net, model, sizes, pool), *head_words]
+    for i, convolution in enumerate(net.body):
+        norm = norms.before_activation(convolution)
+        stride = {} if where.strides[i] == 1 else {"stride": where.strides[i]}
+        builder.add_weight_layer(convolution, norm, padding=list(where.paddings[i]), **stride)
+        add_activation(builder, convolution, norms, activations)
+        if (pooling := plan.after[i]) is not None:
+            size = {"kernel_size": pooling.size, "stride": pooling.size}
+            builder.add_in_container(f"{pooling.kind}_pool2d", **size)
+    map_size = map_sizes(net, plan, where, shape)
+    head_words = _add_head(builder, net, norms, activations, map_size, is_known=is_vgg)
+    words = [*_in_words(net, plan, where, norms, activations), *head_words]
     if hints.input_shape is None:
         smallest = "" if net.side == ADAPTED else ", the smallest square that fits"
         words.append(f"input shape {'x'.join(map(str, shape))}{smallest}")
@@ -65,7 +73,13 @@ def _input_shape(net: VGGParts, sizes: list[int]) -> tuple[int, int, int]:
 
 
 def _add_head(
-    builder: LayerBuilder, net: VGGParts, map_size: list[int], *, is_known: bool
+    builder: LayerBuilder,
+    net: VGGParts,
+    norms: BatchNorms,
+    activations: dict[str, str],
+    map_size: list[int],
+    *,
+    is_known: bool,
 ) -> list[str]:
     """Add the layers after the convolutions; return a description of those without tensors.
 
@@ -78,22 +92,44 @@ def _add_head(
         builder.add_between_containers("adaptive_avg_pool2d", "avgpool", output_size=size)
         words.append(f"adaptive average pooling to {size[0]}x{size[1]} before the classifier")
     for convolution in net.head:
-        builder.add_weight_layer(convolution, None)
-        builder.add_in_container("relu")
+        builder.add_weight_layer(convolution, norms.before_activation(convolution))
+        add_activation(builder, convolution, norms, activations)
     if net.head:
         builder.add_between_containers("adaptive_avg_pool2d", "global_pool", output_size=1)
         words.append("global average pooling before the last layer")
     builder.add_between_containers("flatten", "flatten")
-    add_linears(builder, net.linears, net.norms)
+    add_linears(builder, net.linears, norms, activations)
     return words
 
 
-def _in_words(net: VGGParts, model: str | None, sizes: list[int], pool: str) -> list[str]:
-    on = sum(layer.name in net.norms for layer in net.body)
-    last = f"{sizes[-1]}x{sizes[-1]} after the last" if sizes[-1] > 1 else "none after the last"
+def _in_words(
+    net: VGGParts, plan: PoolingPlan, where: Windows, norms: BatchNorms, activations: dict[str, str]
+) -> list[str]:
+    on = sum(layer.name in norms.of for layer in net.body)
+    last, pooled = plan.sizes[-1], plan.kinds
+    kind = pooled[0] if len(set(pooled)) == 1 else ",".join(pooled)
+    window = "padded to keep their size, stride 1"
+    if not where.keep_size(net):
+        paddings = "x".join(map(str, where.paddings[0]))
+        if len(set(where.paddings)) > 1 or where.paddings[0][0] != where.paddings[0][1]:
+            paddings = ",".join("x".join(map(str, padding)) for padding in where.paddings)
+        else:
+            paddings = str(where.paddings[0][0])
+        strides = ",".join(map(str, where.strides))
+        strides = str(where.strides[0]) if len(set(where.strides)) == 1 else strides
+        window = f"padding {paddings}, stride {strides}"
+    kinds = [activations.get(layer.name, "none") for layer in net.weight_layers[:-1]]
+    between = "ReLU between all"
+    if set(kinds) != {"relu"}:
+        between = f"activations between all: {', '.join(kinds)}"
+    late = sum(layer.name in norms.late for layer in net.body)
     return [
-        f"{model or 'a VGG'} of {len(net.body)} convolutions, padded to keep their size, stride 1",
-        f"batch norm on {on} of them, eps 1e-5" if on else "no batch norm",
-        f"{pool} pooling after {sum(size > 1 for size in sizes)} of them, {last}",
-        f"layers in the classifier: {len(net.head) + len(net.linears)}; ReLU between all",
+        f"{plan.model or 'a VGG'} of {len(net.body)} convolutions, {window}",
+        (f"batch norm on {on} of them, eps 1e-5" if on else "no batch norm")
+        + (f", after ReLU on {late}" if late else ""),
+        f"{kind} pooling after {len(pooled)} of them, "
+        + (f"{last}x{last} after the last" if last > 1 else "none after the last")
+        if pooled
+        else "no pooling",
+        f"layers in the classifier: {len(net.head) + len(net.linears)}; {between}",
     ]
