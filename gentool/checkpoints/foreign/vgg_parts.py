@@ -35,11 +35,13 @@ class VGGParts:
     def is_published(self) -> bool:
         """Return whether the names are those of torchvision's or timm's VGGs.
 
-        All of their versions end the convolutions with a max pooling, then pool to 7x7.
+        All of their versions end the convolutions with a max pooling, then pool to 7x7. The
+        classifier that takes the 7x7 map may be another, as after fine-tuning.
         """
         names = [layer.name for layer in self.linears]
         heads = [layer.name for layer in self.head]
-        is_torchvision = not heads and names == [f"classifier.{i}" for i in (0, 3, 6)]
+        containers = {layer.container for layer in self.linears}
+        is_torchvision = not heads and containers == {"classifier"} and names[0] == "classifier.0"
         is_timm = heads == ["pre_logits.fc1", "pre_logits.fc2"] and names == ["head.fc"]
         is_features = all(layer.container == "features" for layer in self.body)
         return is_features and self.side == 7 and (is_torchvision or is_timm)
