@@ -55,7 +55,7 @@ half)
 tiny)
     : "${WIDTH:=0.05}" "${SIZES=20,40}" "${PROTOCOL_SIZES=20}" "${SUBSET:=20}" "${CONFUSION=0,10}"
     : "${NORMS:=hidden,conv}" "${SEEDS:=0,1}" "${EPOCHS:=3}"
-    : "${SEARCH:=--restarts 1 --steps 1}" "${EXPECTED:=--draws 2}"
+    : "${SEARCH:=--restarts 1 --steps 1}" "${EXPECTED:=--draws 2 --alpha 0.001}"
     : "${STOPS:=8,5,0.1}" "${STOP:=5}" # 8 and 5 are passed in the first epoch
     ;;
 *)
