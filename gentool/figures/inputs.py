@@ -36,21 +36,14 @@ def read_inputs(
         )
     expected = CHECKPOINT if entry.reads == "checkpoint" else MEASURES
 
-    def check(path: Path) -> None:
+    for path in files:  # a file of another kind is a wrong command, not a file that cannot be read
         if (actual := _kind(path)) not in (expected, None):
             remedy = "; gentool measure makes one" if expected == MEASURES else ""
             raise UsageError(
                 f"{path} is {actual}, and --figure {entry.name} is drawn from {expected}{remedy}"
             )
-
-    def read_checked(path: Path) -> Record:
-        check(path)
-        return read(path)
-
     if expected == MEASURES:
-        return merge(read_each(files, report, read_checked))
-    for path in files:
-        check(path)
+        return merge(read_each(files, report))
     if len(files) > 1:
         raise UsageError(f"--figure {entry.name} draws one checkpoint; {len(files)} are named")
     return files[0]
