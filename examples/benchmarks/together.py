@@ -29,6 +29,7 @@ from rates import finish
 from training import Network, operations_of_an_epoch, print_machine, run_of
 
 from gentool.numerics.cuda_graphs import CudaGraphed
+from gentool.numerics.device import fast_products
 from gentool.training.epoch import step_function, train_epoch
 
 TOGETHER = 4
@@ -76,7 +77,8 @@ def in_threads(vgg: Network, device: torch.device) -> float:
         with torch.cuda.stream(stream):
             epochs.append(partial(_on_stream, stream, warm_epoch(vgg, device, seed)))
         finish(device)
-    return statistics.median(seconds(epochs, device) for _ in range(TIMED))
+    with fast_products():  # each epoch sets and restores it, which threads would do out of order
+        return statistics.median(seconds(epochs, device) for _ in range(TIMED))
 
 
 def _on_stream(stream: torch.cuda.Stream | None, epoch: Callable[[], object]) -> None:
