@@ -60,12 +60,12 @@ def correlation(networks: list[Record], name: str, resamples: int, seed: int) ->
     Networks are ranked by log10 of the measure, which keeps the order and is finite where the
     measure itself would overflow; by the measure itself where one is zero or negative.
     """
-    usable = [n for n in networks if gap(n) is not None and _has(n, name)]
+    usable = [n for n in networks if lookup(n, "gap") is not None and _has(n, name)]
     is_log10 = all(n["log10"].get(name) is not None for n in usable)
     part = "log10" if is_log10 else "measures"
     usable = [n for n in usable if n[part].get(name) is not None]
     x = np.array([n[part][name] for n in usable], dtype=float)
-    y = np.array([gap(n) for n in usable], dtype=float)
+    y = np.array([lookup(n, "gap") for n in usable], dtype=float)
     tau = tau_b(x, y) if len(usable) >= FEWEST_NETWORKS else None
     interval = bootstrap(x, y, resamples, seed) if tau is not None else None
     axes = _axes(usable, x, y)
@@ -81,12 +81,6 @@ def correlation(networks: list[Record], name: str, resamples: int, seed: int) ->
         axes=axes,
         reason=_reason(x, y, tau, interval, resamples),
     )
-
-
-def gap(network: Record) -> float | None:
-    """Return test error less training error of one network; None if one of them is unknown."""
-    errors = [lookup(network, f"outcome.{part}_error") for part in ("test", "train")]
-    return None if None in errors else errors[0] - errors[1]
 
 
 def _has(network: Record, name: str) -> bool:

@@ -40,6 +40,8 @@ _WORDS = {
     "outcome.train_loss": "training loss",
     "outcome.test_loss": "test loss",
     "outcome.epochs": "epochs",
+    "gap": "generalization gap (test error − training error)",
+    "loss_gap": "gap of the losses (test loss − training loss)",
     "margin": "margin γ",
     "l2": "ℓ2 norm capacity",
     "l1_path": "ℓ1-path norm capacity",

@@ -18,6 +18,12 @@ EVALUATED = tuple(
     for kind in ("loss", "error")
 )
 """Keys of an outcome that `evaluation` has too."""
+DERIVED = {
+    "gap": ("outcome.test_error", "outcome.train_error"),
+    "loss_gap": ("outcome.test_loss", "outcome.train_loss"),
+}
+"""Keys that no file holds: the first key's value less the second's. `gap` is the generalization
+gap, test error − training error, as fractions; `loss_gap` the same of the mean cross-entropies."""
 DIFFERENT = 0.005  # errors of one network on one data set, in float32 and float64, differ by less
 Record = dict[str, Any]
 
@@ -148,11 +154,14 @@ def _add(into: Record, record: Record) -> None:
 
 
 def lookup(record: Record, key: str) -> Any:  # noqa: ANN401 - whatever the JSON holds
-    """Return the value under a key, a measure's name or a dotted path; None if it is absent.
+    """Return the value under a key; None if it is absent.
 
+    A key is a measure's name (`l2`), a dotted path (`recipe.subset`) or one of DERIVED (`gap`).
     A network that another program trained has no outcome: the losses and errors of `outcome` are
     then those that were computed when it was measured, in `evaluation`.
     """
+    if key in DERIVED:
+        return _difference(*(lookup(record, part) for part in DERIVED[key]))
     if "." not in key:
         return record["measures"].get(key)
     if record.get("outcome") is None and key in EVALUATED:
@@ -163,9 +172,14 @@ def lookup(record: Record, key: str) -> Any:  # noqa: ANN401 - whatever the JSON
     return value
 
 
+def _difference(value: object, subtracted: object) -> float | None:
+    """Return the difference of two numbers; None if one is absent."""
+    return value - subtracted if is_number(value) and is_number(subtracted) else None
+
+
 def log10_of(record: Record, key: str) -> float | None:
     """Return log10 of the number under a key, even if the number is too large for a float."""
-    if "." not in key:
+    if "." not in key and key not in DERIVED:
         return record["log10"].get(key)
     value = lookup(record, key)
     return log10(value) if is_number(value) else None
@@ -175,6 +189,7 @@ def check_key(records: list[Record], key: str) -> None:
     """Raise UsageError, with the nearest known key, if no record has a key."""
     known: dict[str, None] = {}
     for record in records:
+        known |= dict.fromkeys(name for name in DERIVED if lookup(record, name) is not None)
         known |= dict.fromkeys(record["measures"])
         for part in ("recipe", "outcome", "evaluation", "margin", "checkpoint"):
             known |= dict.fromkeys(f"{part}.{name}" for name in record.get(part) or {})

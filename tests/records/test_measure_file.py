@@ -2,6 +2,7 @@
 
 import json
 from importlib import resources
+from math import log10
 
 import pytest
 from helpers.records import record
@@ -87,3 +88,20 @@ def test_a_key_is_a_measure_or_a_dotted_path():
 def test_an_unknown_key_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match=r"'recipe.subsets' \(did you mean 'recipe.subset'\?\)"):
         check_key([record(recipe={"subset": 100}, l2=1.0)], "recipe.subsets")
+
+
+def test_the_gap_is_test_error_less_training_error():
+    """0.3 - 0.05, and of the losses 1.25 - 0.5; a network without an outcome has `evaluation`."""
+    values = {"test_error": 0.3, "train_error": 0.05, "test_loss": 1.25, "train_loss": 0.5}
+    for part in ("outcome", "evaluation"):
+        network = record() | {part: values}
+        assert lookup(network, "gap") == pytest.approx(0.25)
+        assert log10_of(network, "loss_gap") == pytest.approx(log10(0.75))
+        check_key([network], "gap")
+
+
+def test_there_is_no_gap_without_a_test_error():
+    network = record() | {"outcome": {"test_error": None, "train_error": 0.0}}
+    assert lookup(network, "gap") is None
+    with pytest.raises(UsageError, match="unknown key 'gap'"):
+        check_key([network], "gap")
