@@ -14,11 +14,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from gentool.checkpoints.checkpoint import Checkpoint
 from gentool.checkpoints.normalisation import Trial, best_normalisation
+from gentool.checkpoints.training_data import facts_about
 from gentool.common.json import Json, finite
 from gentool.data.examples import Examples, TrainingSet
 from gentool.records.recipe import Outcome, Recipe
 
-FACTS = ("data", "labels", "subset", "seed", "mean", "std")
 SUSPECT_ERROR = 0.01  # above it the usual normalisations are tried
 MISFIT_ERROR = 0.2  # above it, and above half the error of guessing, a network does not fit
 LOSS_TOLERANCE, ERROR_TOLERANCE = 0.02, 2e-3  # between float32 or bfloat16 and float64
@@ -109,11 +109,14 @@ def evaluation_record(
         warnings = _misfit(recipe, sets, assumed, evaluated.train, logits_of)
     else:
         warnings = _differences(checkpoint.outcome, numbers, sets)
+    facts = {name: _plain(getattr(recipe, name)) for name in facts_about(recipe.data)}
+    if "channels" in facts:
+        facts["channels"] = sets.subset.images.shape[1]
     return {
         **numbers,
         "images": len(sets.subset),
-        **{name: _plain(getattr(recipe, name)) for name in FACTS},
-        "source": {name: "assumed" if name in assumed else "said" for name in FACTS},
+        **facts,
+        "source": {name: "assumed" if name in assumed else "said" for name in facts},
         "warnings": warnings,
     }
 

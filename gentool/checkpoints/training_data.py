@@ -17,8 +17,16 @@ from gentool.networks.layer_shapes import output_shapes
 from gentool.records.recipe import Recipe
 
 _DEFAULTS = {"labels": "true", "seed": 0, "confusion": 0, "draw": "random"}
-ASSUMABLE = ("labels", "subset", "seed", "mean", "std")
-"""Facts about the training data that are assumed where nobody says them."""
+_FACTS = ("data", "labels", "subset", "draw", "seed", "mean", "std")
+_READING = {"folder": ("channels", "resize"), "npz": ("channel_order",)}
+
+
+def facts_about(data: str) -> tuple[str, ...]:
+    """Return the names of the facts about training data that a record lists, as in a recipe.
+
+    All but `data` are assumed where nobody says them. Some are for folders or npz archives only.
+    """
+    return (*_FACTS, *_READING.get(data.partition(":")[0], ()))
 
 
 def recipe_with_data(recipe: Recipe, data: str | None, hints: Hints) -> Recipe:
@@ -52,20 +60,27 @@ def assumed_facts(recipe: Recipe, data: str | None, hints: Hints) -> tuple[str, 
     """
     if recipe.origin is None:
         return ()
-    recorded, options = _as_recorded(recipe, data, hints), hints.data()
+    recorded, options = _as_recorded(recipe, data, hints), set(hints.data())
     before = recipe.origin.get("assumed", ())
+    if "subset" in options:
+        options.add("draw")  # --subset says that it is random, --first that it is not
     return tuple(
         name
-        for name in ASSUMABLE
-        if name not in options and (getattr(recorded, name) is None or name in before)
+        for name in facts_about(data or recipe.data)
+        if name != "data" and name not in options
+        if getattr(recorded, name) is None or name in before
         if name not in recipe.origin  # mean and std of a normalising layer in the file
     )
 
 
 def _as_recorded(recipe: Recipe, data: str | None, hints: Hints) -> Recipe:
     """Return the recipe without the facts that options about the data replace."""
-    if hints.data() or (data is not None and data != recipe.data):
-        return replace(recipe, digest=None, fingerprint=None, subset=None, mean=None, std=None)
+    is_other = data is not None and data != recipe.data
+    if is_other:
+        recipe = replace(recipe, channels=None, resize=None, channel_order=None)
+    if hints.data() or is_other:
+        facts = ("digest", "fingerprint", "subset", "draw", "mean", "std")
+        return replace(recipe, **dict.fromkeys(facts))
     return recipe
 
 

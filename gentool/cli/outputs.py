@@ -138,7 +138,11 @@ def evaluation_in_words(evaluation: Json) -> str:
             parts.append(f"{words} {_loss_and_error(evaluation, part)}")
     assumed = [name for name, source in evaluation["source"].items() if source == "assumed"]
     if assumed:
-        facts = (f"{name} {_fact(evaluation[name])}" for name in assumed)
+        facts = (
+            f"{name} {_fact(evaluation[name])}"
+            for name in assumed
+            if name != "draw" and evaluation[name] is not None  # as all images, as stored
+        )
         parts.append(f"assumed: {', '.join(facts)}")
     return "; ".join(parts)
 

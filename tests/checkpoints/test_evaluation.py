@@ -83,7 +83,7 @@ def test_losses_and_errors_of_a_foreign_network_are_those_of_pytorch(unnormalise
     wrong = (logits.argmax(1) != digits.test_labels).float().mean().item()
     assert evaluation["test_error"] == pytest.approx(wrong)
     said = [name for name, source in evaluation["source"].items() if source == "said"]
-    assert said == ["data", "labels", "subset"]
+    assert said == ["data", "labels", "subset", "draw"]
 
 
 @pytest.mark.parametrize("command", ["measure", "sharpness"])

@@ -430,7 +430,9 @@ def mutated(content, random):
 
 def check_mutations(folder, count, seed):
     """Read mutations of files of all kinds; no error but GentoolError may come out."""
-    small = nn.Sequential(nn.Flatten(), nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
+    small = nn.Sequential(
+        nn.Flatten(), nn.Linear(3, 2), nn.BatchNorm1d(2), nn.ReLU(), nn.Linear(2, 2)
+    )
     state = small.state_dict()
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
     files = []
