@@ -63,7 +63,8 @@ def claims(
         return
     from gentool.claims.report import report
     from gentool.cli.claims_tables import show_claims, show_correlations
-    from gentool.records.measure_file import dumps_line, read_each, write
+    from gentool.records.measure_file import dumps_line, write
+    from gentool.records.reading import read_each
 
     files = files_in(records, RECORDS)
     left_out = LeftOut()

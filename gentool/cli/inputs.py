@@ -6,7 +6,7 @@ from gentool.common.console import say
 from gentool.common.errors import GentoolError
 
 CHECKPOINTS = (".safetensors", ".pt", ".pth", ".ckpt")
-RECORDS = (".json",)
+RECORDS = (".json", ".jsonl")
 
 
 def files_in(paths: list[Path], suffixes: tuple[str, ...] = CHECKPOINTS) -> list[Path]:
@@ -32,7 +32,7 @@ def files_in(paths: list[Path], suffixes: tuple[str, ...] = CHECKPOINTS) -> list
 
 
 class LeftOut:
-    """Count the files that cannot be read, and print why."""
+    """Count the files that cannot be read, wholly or in part, and print why."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -46,6 +46,6 @@ class LeftOut:
         """Raise GentoolError, with their number, if some of the files were left out."""
         if self.count:
             raise GentoolError(
-                f"{self.count} of {files} files cannot be read and were left out; the others are "
-                "in the result"
+                f"{self.count} of {files} files cannot be read and were left out, wholly or in "
+                "part; the others are in the result"
             )

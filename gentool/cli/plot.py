@@ -176,7 +176,8 @@ def _chart(
     """Draw any measures against any key; return the figure and its notes."""
     from gentool.figures import draw
     from gentool.figures.chart import chart
-    from gentool.records.measure_file import merge, read_each
+    from gentool.records.measure_file import merge
+    from gentool.records.reading import read_each
 
     sheet = chart(merge(read_each(files, report)), x, y, by)
     return draw(sheet, title), sheet.notes

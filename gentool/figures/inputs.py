@@ -1,6 +1,5 @@
 """Read the files of a figure: measure files merged by checkpoint, or one checkpoint."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,8 @@ from gentool.common.files import sha256
 from gentool.figures.registry import NamedFigure
 from gentool.records import checkpoint_metadata
 from gentool.records.file_kind import file_kind
-from gentool.records.measure_file import Record, merge, read, read_each
+from gentool.records.measure_file import Record, merge
+from gentool.records.reading import Report, read_each, read_records
 
 if TYPE_CHECKING:
     from gentool.checkpoints.checkpoint import Checkpoint
@@ -19,7 +19,7 @@ KINDS = {"json": MEASURES, "safetensors": CHECKPOINT, "pytorch": CHECKPOINT}
 
 
 def read_inputs(
-    entry: NamedFigure, files: list[Path], report: Callable[[str], None] | None = None
+    entry: NamedFigure, files: list[Path], report: Report | None = None
 ) -> list[Record] | Path:
     """Return records, or a checkpoint's path, as the figure needs them.
 
@@ -31,7 +31,7 @@ def read_inputs(
             read_each(
                 files,
                 report,
-                lambda path: _outcome(path) if _kind(path) == CHECKPOINT else read(path),
+                _outcomes,
             )
         )
     expected = CHECKPOINT if entry.reads == "checkpoint" else MEASURES
@@ -63,10 +63,12 @@ def inference_notes(checkpoint: "Checkpoint") -> list[str]:
     return [f"{checkpoint.path.name}: inferred {inferred_in_words(checkpoint.recipe)}"]
 
 
-def _outcome(path: Path) -> Record:
-    """Return a record with the recipe and the outcome of a checkpoint."""
+def _outcomes(path: Path, report: Report | None) -> list[Record]:
+    """Return the records of a measure file, or one with the recipe and outcome of a checkpoint."""
+    if _kind(path) != CHECKPOINT:
+        return read_records(path, report)
     metadata = checkpoint_metadata.read(path)
-    return {
+    record = {
         "checkpoint": {"file": path.name, "sha256": sha256(path)},
         "recipe": metadata["recipe"],
         "outcome": metadata["outcome"],
@@ -74,3 +76,4 @@ def _outcome(path: Path) -> Record:
         "log10": {},
         "notes": [],
     }
+    return [record]

@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from gentool.common.errors import GentoolError, unknown
 from gentool.common.files import write_whole
 from gentool.common.json import is_number, log10
+from gentool.records.json_documents import documents
 from gentool.records.recipe import with_later_fields
 
 FORMAT = 1
@@ -49,62 +50,44 @@ def write(path: Path, record: Record) -> None:
 
 
 def read(path: Path) -> Record:
-    """Read a measure file.
+    """Read a measure file with one record.
 
     Raise GentoolError, naming the file, if it is missing, not strict JSON, or not a measure file.
     """
-    try:
-        record = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
-    except FileNotFoundError:
-        raise GentoolError(f"{path} does not exist") from None
-    except IsADirectoryError:
-        raise GentoolError(f"{path} is a folder; name the measure files in it") from None
-    except OSError as error:
-        raise GentoolError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise GentoolError(f"{path} is not JSON ({error})") from error
+    found = list(documents(path))
+    for _, document in found:
+        if isinstance(document, GentoolError):
+            raise document
+    if len(found) > 1:
+        raise GentoolError(f"{path} holds {len(found)} records; one is needed")
+    where, document = found[0]
+    return check_record(document, where)
+
+
+def check_record(record: object, where: str) -> Record:
+    """Return a JSON value that is a record; `where` names its file, or its line of a file.
+
+    Recipes of earlier versions get the fields that they lack. Raise GentoolError for anything else.
+    """
     if not isinstance(record, dict) or "format" not in record:
-        raise GentoolError(f"{path} is not a measure file; gentool measure writes them")
+        raise GentoolError(f"{where} is not a measure file; gentool measure writes them")
     if record["format"] != FORMAT:
         raise GentoolError(
-            f"{path} has the unknown format {record['format']!r} (known: {FORMAT}); update gentool"
+            f"{where} has the unknown format {record['format']!r} (known: {FORMAT}); update gentool"
         )
     for name, kind in _TYPES.items():
         if not isinstance(record.get(name), kind):
             raise GentoolError(
-                f"{path} is not a complete measure file: its {name!r} is missing or wrong"
+                f"{where} is not a complete measure file: its {name!r} is missing or wrong"
             )
     numbers = [*record["measures"].values(), *record["log10"].values()]
     if not all(is_number(value) or value is None for value in numbers):
-        raise GentoolError(f"{path} is not a complete measure file: a measure is not a number")
+        raise GentoolError(f"{where} is not a complete measure file: a measure is not a number")
     if not isinstance(record["checkpoint"].get("sha256"), str):
-        raise GentoolError(f"{path} does not name its checkpoint by a SHA-256")
+        raise GentoolError(f"{where} does not name its checkpoint by a SHA-256")
     if isinstance(record.get("recipe"), dict):
         record["recipe"] = with_later_fields(record["recipe"])
     return record
-
-
-def read_each(
-    paths: list[Path],
-    report: Callable[[str], None] | None,
-    read_one: Callable[[Path], Record] = read,
-) -> list[Record]:
-    """Read several files; report why one cannot be read, and go on.
-
-    Raise the error at once with one file or without `report`, and GentoolError if no file can be
-    read.
-    """
-    records = []
-    for path in paths:
-        try:
-            records.append(read_one(path))
-        except GentoolError as error:
-            if report is None or len(paths) == 1:
-                raise
-            report(str(error))
-    if not records:
-        raise GentoolError(f"none of the {len(paths)} files can be read")
-    return records
 
 
 def merge(records: Iterable[Record]) -> list[Record]:
@@ -197,10 +180,6 @@ def check_key(records: list[Record], key: str) -> None:
             known |= dict.fromkeys(EVALUATED)
     if key not in known:
         raise unknown("key", key, known)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not strict JSON")
 
 
 def has_fitted(network: Record) -> bool:

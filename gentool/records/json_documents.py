@@ -1,0 +1,81 @@
+"""Read the JSON documents of a file: one, one a line (JSON Lines), or several in a row. No torch.
+
+`measure -o - > all.jsonl` writes JSON Lines, and `cat *.json > all.json` documents in a row.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from gentool.common.errors import GentoolError
+from gentool.records.file_kind import file_kind
+
+STDIN = Path("-")
+CHECKPOINT_KINDS = ("safetensors", "pytorch")
+
+
+def documents(path: Path) -> Iterator[tuple[str, object]]:
+    """Return each JSON document of a file, or the error in its place, and where it is, in words."""
+    text = _text(path)
+    lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+    objects = sum(line.lstrip()[0] == "{" and line.rstrip()[-1] == "}" for _, line in lines)
+    if len(lines) > 1 and objects >= len(lines) / 2:  # JSON Lines, of which some may be damaged
+        yield from _lines(path, lines)
+    else:
+        yield from _objects(path, text)
+
+
+def _lines(path: Path, lines: list[tuple[int, str]]) -> Iterator[tuple[str, object]]:
+    """Return the document of each line of JSON Lines; a damaged line does not end the others."""
+    for number, line in lines:
+        where = f"{path}, line {number}"
+        try:
+            yield where, json.loads(line, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            yield where, GentoolError(f"{where} is not JSON ({error})")
+
+
+def _objects(path: Path, text: str) -> Iterator[tuple[str, object]]:
+    """Return the JSON documents of a text, one after the other; a damaged one ends it."""
+    place, count = _SPACE.match(text).end(), 0
+    while place < len(text) or not count:
+        count += 1
+        where = str(path) if count == 1 else f"{path}, record {count}"
+        try:
+            document, end = _DECODER.raw_decode(text, place)
+        except (ValueError, RecursionError) as error:
+            yield where, GentoolError(f"{where} is not JSON ({error})")
+            return
+        yield where, document
+        place = _SPACE.match(text, end).end()
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file; raise GentoolError that says what it is if it is no text."""
+    try:
+        content = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+    except FileNotFoundError:
+        raise GentoolError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise GentoolError(f"{path} is a folder; name the measure files in it") from None
+    except OSError as error:
+        raise GentoolError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        return content.decode("utf-8-sig")  # some editors put a mark before the first character
+    except UnicodeDecodeError as error:
+        if file_kind(path) in CHECKPOINT_KINDS:
+            raise GentoolError(
+                f"{path} is a checkpoint, not a measure file; gentool measure makes one"
+            ) from None
+        raise GentoolError(f"{path} is not JSON ({error})") from error
+
+
+def _refuse_constant(name: str) -> None:
+    """Raise ValueError for NaN or Infinity, which Python's JSON reader takes and JSON has not."""
+    raise ValueError(f"{name} is not strict JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_SPACE = re.compile(r"\s*")
