@@ -1,10 +1,12 @@
-"""Define words for keys, and the colours and markers that are the same in all figures."""
+"""Define the colours and markers that are the same in all figures, and short words for keys."""
 
 from collections.abc import Sequence
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
+
+from gentool.records.key_words import words
 
 # Okabe and Ito's colours, distinct with every kind of colour vision.
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -23,65 +25,6 @@ _FIXED_KEYS = {
     "outcome.confusion_error": (WINE, "D"),
 }
 _OTHERS = [(GREEN, "^"), (ORANGE, "D"), (SKY, "v"), (PURPLE, "P"), (BLACK, "X")]
-
-_WORDS = {
-    "recipe.subset": "training-set size",
-    "recipe.hidden": "hidden units",
-    "recipe.confusion": "confusion-set size",
-    "recipe.labels": "labels",
-    "recipe.width": "width",
-    "recipe.depth": "hidden layers",
-    "recipe.seed": "seed",
-    "recipe.model": "model",
-    "recipe.data": "data",
-    "outcome.train_error": "training error",
-    "outcome.test_error": "test error",
-    "outcome.confusion_error": "error on the confusion set",
-    "outcome.train_loss": "training loss",
-    "outcome.test_loss": "test loss",
-    "outcome.epochs": "epochs",
-    "gap": "generalization gap (test error − training error)",
-    "loss_gap": "gap of the losses (test loss − training loss)",
-    "margin": "margin γ",
-    "l2": "ℓ2 norm capacity",
-    "l1_path": "ℓ1-path norm capacity",
-    "l2_path": "ℓ2-path norm capacity",
-    "spectral": "spectral norm capacity",
-    "inverse_margin": "inverse squared margin γ⁻²",
-    "parameters": "number of parameters",
-    "sum_of_squares": "sum of squared weights",
-    "frobenius_sum": "sum of squared Frobenius norms",
-    "spectral_sum": "sum of squared spectral norms",
-    "frobenius_over_spectral": "sum of stable ranks",
-    "pac_bayes_spectral": "PAC-Bayes spectral capacity",
-    "spectral_complexity": "spectral-complexity capacity",
-    "distance_frobenius": "squared distance from initialisation",
-    "distance_spectral": "squared spectral distance from initialisation",
-    "sharpness": "sharpness",
-    "sharpness_keskar": "sharpness over 1 + loss",
-    "expected_sharpness_alpha": "noise α at expected sharpness 0.05",
-    "expected_sharpness_kl": "KL at expected sharpness 0.05",
-    "pac_bayes_bound": "PAC-Bayes bound",
-    "expected_sharpness": "expected sharpness",
-}
-_SUFFIXES = {
-    "_unnormalized": "without the margin",
-    "_operator": "operator view",
-    "_maxpool": "largest path at max pooling",
-    "_bound": "with the bound's constants",
-    "_distance": "from initialisation",
-}
-
-
-def words(key: str) -> str:
-    """Return the words for a key on an axis; unknown keys as they are."""
-    if key in _WORDS:
-        return _WORDS[key]
-    for suffix, meaning in _SUFFIXES.items():
-        if key.endswith(suffix) and (words_before := words(key.removesuffix(suffix))):
-            joint = ", " if "(" in words_before else " ("
-            return f"{words_before.removesuffix(')')}{joint}{meaning})"
-    return key
 
 
 def short(key: str) -> str:

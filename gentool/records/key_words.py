@@ -1,0 +1,123 @@
+"""Say keys in words: on an axis, at the head of a column, and in the line that explains it.
+
+The heads are short; the words of `--columns` and `--where` can be read in them. No torch.
+"""
+
+_WORDS = {
+    "recipe.subset": "training-set size",
+    "recipe.hidden": "hidden units",
+    "recipe.confusion": "confusion-set size",
+    "recipe.labels": "labels",
+    "recipe.width": "width",
+    "recipe.depth": "hidden layers",
+    "recipe.seed": "seed",
+    "recipe.model": "model",
+    "recipe.data": "data",
+    "recipe.lr": "learning rate",
+    "outcome.train_error": "training error",
+    "outcome.test_error": "test error",
+    "outcome.confusion_error": "error on the confusion set",
+    "outcome.train_loss": "training loss",
+    "outcome.test_loss": "test loss",
+    "outcome.epochs": "epochs",
+    "gap": "generalization gap (test error − training error)",
+    "loss_gap": "gap of the losses (test loss − training loss)",
+    "margin": "margin γ",
+    "l2": "ℓ2 norm capacity",
+    "l1_path": "ℓ1-path norm capacity",
+    "l2_path": "ℓ2-path norm capacity",
+    "spectral": "spectral norm capacity",
+    "inverse_margin": "inverse squared margin γ⁻²",
+    "parameters": "number of parameters",
+    "sum_of_squares": "sum of squared weights",
+    "frobenius_sum": "sum of squared Frobenius norms",
+    "spectral_sum": "sum of squared spectral norms",
+    "frobenius_over_spectral": "sum of stable ranks",
+    "pac_bayes_spectral": "PAC-Bayes spectral capacity",
+    "spectral_complexity": "spectral-complexity capacity",
+    "distance_frobenius": "squared distance from initialisation",
+    "distance_spectral": "squared spectral distance from initialisation",
+    "sharpness": "sharpness",
+    "sharpness_keskar": "sharpness over 1 + loss",
+    "expected_sharpness_alpha": "noise α at expected sharpness 0.05",
+    "expected_sharpness_kl": "KL at expected sharpness 0.05",
+    "pac_bayes_bound": "PAC-Bayes bound",
+    "expected_sharpness": "expected sharpness",
+}
+_SUFFIXES = {
+    "_unnormalized": "without the margin",
+    "_operator": "operator view",
+    "_maxpool": "largest path at max pooling",
+    "_bound": "with the bound's constants",
+    "_distance": "from initialisation",
+}
+
+
+_HEADS = {
+    "checkpoint.file": "network",
+    "recipe.hidden": "hidden",
+    "recipe.subset": "subset",
+    "recipe.confusion": "confusion",
+    "recipe.depth": "depth",
+    "recipe.lr": "lr",
+    "outcome.confusion_error": "confusion error",
+    "gap": "gap",
+    "loss_gap": "loss gap",
+    "margin": "margin",
+    "l2": "l2",
+    "l1_path": "l1-path",
+    "l2_path": "l2-path",
+    "spectral": "spectral",
+    "inverse_margin": "inverse margin",
+    "sharpness": "sharpness",
+}
+"""Heads of columns that differ from the words above and from the key itself."""
+_EXPLANATIONS = {
+    "recipe.subset": "images of the training set",
+    "recipe.hidden": "units in each hidden layer",
+    "recipe.confusion": "images of the confusion set, with random labels",
+    "recipe.depth": "number of hidden layers",
+    "outcome.train_error": "fraction of the training images that the network gets wrong",
+    "outcome.test_error": "fraction of the test images that it gets wrong",
+    "outcome.confusion_error": "fraction of the confusion set that it gets wrong",
+    "outcome.train_loss": "mean cross-entropy of the training images",
+    "outcome.test_loss": "mean cross-entropy of the test images",
+    "gap": "test error less training error",
+    "loss_gap": "test loss less training loss",
+    "margin": "γ: at most a fraction ε of the training images has a smaller margin",
+    "l2": "γ⁻² ∏ᵢ ‖Wᵢ‖_F², of Frobenius norms",
+    "l1_path": "γ⁻² (Σ_paths ∏ |w|)²",
+    "l2_path": "γ⁻² Σ_paths ∏ w²",
+    "spectral": "γ⁻² ∏ᵢ ‖Wᵢ‖₂², of spectral norms",
+    "sharpness": "largest rise of the training loss, each w moved by at most α (|w| + 1)",
+}
+
+
+def words(key: str) -> str:
+    """Return the words for a key on an axis; unknown keys as they are."""
+    if key in _WORDS:
+        return _WORDS[key]
+    for suffix, meaning in _SUFFIXES.items():
+        if key.endswith(suffix) and (words_before := words(key.removesuffix(suffix))):
+            joint = ", " if "(" in words_before else " ("
+            return f"{words_before.removesuffix(')')}{joint}{meaning})"
+    return key
+
+
+def head(key: str) -> str:
+    """Return the head of a key's column: a few words of plain text."""
+    part, _, rest = key.partition(".")
+    if part == "log10":
+        return f"log10 {head(rest)}"
+    if part == "outcome" and key in _WORDS:
+        return _HEADS.get(key, _WORDS[key])
+    return _HEADS.get(key) or (rest or key).replace("_", " ")
+
+
+def explanation(key: str) -> str:
+    """Return what a column holds in one line; empty where its head says it all."""
+    part, _, rest = key.partition(".")
+    if part == "log10":
+        return f"decimal logarithm of {head(rest)}: {explanation(rest) or words(rest)}"
+    text = _EXPLANATIONS.get(key) or words(key)
+    return "" if text in (key, head(key)) else text
