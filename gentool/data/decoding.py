@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gentool.common.errors import GentoolError
+from gentool.data.deep_colours import deep_colours, in_channels, on_black
 from gentool.data.reading import AS_STORED, Reading
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ALPHA, FLOATS, COLOURS = "alpha", "float", "colours"
+ALPHA, FLOATS, COLOURS, FRAMES = "alpha", "float", "colours", "frames"
 SIXTEEN_BITS, SCALED, SMALL = "16-bit", "16-bit-scaled", "16-bit-small"
 NOTES = {
     ALPHA: "images with an alpha channel are composed on black",
@@ -24,10 +25,11 @@ NOTES = {
     SCALED: "images of 16 bits are read as floats from 0 to 1, which are not normalised",
     SMALL: "images of 16 bits whose values do not exceed 255 are read as grey values of 8 bits",
     FLOATS: "images of floats are taken as they are and are not normalised",
-    COLOURS: "colours of 16 bits are read with 8 bits",
+    COLOURS: "colours of 16 bits are read with 8 bits; save them as PNG to keep all",
+    FRAMES: "of files that hold several images, as animations do, the first image is read",
 }
 """What is said of images that are not plain ones of 8 bits, by the traits of decoded images."""
-AS_BEFORE = (COLOURS, SMALL)
+AS_BEFORE = (COLOURS, FRAMES, SMALL)
 """Traits of images that earlier versions decoded to the same pixels."""
 
 
@@ -51,7 +53,10 @@ def decode(file: Path, reading: Reading = AS_STORED) -> DecodedImage:
         with Image.open(file) as image:
             if image.mode in ("F", "I") or image.mode.startswith("I;16"):
                 return _grey(file, image, reading)
-            traits = (COLOURS,) if ";16" in str(image.tile) else ()
+            traits = (FRAMES,) if getattr(image, "n_frames", 1) > 1 else ()
+            if (pixels := deep_colours(file, image)) is not None:
+                return _deep(file, pixels, reading, traits)
+            traits = (COLOURS, *traits) if ";16" in str(image.tile) else traits
             mode = "L" if reading.channels == 1 else "RGB"
             converted = image.convert(mode)
             if image.has_transparency_data:
@@ -94,6 +99,37 @@ def _grey(file: Path, image: "Image", reading: Reading) -> DecodedImage:
     return DecodedImage(grey if reading.channels == 1 else np.repeat(grey, 3, axis=2), traits)
 
 
+def _deep(
+    file: Path, pixels: np.ndarray, reading: Reading, traits: tuple[str, ...]
+) -> DecodedImage:
+    """Decode colours of 16 bits, as `_grey` does; `pixels` are from 0 to 1, perhaps with alpha."""
+    from PIL import Image
+
+    composed = on_black(pixels)
+    if composed is not pixels:
+        if np.ptp(composed, axis=(0, 1)).max() == 0 < np.ptp(pixels, axis=(0, 1)).max():
+            raise _vanished(file)
+        if not np.array_equal(composed, pixels[..., :-1]):
+            traits = (ALPHA, *traits)
+    is_8_bits = np.array_equal(composed * 255, np.rint(composed * 255))
+    values = in_channels(composed, reading.channels or 3)
+    if is_8_bits:
+        traits, values = (SIXTEEN_BITS, *traits), np.rint(values * 255).astype(np.uint8)
+    else:
+        traits, values = (SCALED, *traits), values.astype(np.float32)
+    resized = [
+        np.asarray(_resized(Image.fromarray(one), reading)) for one in values.T.swapaxes(1, 2)
+    ]
+    return DecodedImage(np.stack(resized, axis=-1), traits)
+
+
+def _vanished(file: Path) -> GentoolError:
+    return GentoolError(
+        f"{file} shows nothing on a black ground, since its drawing is black or in the alpha "
+        "channel; save the images without alpha, on a ground of another colour"
+    )
+
+
 def _resized(image: "Image", reading: Reading) -> "Image":
     """Return an image in the size that was asked for, resampled bilinearly with antialiasing."""
     from PIL import Image
@@ -114,10 +150,7 @@ def _composed_on_black(file: Path, image: "Image") -> "Image":
     black = Image.new("RGBA", image.size, (0, 0, 0, 255))
     composed = Image.alpha_composite(black, with_alpha).convert("RGB")
     if _is_uniform(composed) and not _is_uniform(with_alpha):
-        raise GentoolError(
-            f"{file} shows nothing on a black ground, since its drawing is black or in the alpha "
-            "channel; save the images without alpha, on a ground of another colour"
-        )
+        raise _vanished(file)
     return composed
 
 

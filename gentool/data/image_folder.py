@@ -32,29 +32,46 @@ from gentool.data.decoding import (
 )
 from gentool.data.reading import AS_STORED, Reading
 
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 Arrays = tuple[Tensor, Tensor, Tensor, Tensor]
 Image = tuple[Path, int]  # the file of an image, and its class
 TRAIN_FOLDERS = ("train", "training")
-TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")  # the first that exists
+TEST_FOLDERS = ("test", "testing", "val", "valid", "validation", "dev")  # the first that exists
 
 
 def read_folder(path: Path, show_progress: bool, reading: Reading = AS_STORED) -> DataSet:
     """Return the images of DIR/train/CLASS and DIR/test/CLASS (or val) as a data set.
 
+    Without a folder of test images there are none, which the notes say.
+
     Images are of shape (N, C, H, W), RGB unless `reading` says one channel, in the order of their
     names: uint8, or floats if an image has more grey values (see `decoding`). Hidden files and
     folders are left aside.
 
-    Raise GentoolError for a folder without train/ and test/ of the same classes, an image that
-    cannot be decoded, and images of several sizes.
+    Raise GentoolError for a folder without train/, a test/ of other classes, an image that cannot
+    be decoded, and images of several sizes.
     """
-    halves = [_half(path, TRAIN_FOLDERS), _half(path, TEST_FOLDERS)]
-    (train, train_classes), (test, test_classes) = map(_list_images, halves)
-    if train_classes != test_classes:
-        name = sorted(set(train_classes) ^ set(test_classes))[0]
-        folders = " and ".join(f"{half.name}/" for half in halves)
-        raise GentoolError(f"{path}: class {name!r} is not in both {folders}")
+    train_folder, test_folder = _half(path, TRAIN_FOLDERS), _half(path, TEST_FOLDERS)
+    if train_folder is None:
+        raise GentoolError(
+            f"{path / TRAIN_FOLDERS[0]} does not exist; folder:DIR needs DIR/train/CLASS and "
+            "DIR/test/CLASS (or DIR/val/CLASS)"
+        )
+    train, classes = _list_images(train_folder)
+    test, notes = [], []
+    if test_folder is None:
+        names = ", ".join(TEST_FOLDERS)
+        notes.append(f"{path} has no test images ({names}), so that there is no test error")
+    else:
+        test, test_classes = _list_images(test_folder)
+        if classes != test_classes:
+            name = sorted(set(classes) ^ set(test_classes))[0]
+            raise GentoolError(
+                f"{path}: class {name!r} is not in both {train_folder.name}/ and "
+                f"{test_folder.name}/; give it images in both, or remove it"
+            )
+        if not test_folder.name.lower().startswith("test"):
+            notes.append(f"the images of {test_folder.name}/ are the test set")
     fingerprint = _fingerprint(path, [*train, *test])
     cache_file = _cache_file(fingerprint, reading)
     stored = _read_cache(cache_file)
@@ -65,22 +82,28 @@ def read_folder(path: Path, show_progress: bool, reading: Reading = AS_STORED) -
         stored = (images[:n], labels[:n], images[n:], labels[n:]), traits
         _write_cache(cache_file, *stored)
     arrays, traits = stored
-    notes = tuple(NOTES[trait] for trait in traits)
-    if halves[1].name not in ("test", "testing"):
-        notes = (f"the images of {halves[1].name}/ are the test set", *notes)
+    notes += [NOTES[trait] for trait in traits]
     return DataSet(
         *arrays,
-        classes=max(2, len(train_classes)),
+        classes=max(2, len(classes)),
         fingerprint=_of_reading(fingerprint, reading, traits),
-        names=tuple(train_classes),
-        notes=notes,
+        names=tuple(classes),
+        notes=tuple(notes),
     )
 
 
-def _half(path: Path, names: tuple[str, ...]) -> Path:
-    """Return the folder of one half, the first of the names that exists, else of the first name."""
-    folders = [path / name for name in names]
-    return next((folder for folder in folders if folder.is_dir()), folders[0])
+def _half(path: Path, names: tuple[str, ...]) -> Path | None:
+    """Return the folder of one half: the first of the names that exists, in any case."""
+    try:
+        folders = {entry.name: Path(entry) for entry in os.scandir(path) if entry.is_dir()}
+    except OSError as error:
+        raise GentoolError(f"{path} is not a tree of images: {error}") from error
+    for name in names:
+        if name in folders:
+            return folders[name]
+        if same := sorted(folder for folder in folders if folder.lower() == name):
+            return folders[same[0]]
+    return None
 
 
 def _list_images(path: Path) -> tuple[list[Image], list[str]]:
@@ -90,11 +113,6 @@ def _list_images(path: Path) -> tuple[list[Image], list[str]]:
     """
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
-    if not path.is_dir():
-        raise GentoolError(
-            f"{path} does not exist; folder:DIR needs DIR/train/CLASS and DIR/test/CLASS "
-            "(or DIR/val/CLASS)"
-        )
     try:
         classes = sorted(
             entry.name
@@ -103,13 +121,14 @@ def _list_images(path: Path) -> tuple[list[Image], list[str]]:
         )
         images: list[Image] = []
         for label, name in enumerate(classes):
-            files = [
-                file for file in _files(path / name) if file.name.lower().endswith(IMG_EXTENSIONS)
-            ]
+            there = list(_files(path / name))
+            files = [file for file in there if file.name.lower().endswith(IMG_EXTENSIONS)]
             if not files:
+                kinds = sorted({file.suffix.lower() for file in there if file.suffix})[:5]
+                has = f" but {', '.join(kinds)}" if kinds else ""
                 raise GentoolError(
                     f"{path} is not a tree of images: class {name!r} has none "
-                    f"({', '.join(IMG_EXTENSIONS)}); add images or remove the folder"
+                    f"({', '.join(IMG_EXTENSIONS)}){has}; add images or remove the folder"
                 )
             images += [(file, label) for file in files]
     except OSError as error:
@@ -128,6 +147,9 @@ def _files(folder: Path) -> Iterator[Path]:
         hidden = Path(root).relative_to(folder).parts
         if any(map(_is_hidden, hidden)):
             continue
+        target = os.path.realpath(root)
+        if any(target == os.path.realpath(above) for above in Path(root).parents):
+            raise GentoolError(f"{root} links to a folder that it is in; remove the link")
         yield from (Path(root, name) for name in sorted(names) if not _is_hidden(name))
 
 

@@ -17,7 +17,8 @@ from gentool.data.reading import AS_STORED, Reading
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 MOST_CLASSES = 100_000
 LARGEST = 1e15  # beyond it the logits of a network may overflow float32
-_HALVES = {"train": ("train", "training", "tr"), "test": ("test", "testing", "te", "val", "valid")}
+_VALIDATION = ("val", "valid", "validation", "dev")
+_HALVES = {"train": ("train", "training", "tr"), "test": ("test", "testing", "te", *_VALIDATION)}
 _CONTENTS = {
     "x": ("x", "images", "image", "imgs", "data", "inputs", "features"),
     "y": ("y", "labels", "label", "targets", "target"),
@@ -41,6 +42,8 @@ def read_npz(path: Path, reading: Reading) -> DataSet:
                 f"{path}: {keys['x_train']} and {keys['x_test']} differ in the shape or type of "
                 "their images"
             )
+        if any(word in _plain(keys["x_test"]) for word in _VALIDATION):
+            notes.append(f"the images of {keys['x_test']} are the test set")
         test_labels, test_classes = labels_of(
             arrays["y_test"], len(test), f"{path}: {keys['y_test']}"
         )
@@ -74,6 +77,11 @@ def _arrays(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
         raise
     except Exception as error:  # a damaged archive raises anything
         reason = " ".join(str(error).split()) or type(error).__name__
+        if "allow_pickle" in reason:
+            raise GentoolError(
+                f"{path} holds Python objects, which are not unpickled; save numbers alone, as "
+                "with array.astype(float)"
+            ) from error
         raise GentoolError(f"{path} is not a complete npz archive of numbers ({reason})") from error
     for role, array in arrays.items():
         if not isinstance(array, np.ndarray):
@@ -119,7 +127,10 @@ def _only_key(path: Path, role: str, names: list[str], spellings: set[str]) -> s
         return role
     matching = [name for name in names if _plain(name) in spellings]
     if len(matching) > 1 and role.endswith("test"):
-        matching = [name for name in matching if "val" not in _plain(name)] or matching
+        proper = [
+            name for name in matching if not any(word in _plain(name) for word in _VALIDATION)
+        ]
+        matching = proper or matching
     if len(matching) > 1:
         raise GentoolError(
             f"{path} has both {matching[0]} and {matching[1]}, either of which may be {role}; "
@@ -189,9 +200,14 @@ def _channel_order(shape: tuple[int, ...], name: str, reading: Reading) -> str:
         return "last"
     sizes = "x".join(map(str, shape[1:]))
     raise GentoolError(
-        f"{name} has images of {sizes}, which may be {first} channels of {shape[2]}x{last} or "
-        f"{last} channels of {first}x{shape[2]}; say which with --channels-first or --channels-last"
+        f"{name} has images of {sizes}, which may be {_channels(first)} of {shape[2]}x{last} "
+        f"or {_channels(last)} of {first}x{shape[2]}; say which with --channels-first or "
+        "--channels-last"
     )
+
+
+def _channels(count: int) -> str:
+    return f"{count} channel{'s' * (count > 1)}"
 
 
 def labels_of(labels: np.ndarray, images: int, name: str) -> tuple[Tensor, int | None]:

@@ -1,5 +1,8 @@
 """Folders of images: what Pillow's own conversion would lose, channels, sizes, hidden files."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +48,88 @@ def test_16_bits_keep_all_their_grey_values_as_floats(tmp_path):
     images = load(write(tmp_path, lambda i: makes[i])).train_images
     assert np.allclose(images[0, 1].numpy(), RAMP / 255)
     assert np.allclose(images[1, 1].numpy(), values / 65535)
+
+
+COLOURS = np.random.default_rng(0).integers(0, 65536, (4, 4, 4), dtype=np.uint16)
+
+
+def write_deep(folder, kind):
+    """Write one image of COLOURS to each class, in a format of 16 bits a channel."""
+    for half in ("train", "test"):
+        for name in "ab":
+            (folder / half / name).mkdir(parents=True)
+            suffix = {"P": "ppm", "t": "tiff"}.get(kind[0], "png")
+            file = folder / half / name / f"0.{suffix}"
+            file.write_bytes(deep_image(kind))
+    return folder
+
+
+def deep_image(kind):
+    """Encode COLOURS as a PNG (`rgb`, `rgba`, `la`), a TIFF, or a PPM (binary `P6`, `P3` text)."""
+    channels = {"rgb": 3, "rgba": 4, "la": 2}.get(kind, 3)
+    values = COLOURS[..., :channels].astype(">u2")
+    if kind == "P6":
+        return b"P6\n4 4\n65535\n" + values.tobytes()
+    if kind == "P3":
+        return b"P3\n4 4\n65535\n" + " ".join(map(str, values.ravel())).encode()
+
+    if kind == "tiff":  # a strip of little-endian numbers, then a directory of nine entries
+        entries = [(256, 4), (257, 4), (258, 218), (259, 1), (262, 2), (273, 8), (277, 3)]
+        entries += [(278, 4), (279, 96)]
+        directory = struct.pack("<H", len(entries))
+        for tag, value in entries:
+            count = 3 if tag == 258 else 1
+            directory += struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, count, value)
+        tail = struct.pack("<IHHH", 0, 16, 16, 16)
+        return b"II*\0" + struct.pack("<I", 104) + values.astype("<u2").tobytes() + directory + tail
+
+    def chunk(name, content):
+        checksum = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + checksum
+
+    header = struct.pack(">IIBBBBB", 4, 4, 16, {3: 2, 4: 6, 2: 4}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("kind", ["rgb", "rgba", "la", "tiff", "P6", "P3"])
+def test_colours_of_16_bits_keep_their_values(tmp_path, kind):
+    """v / 65535, of which 8 bits would leave 256 values; alpha is composed on black."""
+    images = load(write_deep(tmp_path, kind)).train_images
+    expected = COLOURS[..., :3] / 65535
+    if kind == "rgba":
+        expected = expected * COLOURS[..., 3:] / 65535
+    if kind == "la":
+        expected = np.repeat(expected[..., :1] * expected[..., 1:2], 3, axis=2)
+    assert images.dtype == torch.float32
+    assert np.allclose(images[0].numpy(), expected.transpose(2, 0, 1), rtol=1e-6, atol=0)
+
+
+def test_colours_of_16_bits_become_grey_and_small_as_others_do(tmp_path):
+    """Grey of Rec. 601; resized in floats."""
+    folder = write_deep(tmp_path, "rgb")
+    grey_values = (COLOURS[..., :3] / 65535) @ np.array([0.299, 0.587, 0.114])
+    assert np.allclose(load(folder, channels=1).train_images[0, 0].numpy(), grey_values)
+    small = load(folder, resize=2).train_images[0].numpy()
+    assert np.allclose(small.mean(), (COLOURS[..., :3] / 65535).mean(), atol=0.1)
+    assert small.shape == (3, 2, 2)
+
+
+def test_of_an_animation_the_first_image_is_read_and_that_is_said(tmp_path):
+    data = load(write(tmp_path / "a", lambda i: _Animated(grey(i))))
+    assert "several images" in data.notes[0]
+    assert torch.equal(data.train_images, load(write(tmp_path / "b", grey)).train_images)
+
+
+class _Animated:
+    """An image that is saved with a second one after it."""
+
+    def __init__(self, image):
+        self.image = image
+
+    def save(self, path):
+        self.image.save(path, save_all=True, append_images=[grey(3)])
 
 
 def test_16_bits_that_never_exceed_255_are_read_as_earlier_versions_did(tmp_path):
@@ -122,6 +207,18 @@ def test_val_may_stand_for_test(tmp_path):
     data = load(write(tmp_path, grey, halves=("train", "val")))
     assert len(data.test_labels) == 4
     assert data.notes == ("the images of val/ are the test set",)
+
+
+def test_the_names_of_the_halves_may_be_in_any_case(tmp_path):
+    data = load(write(tmp_path, grey, halves=("Train", "TEST")))
+    assert (len(data.train_labels), len(data.test_labels), data.notes) == (4, 4, ())
+
+
+def test_a_folder_without_test_images_has_none(tmp_path):
+    """As an npz with one pair: a note says why there is no test error."""
+    data = load(write(tmp_path, grey, halves=("train",)))
+    assert data.test_images.shape == (0, 3, 4, 4)
+    assert "no test images" in data.notes[0]
 
 
 def test_hidden_files_and_folders_are_left_aside(tmp_path):

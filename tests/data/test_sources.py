@@ -158,8 +158,17 @@ def _other_classes(folder):
     (folder / "test" / "dog").rename(folder / "test" / "wolf")
 
 
-def _no_test(folder):
-    (folder / "test").rename(folder / "more")
+def _no_train(folder):
+    (folder / "train").rename(folder / "more")
+
+
+def _loop(folder):
+    (folder / "train" / "dog" / "loop").symlink_to(folder / "train")
+
+
+def _animations_alone(folder):
+    for path in (folder / "train" / "dog").iterdir():
+        path.rename(path.with_suffix(".gif"))
 
 
 def _empty_class(folder):
@@ -173,7 +182,9 @@ def _empty_class(folder):
         (_other_size, r"dog/1\.png is 7x7, but .*cat/0\.png is 4x5; resize them"),
         (_cut, r"test/dog/1\.png cannot be decoded"),
         (_other_classes, "class 'dog' is not in both train/ and test/"),
-        (_no_test, "test does not exist; folder:DIR needs"),
+        (_no_train, "train does not exist; folder:DIR needs"),
+        (_loop, "loop links to a folder that it is in"),
+        (_animations_alone, r"class 'dog' has none \(.*\) but \.gif; add images"),
         (_empty_class, "is not a tree of images"),
     ],
 )
@@ -229,7 +240,7 @@ def test_an_npz_may_hold_grey_images_and_vectors(tmp_path, shape, input_shape):
         ({"x_train": np.zeros((4, 2, 3, 3), complex)}, "is of type complex128"),
         ({"x_train": np.full((4, 2, 3, 3), np.nan)}, "NaN, infinite"),
         ({"x_train": np.zeros((4, 5, 5, 3), np.uint8)}, "x_train and x_test differ"),
-        ({"x_train": np.array([{}] * 4)}, "not a complete npz archive of numbers"),
+        ({"x_train": np.array([{}] * 4)}, "holds Python objects, which are not unpickled"),
         ({"y_train": np.array([0, 1])}, "one label is needed for each of 4 images"),
         ({"y_train": np.array([0, 1, 2, -1])}, "labels are whole numbers from 0"),
         ({"y_train": np.array([0.5, 1, 2, 0])}, "labels are whole numbers from 0"),
@@ -305,6 +316,16 @@ def test_an_npz_may_hold_one_pair_without_a_test_set(tmp_path, keys):
     data = load_dataset(f"npz:{tmp_path / 'a.npz'}", tmp_path, False)
     assert (len(data.train_labels), len(data.test_labels)) == (4, 0)
     assert "no test images" in data.notes[0]
+
+
+def test_a_validation_set_stands_for_a_missing_test_set_and_is_named(tmp_path):
+    """In an npz as in a folder."""
+    images, labels = np.arange(4 * 36, dtype=np.uint8).reshape(4, 6, 6), np.array([0, 1, 0, 1])
+    arrays = {"train_x": images, "train_y": labels, "validation_x": images[:2]}
+    np.savez(tmp_path / "a.npz", **arrays, validation_y=labels[:2])
+    data = load_dataset(f"npz:{tmp_path / 'a.npz'}", tmp_path, show_progress=False)
+    assert len(data.test_labels) == 2
+    assert data.notes == ("the images of validation_x are the test set",)
 
 
 def test_classes_without_images_may_be_said(tmp_path):
