@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from gentool.checkpoints.foreign.chain import check_agreement, recipe_of_chain
 from gentool.checkpoints.foreign.inference import infer_recipe
 from gentool.checkpoints.foreign.reading import (
+    Weights,
     checked_weights,
     read_pytorch,
     read_safetensors,
@@ -26,7 +27,7 @@ from gentool.checkpoints.foreign.reading import (
 )
 from gentool.checkpoints.foreign.tensor_sets import ForeignTensors, with_key
 from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
-from gentool.checkpoints.module import described_by_user
+from gentool.checkpoints.module import described_by_list, described_by_module
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import sha256, write_whole
 from gentool.common.json import Json
@@ -141,25 +142,15 @@ def _foreign(
     foreign: ForeignTensors, hints: Hints, file: str, digest: str, is_ordered: bool
 ) -> tuple[Recipe, dict[str, Tensor]]:
     """Return recipe and state dict of a foreign file; the recipe's origin tells what was read."""
-    weights = weights_of(foreign.tensors)
-    normalisation = weights.normalisation
-    chain = None
-    is_described = hints.module is not None or hints.layers is not None
-    if foreign.tree is not None and not is_described:
-        without = normalisation.name if normalisation is not None else None
-        chain = recipe_of_chain(foreign.tree, checked_weights(weights.tensors), without, hints)
-    if is_described:
-        is_whole = hints.module is not None  # the user's module has its own formulas and counters
-        tensors = foreign.tensors if is_whole else checked_weights(weights.tensors)
-        recipe, tensors = described_by_user(tensors, hints, file, digest)
-    elif chain is not None:
-        recipe, tensors = chain
+    if hints.module is not None:  # the user's module has its own formulas and counters
+        recipe, tensors, normalisation = described_by_module(foreign.tensors, hints, file, digest)
+        words = [normalisation.words] if normalisation is not None else []
     else:
-        recipe, tensors = infer_recipe(weights.tensors, hints, file, digest, is_ordered=is_ordered)
-        if foreign.tree is not None:
-            check_agreement(foreign.tree, recipe)
+        weights = weights_of(foreign.tensors)
+        normalisation, words = weights.normalisation, weights.words
+        recipe, tensors = _without_module(foreign, weights, hints, file, digest, is_ordered)
     origin = {"file": file, "sha256": digest, **recipe.origin}
-    origin["inferred"] = [*origin["inferred"], *foreign.words, *weights.words]
+    origin["inferred"] = [*origin["inferred"], *foreign.words, *words]
     if foreign.key is not None:
         origin["key"] = foreign.key
     if foreign.others:
@@ -168,6 +159,28 @@ def _foreign(
         origin["mean"] = list(normalisation.mean)
         origin["std"] = list(normalisation.std)
     return replace(recipe, origin=origin), tensors
+
+
+def _without_module(
+    foreign: ForeignTensors,
+    weights: Weights,
+    hints: Hints,
+    file: str,
+    digest: str,
+    is_ordered: bool,
+) -> tuple[Recipe, dict[str, Tensor]]:
+    """Return recipe and state dict of a foreign file: as listed, by its module, or inferred."""
+    if hints.layers is not None:
+        return described_by_list(checked_weights(weights.tensors), hints, file, digest)
+    if foreign.tree is None:
+        return infer_recipe(weights.tensors, hints, file, digest, is_ordered=is_ordered)
+    without = weights.normalisation.name if weights.normalisation is not None else None
+    chain = recipe_of_chain(foreign.tree, checked_weights(weights.tensors), without, hints)
+    if chain is not None:
+        return chain
+    recipe, tensors = infer_recipe(weights.tensors, hints, file, digest, is_ordered=is_ordered)
+    check_agreement(foreign.tree, recipe)
+    return recipe, tensors
 
 
 def _from_metadata(path: Path, tensors: dict[str, Tensor], text: str, hints: Hints) -> Checkpoint:

@@ -14,14 +14,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from gentool.checkpoints.foreign.set_aside import Normalisation
 from gentool.checkpoints.hints import Hints
+from gentool.checkpoints.module_tensors import check_layers, layers_of_module, tensors_of
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import sha256
 from gentool.common.json import Json
 from gentool.networks.layer_list import chain, describe
 from gentool.networks.layer_shapes import output_shapes
-from gentool.networks.models import build
-from gentool.networks.tracing import WEIGHT_LAYERS, Step, steps_of
+from gentool.networks.models import ImageShape, build
+from gentool.networks.tracing import steps_of
 from gentool.records.recipe import Recipe
 
 EXAMPLE = "as mynet.py:Net, mypackage.nets:Net or 'mynet.py:Net(width=32)'"
@@ -103,32 +105,47 @@ def _import_named(name: str) -> object:
         sys.path.remove("")
 
 
-def described_by_user(
+def described_by_module(
+    tensors: dict[str, Tensor], hints: Hints, file: str, digest: str
+) -> tuple[Recipe, dict[str, Tensor], Normalisation | None]:
+    """Return the recipe and state dict of a network that `--module` builds.
+
+    The last item is a normalising layer of the file that the module lacks. Raise UsageError if the
+    input shape has to be named, GentoolError if the module does not fit the tensors.
+    """
+    model = load_module(hints.module)
+    layers, kept, others, normalisation = layers_of_module(model, tensors)
+    words = [f"layers as the forward pass of {hints.module} calls them", *others]
+    shape = hints.input_shape or _vector_shape(layers)
+    check_layers(model, layers, kept, shape)
+    return _recipe(layers, shape, words, hints, file, digest), kept, normalisation
+
+
+def described_by_list(
     tensors: dict[str, Tensor], hints: Hints, file: str, digest: str
 ) -> tuple[Recipe, dict[str, Tensor]]:
-    """Return the recipe and state dict of a network that `--module` or `--layers` describes.
+    """Return the recipe and state dict of a network that `--layers` lists.
 
-    Raise UsageError if the input shape has to be named, GentoolError if the description does not
-    fit the tensors.
+    Raise errors as `described_by_module` does.
     """
-    listed_shape = None
-    if hints.module is not None:
-        model = load_module(hints.module)
-        layers, kept, aside = layers_of_module(model, tensors)
-        words = [f"layers as the forward pass of {hints.module} calls them"]
-    else:
-        layers, listed_shape = read_layers(Path(hints.layers))
-        kept, aside = _tensors_of(layers, tensors)
-        words = [f"layers as {hints.layers} lists them"]
-    if aside:
+    layers, listed_shape = read_layers(Path(hints.layers))
+    kept = tensors_of(layers, tensors)
+    words = [f"layers as {hints.layers} lists them"]
+    if aside := sorted(set(tensors) - set(kept)):
         words.append(f"not used in the forward pass, left aside: {', '.join(aside)}")
     shape = hints.input_shape or listed_shape or _vector_shape(layers)
+    return _recipe(layers, shape, words, hints, file, digest), kept
+
+
+def _recipe(
+    layers: list[Json], shape: ImageShape, words: list[str], hints: Hints, file: str, digest: str
+) -> Recipe:
     with torch.device("meta"):
         outputs = list(output_shapes(chain(layers), shape).values())
     if len(outputs[-1]) != 1:
         size = "x".join(map(str, outputs[-1]))
         raise GentoolError(f"the network puts out {size} numbers an image, not one a class")
-    recipe = Recipe.of_foreign(
+    return Recipe.of_foreign(
         batch_norm=any(layer["type"].startswith("batch_norm") for layer in layers),
         input_shape=shape,
         classes=outputs[-1][0],
@@ -140,7 +157,6 @@ def described_by_user(
             "inferred": words,
         },
     )
-    return recipe, kept
 
 
 def read_layers(path: Path) -> tuple[list[Json], tuple[int, int, int] | None]:
@@ -196,68 +212,3 @@ def _source(hints: Hints) -> Json:
         place = parse_module(hints.module)[0]
         path = Path(place) if place.endswith(".py") else None
     return {} if path is None else {"description_sha256": sha256(Path(path))}
-
-
-def layers_of_module(
-    model: nn.Module, tensors: dict[str, Tensor]
-) -> tuple[list[Json], dict[str, Tensor], list[str]]:
-    """Load a state dict strictly; return its layers, their tensors, and the names left aside.
-
-    Tensors of layers that the forward pass does not use are left aside. Raise GentoolError, naming
-    the tensor, if the state dict does not fit, or naming the layer, if it cannot be described.
-    """
-    prefix = _common_prefix(set(tensors), set(model.state_dict()))
-    tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    try:
-        model.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:]]
-        raise GentoolError(f"the tensors do not fit --module: {'; '.join(lines[:3])}") from error
-    steps = _renamed(steps_of(model.eval()))
-    layers = describe(steps)
-    return layers, *_tensors_of(layers, tensors)
-
-
-def _tensors_of(
-    layers: list[Json], tensors: dict[str, Tensor]
-) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the tensors of a list of layers, and the names of those that no layer has.
-
-    Raise GentoolError if one is missing.
-    """
-    with torch.device("meta"):
-        expected = chain(layers).state_dict()
-    if missing := [name for name in expected if name not in tensors]:
-        raise GentoolError(f"the weight {missing[0]!r} of the list of layers is missing")
-    kept = {name: tensors[name] for name in expected}
-    return kept, sorted(set(tensors) - set(kept))
-
-
-def _common_prefix(names: set[str], expected: set[str]) -> str:
-    """Return `module.` or `_orig_mod.`, which wrappers put before every name, or no prefix."""
-    for prefix in ("module.", "_orig_mod."):
-        if names and all(name.startswith(prefix) for name in names) and not names & expected:
-            return prefix
-    return ""
-
-
-def _renamed(steps: list[Step]) -> list[Step]:
-    """Return the steps with names that are no name of another layer and no container of one."""
-    weighty = {
-        name for name, module in steps if isinstance(module, WEIGHT_LAYERS) or _has_state(module)
-    }
-    containers = {name.rsplit(".", i)[0] for name in weighty for i in range(1, name.count(".") + 1)}
-    taken, renamed = weighty | containers, []
-    for name, module in steps:
-        own = name
-        if name not in weighty:
-            own = name.replace(".", "_")
-            while own in taken:
-                own += "_"
-            taken.add(own)
-        renamed.append((own, module))
-    return renamed
-
-
-def _has_state(module: nn.Module) -> bool:
-    return bool(module.state_dict())

@@ -19,6 +19,7 @@ from gentool.common.errors import GentoolError
 from gentool.networks.convolution import Operator
 from gentool.networks.layer_shapes import layer_shapes
 from gentool.networks.operator_norm import Bounds, spectral_norm
+from gentool.networks.same_function import check_same_function, copied
 from gentool.networks.tracing import (
     ACTIVATIONS,
     BATCH_NORM,
@@ -148,12 +149,14 @@ def canonical(model: nn.Module, input_shape: tuple[int, int, int]) -> Network:
     its input, if the model is not a chain, or if it computes something beside its layers.
     """
     model = unwrapped(model)
-    steps = steps_of(copy.deepcopy(model).to("cpu", torch.float64).eval())
+    steps = steps_of(copied(model).to("cpu", torch.float64).eval())
     steps, output = _without_softmax(steps)
     layers = _with_shapes(_fold_batch_norm(steps), input_shape)
     notes = () if output is None else (_softmax_note(output),)
     network = Network(layers, tuple(input_shape), notes)
-    _check_same_function(model, network, output)
+    check_same_function(
+        model, network if output is None else lambda x: output(network(x)), network.input_shape
+    )
     return network
 
 
@@ -307,28 +310,3 @@ def _with_shapes(steps: list[Step], input_shape: tuple[int, ...]) -> tuple[Layer
     if not any(layer.has_weight for layer in layers):
         raise GentoolError("the model has no convolution and no linear layer")
     return layers
-
-
-def _check_same_function(
-    model: nn.Module, network: Network, output: nn.Module | None = None
-) -> None:
-    """Raise GentoolError if the model and its layers have different outputs on random images.
-
-    Steps that the list of layers lacks show here. `output` is the final layer that was left out.
-    """
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(2, *network.input_shape, generator=generator, dtype=torch.float64)
-    reference = copy.deepcopy(model).to("cpu", torch.float64).eval()
-    with torch.inference_mode():
-        expected = reference(images)
-    logits = network(images)
-    if output is not None:
-        logits = output(logits)
-    if not bool(expected.isfinite().all()):
-        return  # NaN or infinite weights cannot be compared; the measures report them
-    scale = expected.abs().amax().clamp_min(torch.finfo(torch.float64).tiny)
-    if logits.shape != expected.shape or bool((logits - expected).abs().amax() > 1e-8 * scale):
-        raise GentoolError(
-            f"{type(model).__name__} computes something that its layers do not account for; "
-            "make every step of its forward pass a module of torch.nn"
-        )

@@ -86,18 +86,41 @@ def describe(steps: Iterable[tuple[str, nn.Module]]) -> list[Json]:
 
     Raise GentoolError, naming the layer, if its type or its padding has no place in a list.
     """
-    return [_description(name, module) for name, module in steps]
+    layers, has_maps = [], True
+    for name, module in steps:
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.Flatten):
+            has_maps = isinstance(module, nn.Conv2d)
+        layers.append(_description(name, module, has_maps))
+    return layers
 
 
-def _description(name: str, module: nn.Module) -> Json:
+def padding_in_numbers(
+    padding: str, kernel_size: Iterable[int], dilation: Iterable[int]
+) -> tuple[int, ...] | None:
+    """Return the padding of a convolution with `padding="same"` or `"valid"`, (height, width).
+
+    None if "same" pads one side more than the other, as with a kernel of even size.
+    """
+    if padding == "valid":
+        return (0, 0)
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True)]
+    return None if any(r % 2 for r in reach) else tuple(r // 2 for r in reach)
+
+
+def _description(name: str, module: nn.Module, has_maps: bool) -> Json:
     kinds = {kind: names for kind, (cls, names) in TYPES.items() if cls is type(module)}
     if isinstance(module, nn.SyncBatchNorm):
-        kinds = {"batch_norm2d": _NORM}
+        kinds = {f"batch_norm{2 if has_maps else 1}d": _NORM}
     is_partial = isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1)
-    if not kinds or is_partial or isinstance(getattr(module, "padding", 0), str):
+    padding = getattr(module, "padding", 0)
+    if isinstance(padding, str):
+        padding = padding_in_numbers(padding, module.kernel_size, module.dilation)
+    if not kinds or is_partial or padding is None:
         raise GentoolError(f"layer {name!r} ({module}) has no place in a list of layers")
     [(kind, names)] = kinds.items()
     options = {option: getattr(module, option) for option in names.split()}
+    if "padding" in options:
+        options["padding"] = padding
     if "bias" in options:
         options["bias"] = module.bias is not None
     known = {option: value for option, value in options.items() if value is not None}

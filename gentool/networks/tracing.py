@@ -67,6 +67,7 @@ Step = tuple[str, nn.Module]
 def steps_of(model: nn.Module) -> list[Step]:
     """Return the leaf modules of a model in the order of its forward pass, without dropout."""
     model = unwrapped(model)
+    _check_hooks(model)
     if type(model) in EXACT_LAYERS:
         name = type(model).__name__.lower()
         _check_exact(name, model)
@@ -77,36 +78,67 @@ def steps_of(model: nn.Module) -> list[Step]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GentoolError(f"cannot list the layers of {type(model).__name__}: {reason}") from error
     steps: list[Step] = []
-    previous: fx.Node | None = None
+    previous: set[fx.Node] = set()  # the nodes that hold the data by now
+    needed = _needed(graph, model)
     for node in graph.nodes:
-        if node.op == "placeholder" and previous is None:
-            previous = node
+        if node.op == "placeholder" and not previous:
+            previous = {node}
             continue
-        if node.op == "get_attr" or _is_shape_arithmetic(node):
+        if node.op == "get_attr" or _is_shape_arithmetic(node) or node not in needed:
             continue
         data_inputs = [
             argument for argument in node.all_input_nodes if not _is_shape_arithmetic(argument)
         ]
-        if data_inputs != [previous]:
+        if len(data_inputs) != 1 or data_inputs[0] not in previous:
             raise GentoolError(
                 f"{node.name!r} does not follow the layer before it: not a chain of layers"
             )
         if node.op == "output":
             break
         steps += _step(node, model)
-        previous = node
+        previous = {node} | (previous if _is_in_place(node, model) else set())
     return _with_unique_names(steps)
+
+
+def _needed(graph: fx.Graph, model: nn.Module) -> set[fx.Node]:
+    """Return the nodes that the output depends on: results that nothing uses are no layers.
+
+    A call in place changes the data whether or not its result is used.
+    """
+    waiting = [node for node in graph.nodes if node.op == "output" or _is_in_place(node, model)]
+    needed: set[fx.Node] = set()
+    while waiting:
+        node = waiting.pop()
+        if node not in needed:
+            needed.add(node)
+            waiting += node.all_input_nodes
+    return needed
+
+
+def _is_in_place(node: fx.Node, model: nn.Module) -> bool:
+    """Return whether a node overwrites its input, as `relu_` or `ReLU(inplace=True)` do."""
+    if node.op == "call_module":
+        return getattr(model.get_submodule(node.target), "inplace", False) is True
+    if node.op not in ("call_function", "call_method"):
+        return False
+    name = str(getattr(node.target, "__name__", node.target))
+    names = _CALLS.get(name, ("", None))[0].split()
+    arguments = dict(zip(names, node.args[1:], strict=False)) | dict(node.kwargs)
+    is_operator = node.op == "call_function" and node.target.__module__ == "_operator"
+    return (name.endswith("_") and not is_operator) or arguments.get("inplace") is True
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the module inside DataParallel, DistributedDataParallel and torch.compile."""
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            model = model.module
+            inside = model.module
         elif isinstance(getattr(model, "_orig_mod", None), nn.Module):  # of torch.compile
-            model = model._orig_mod
+            inside = model._orig_mod
         else:
             return model
+        _check_no_hook("the wrapper of the module", model)
+        model = inside
 
 
 class _Tracer(fx.Tracer):
@@ -168,9 +200,20 @@ def _check_exact(name: str, module: nn.Module) -> None:
         raise GentoolError(
             f"layer {name!r} pads with {module.padding_mode!r}; only zeros are exact"
         )
+    _check_no_hook(f"layer {name!r}", module)
+
+
+def _check_hooks(model: nn.Module) -> None:
+    """Raise GentoolError if a module that holds others, or one without effect, has a hook."""
+    for name, module in model.named_modules():
+        if type(module) not in (*EXACT_LAYERS, *BATCH_NORM, *OUTPUT_SOFTMAX) or module is model:
+            _check_no_hook(f"layer {name!r}" if name else "the module", module)
+
+
+def _check_no_hook(words: str, module: nn.Module) -> None:
     if module._forward_hooks or module._forward_pre_hooks:
         raise GentoolError(
-            f"layer {name!r} has a hook on its forward pass, which cannot be treated exactly"
+            f"{words} has a hook on its forward pass, which cannot be treated exactly"
         )
 
 

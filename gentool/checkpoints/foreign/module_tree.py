@@ -12,7 +12,7 @@ from gentool.checkpoints.foreign.inert_pickle import Inert
 from gentool.checkpoints.foreign.pickled_tensors import PickledFile, StoredTensor
 from gentool.common.errors import GentoolError
 from gentool.common.json import Json
-from gentool.networks.layer_list import TYPES
+from gentool.networks.layer_list import TYPES, padding_in_numbers
 
 DEEPEST = 20
 MOST_MODULES = 20_000
@@ -78,7 +78,14 @@ def chain_of(tree: ModuleTree, without: str | None = None) -> list[Json] | None:
         tree = tree.children[0][1]
     if not _is_known(tree):
         return None
-    return list(_layers(tree, "", without))
+    layers, has_maps = list(_layers(tree, "", without)), True
+    synchronised = {name for name, leaf in tree.leaves() if leaf.type.endswith(".SyncBatchNorm")}
+    for layer in layers:
+        if layer["type"] in ("conv2d", "linear", "flatten"):
+            has_maps = layer["type"] == "conv2d"
+        if layer["name"] in synchronised and not has_maps:
+            layer["type"] = "batch_norm1d"
+    return layers
 
 
 def _is_known(tree: ModuleTree) -> bool:
@@ -121,6 +128,7 @@ def _layer(name: str, tree: ModuleTree) -> Json | None:
     kind = tree.type.rpartition(".")[2]
     is_of_torch = tree.type.startswith("torch.nn.modules.")
     types = {module.__name__: key for key, (module, _) in TYPES.items()}
+    types["SyncBatchNorm"] = "batch_norm2d"
     if is_of_torch and kind in ("Identity", "Dropout2d", "AlphaDropout", "FeatureAlphaDropout"):
         return None
     if is_of_torch and kind == "Sequential":
@@ -152,6 +160,13 @@ def _options(name: str, kind: str, tree: ModuleTree) -> Json:
     for option in known:
         if given.get(option) is not None:
             value = given[option]
+            if option == "padding" and isinstance(value, str):
+                value = padding_in_numbers(value, given["kernel_size"], given["dilation"])
+                if value is None:
+                    raise GentoolError(
+                        f"layer {name!r} pads one side more than the other ('same' with a kernel "
+                        "of even size), which a list of layers cannot hold"
+                    )
             options[option] = list(value) if isinstance(value, tuple) else value
     return options
 

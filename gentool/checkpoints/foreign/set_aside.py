@@ -55,14 +55,15 @@ class Normalisation:
 
 def without_others(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors without counters, metrics and losses, and which were left aside."""
-    aside = [name for name, tensor in tensors.items() if _is_no_layer(name, tensor)]
+    aside = [name for name, tensor in tensors.items() if is_part_of_no_layer(name, tensor)]
     kept = {name: tensor for name, tensor in tensors.items() if name not in set(aside)}
     if not aside or not kept:
         return tensors, []
     return kept, [f"left aside, as parts of no layer: {listed(aside)}"]
 
 
-def _is_no_layer(name: str, tensor: Tensor) -> bool:
+def is_part_of_no_layer(name: str, tensor: Tensor) -> bool:
+    """Return whether a tensor is a counter, or part of a metric or a loss, by its name."""
     layer, _, leaf = name.rpartition(".")
     if leaf in _COUNTERS and tensor.numel() == 1:
         return True
