@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import cross_entropy
 
 from gentool.checkpoints.checkpoint import Checkpoint
 from gentool.checkpoints.normalisation import Trial, best_normalisation
 from gentool.checkpoints.training_data import facts_about
 from gentool.common.json import Json, finite
 from gentool.data.examples import Examples, TrainingSet
+from gentool.networks.class_logits import class_logits
 from gentool.records.recipe import Outcome, Recipe
 
 SUSPECT_ERROR = 0.01  # above it the usual normalisations are tried
@@ -35,7 +36,11 @@ class LossAndError:
 
 
 class Tally:
-    """Sum losses and wrong predictions over batches of logits."""
+    """Sum losses and wrong predictions over batches of logits.
+
+    The loss is the cross-entropy; of one output f for the labels 0 and 1 the binary one,
+    log(1 + exp(f)) − y f, and class 1 is predicted where f > 0.
+    """
 
     def __init__(self) -> None:
         self._losses: list[Tensor] = []
@@ -44,14 +49,9 @@ class Tally:
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: logits of shape (n, classes), or (n, 1) for two classes, and labels."""
-        if logits.shape[1] == 1:
-            logits = logits.squeeze(1)
-            loss = binary_cross_entropy_with_logits(logits, labels.to(logits), reduction="none")
-            predicted = (logits > 0).long()
-        else:
-            loss, predicted = cross_entropy(logits, labels, reduction="none"), logits.argmax(dim=1)
-        self._losses.append(loss.double().sum())
-        self._wrong.append((predicted != labels).sum())
+        logits = class_logits(logits)
+        self._losses.append(cross_entropy(logits, labels, reduction="none").double().sum())
+        self._wrong.append((logits.argmax(dim=1) != labels).sum())
         self._count += len(labels)
 
     @property

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gentool.data.examples import Examples
+from gentool.networks.class_logits import class_logits
 from gentool.records.recipe import Recipe
 
 NUMBERS = 2_000_000  # pixels to try on: some hundred small images, a few large ones
@@ -118,9 +119,7 @@ def _judge(examples: Examples, logits_of: Callable[[Tensor], Tensor]) -> tuple[f
     wrong, loss = 0, 0.0
     with torch.inference_mode():
         for images, labels in examples.batches(100, torch.float64):
-            logits = logits_of(images)
-            if logits.shape[1] == 1:  # one output for two classes
-                logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+            logits = class_logits(logits_of(images))
             wrong += int((logits.argmax(dim=1) != labels).sum())
             loss += float(cross_entropy(logits, labels, reduction="sum"))
     return wrong / len(examples), loss if loss == loss else float("inf")

@@ -168,11 +168,8 @@ def load_data_set(
 ) -> tuple[Recipe, DataSet]:
     """Load the data set of a checkpoint, and complete the recipe that draws the training set."""
     recipe = recipe_with_data(checkpoint.recipe, data, hints)
-    if recipe.classes == 1:
-        raise GentoolError(
-            f"{checkpoint.path}: the network has one output; margins and losses need two classes, "
-            "so that only its weights are measured; leave out the data"
-        )
+    if recipe.classes == 1:  # one output for two classes, see `networks.class_logits`
+        recipe = replace(recipe, classes=2)
     reading = reading_of(recipe)
     if recipe.origin is None:
         return recipe, data_sets.load(recipe.data, reading)
@@ -182,6 +179,11 @@ def load_data_set(
     if _takes_one_channel_of(recipe, source):
         recipe = replace(recipe, channels=1)
         source = data_sets.load(recipe.data, replace(reading, channels=1))
+    if checkpoint.recipe.classes == 1 and source.classes > 2:
+        raise GentoolError(
+            f"{checkpoint.path}: the network has one output, for the labels 0 and 1, but "
+            f"{recipe.data} has {source.classes} classes; name other data with --data"
+        )
     return recipe_at_data_shape(recipe, source, hints), source
 
 

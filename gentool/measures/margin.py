@@ -25,7 +25,8 @@ def margin(net: Measured) -> float:
         γ = k-th smallest of f(x)[y] − max_{j≠y} f(x)[j],  k = ⌈ε m⌉
 
     Logits in evaluation mode, m training points without the confusion set, ε = 0.05 by
-    default; not interpolated.
+    default; not interpolated. Of one output f for labels of 0 and 1 the margin of a point is
+    (2y − 1) f(x).
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return net.gamma

@@ -77,8 +77,9 @@ def measure(
     `module` is any chain of convolutions, linear layers, batch norm, ReLU, max, average and
     adaptive average pooling, flattening and dropout; `input_shape` is (channels, height, width).
     `images` of shape (m, *input_shape), normalised as in training, and `labels` of shape (m,) are
-    the training set, as tensors or NumPy arrays; a DataLoader as `images` holds both. Without them
-    the measures that need a margin are None. `only` names one measure or several, None means all;
+    the training set, as tensors or NumPy arrays; a DataLoader as `images` holds both. A network
+    with one output f takes labels of 0 and 1, and its margins are (2y − 1) f. Without images the
+    measures that need a margin are None. `only` names one measure or several, None means all;
     `initial` is the network before training.
 
     Return `measures` and `log10` by name, `layers`, `margin` and `notes`, as in a measure file.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gentool.networks.canonical import Layer, Network
+from gentool.networks.class_logits import class_logits
 from gentool.networks.tracing import is_homogeneous, is_lipschitz
 
 Log = NewType("Log", float)
@@ -169,8 +170,10 @@ def margin_rank(epsilon: float, points: int) -> int:
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the margin of each point: the logit of its label minus the largest other logit.
 
-    `logits` of shape (m, classes), `labels` of shape (m,); the result has shape (m,).
+    `logits` of shape (m, classes), `labels` of shape (m,); the result has shape (m,). Of one output
+    f for the labels y of 0 and 1 it is (2y − 1) f.
     """
+    logits = class_logits(logits)
     rows = torch.arange(len(labels), device=logits.device)
     others = logits.clone()
     others[rows, labels] = -torch.inf

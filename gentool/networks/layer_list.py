@@ -48,8 +48,12 @@ class Chain(nn.Module):
         super().__init__()
         self._order: list[str] = []
         for name, module in modules:
-            self._place(name, module)
-            self._order.append(name)
+            self.append(name, module)
+
+    def append(self, name: str, module: nn.Module) -> None:
+        """Add a module at the end; raise GentoolError if it cannot have that name."""
+        self._place(name, module)
+        self._order.append(name)
 
     def _place(self, name: str, module: nn.Module) -> None:
         *folders, leaf = name.split(".")

@@ -82,6 +82,8 @@ def _worst_losses(
     W, R = layer.weight, radius(layer.weight, alpha)
     bias = layer.bias if layer.bias is not None else W.new_zeros(len(W))
     r = radius(layer.bias, alpha) if layer.bias is not None else bias
+    if len(W) == 1:  # one output: the other logit is 0 in every network of the box
+        W, R, bias, r = (torch.cat([torch.zeros_like(part), part]) for part in (W, R, bias, r))
     losses = torch.zeros(len(labels), dtype=torch.float64, device=labels.device)
     for y in labels.unique().tolist():
         rows = labels == y

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from gentool.networks.class_logits import class_logits
 from gentool.numerics.compiled import compiled
 from gentool.sharpness.functional import FunctionalNetwork
 
@@ -32,7 +33,7 @@ def logits_at(network: FunctionalNetwork, points: Tensor, images: Tensor, batchi
     """
     if batching == "stacked":
         x = images.flatten(-3)
-        return _Stacked.apply(points, x.expand(len(points), *x.shape[-2:]), network)
+        return class_logits(_Stacked.apply(points, x.expand(len(points), *x.shape[-2:]), network))
     if batching == "compiled":
         return _compiled(network)(points, images)
     named, are_own = network.named(points), images.dim() == 5

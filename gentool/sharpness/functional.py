@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
 from gentool.networks.canonical import Layer, canonical
+from gentool.networks.class_logits import ClassLogits
+from gentool.networks.layer_list import Chain
 from gentool.networks.layer_shapes import layer_shapes
 from gentool.networks.tracing import WEIGHT_LAYERS, steps_of
 
@@ -29,7 +31,8 @@ OWN_OUTPUT = (*WEIGHT_LAYERS, nn.MaxPool2d)  # a ReLU may overwrite their output
 class FunctionalNetwork:
     """Hold a network in float64 and in evaluation mode, to be perturbed around its parameters.
 
-    `module` maps images of shape (n, *input_shape) to logits (n, classes); it is never changed.
+    `module` maps images of shape (n, *input_shape) to logits (n, classes); it is never changed. A
+    network with one output f has the two logits (0, f), see `networks.class_logits`.
     """
 
     module: nn.Module
@@ -65,6 +68,11 @@ class FunctionalNetwork:
         return self.pixels + sum(math.prod(layer.out_shape) for layer in shapes)
 
     @cached_property
+    def has_one_output(self) -> bool:
+        """Return whether one output stands for two classes, as `ClassLogits` says."""
+        return any(isinstance(module, ClassLogits) for module in self.module.modules())
+
+    @cached_property
     def classes(self) -> int:
         return self.logits(torch.zeros(1, *self.input_shape)).shape[1]
 
@@ -74,8 +82,11 @@ class FunctionalNetwork:
 
         A raw network may have dropout between them, which does nothing in evaluation mode.
         """
+        module = self.module
+        if self.has_one_output and isinstance(module, nn.Sequential):
+            module = module[:-1]
         try:
-            (_, first), *steps = steps_of(self.module)
+            (_, first), *steps = steps_of(module)
         except GentoolError:
             return None
         layers: list[tuple[str, bool]] = []
@@ -96,7 +107,8 @@ class FunctionalNetwork:
         Bounds and enumeration ask this: a raw network with dropout has neither in its record.
         """
         leaves = [m for m in self.module.modules() if not list(m.children())]
-        is_plain = all(isinstance(leaf, (nn.Flatten, nn.Linear, nn.ReLU)) for leaf in leaves)
+        plain = (nn.Flatten, nn.Linear, nn.ReLU, ClassLogits)
+        is_plain = all(isinstance(leaf, plain) for leaf in leaves)
         return is_plain and self.mlp_layers is not None
 
     @cached_property
@@ -139,9 +151,21 @@ def functional_network(
         module = nn.Sequential(OrderedDict(_with_cheaper_relus(layers)))
     else:
         module = copy.deepcopy(model).to("cpu", torch.float64).eval()
+    with torch.inference_mode():
+        outputs = module(torch.zeros(1, *input_shape, dtype=torch.float64)).shape[-1]
+    if outputs == 1:
+        module = _with_class_logits(module)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     return FunctionalNetwork(module, tuple(input_shape), fold_batch_norm)
+
+
+def _with_class_logits(module: nn.Module) -> nn.Module:
+    """Return a network with one output as one with two logits, its parameters under their names."""
+    if isinstance(module, Chain):
+        module.append("class_logits", ClassLogits())
+        return module
+    return nn.Sequential(OrderedDict([*module.named_children(), ("class_logits", ClassLogits())]))
 
 
 def _with_cheaper_relus(layers: Sequence[Layer]) -> list[tuple[str, nn.Module]]:
