@@ -14,11 +14,12 @@ from gentool.cli.claims import claims
 from gentool.cli.convert import convert
 from gentool.cli.inspect import InspectCommand, inspect
 from gentool.cli.measure import measure
-from gentool.cli.messages import message_and_code
+from gentool.cli.messages import interruption, message_and_code, rest_of
 from gentool.cli.plot import plot
 from gentool.cli.sharpness import sharpness
 from gentool.cli.train import TrainCommand, train
 from gentool.cli.verify import verify
+from gentool.common import stops
 from gentool.common.console import say
 from gentool.common.errors import GentoolError, Interrupted
 from gentool.common.torchrun import is_main_process
@@ -35,6 +36,17 @@ class TwoWordCommands(typer.core.TyperGroup):
         if " ".join(args[:2]) in self.commands:
             args = [" ".join(args[:2]), *args[2:]]
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx):  # noqa: ANN001, ANN201 - the same
+        """Run the command; tell of an interrupt how to go on, where the command does not."""
+        try:
+            return super().invoke(ctx)
+        except Interrupted as error:
+            if not error.left:
+                raise
+            raise Interrupted(f"{error}; {rest_of(ctx.obj)}") from None
+        except KeyboardInterrupt:
+            raise Interrupted(interruption(ctx.obj)) from None
 
 
 # Without rich's boxes an error is one line, and --help takes half the time.
@@ -93,16 +105,22 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code.
 
-    0 success, 1 failure, 2 wrong usage, 130 interrupted. An error is one line on stderr.
+    0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
+    An error is one line on stderr.
     """
-    if not arguments:
-        arguments = ["--help"]
+    with stops.handled():
+        return _run(arguments or ["--help"])
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command and return its exit code; signals that stop it are handled."""
     try:
         # `train` repeats its own arguments in the message on how to resume.
-        code = app(arguments, prog_name="gentool", standalone_mode=False, obj=tuple(arguments)) or 0
-        if code == Interrupted.exit_code:  # typer catches KeyboardInterrupt without a message
-            say("interrupted; only the files named on stdout were written")
-        return code
+        return app(arguments, prog_name="gentool", standalone_mode=False, obj=tuple(arguments)) or 0
+    except Interrupted as error:
+        if is_main_process():
+            say(str(error))
+        return stops.exit_code()
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the pipe has ended: no message, no traceback at exit
         return 1

@@ -1,4 +1,7 @@
-"""Turn errors into messages of one line and exit codes."""
+"""Turn errors and interrupts into messages of one line and exit codes."""
+
+import shlex
+from collections.abc import Sequence
 
 import typer
 
@@ -18,3 +21,25 @@ def message_and_code(error: Exception) -> tuple[str, int]:
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror or error}", 1
     return f"{type(error).__name__}: {error} (a bug in gentool; --debug shows where)", 1
+
+
+BY_CHECKPOINT = ("measure", "sharpness", "inspect", "convert")
+"""Commands that write a file for each checkpoint, and can leave out those that exist."""
+
+
+def interruption(arguments: Sequence[str]) -> str:
+    """Return the message on a command that was interrupted, with the command that goes on."""
+    if not set(BY_CHECKPOINT) & set(arguments[:2]) or "-" in arguments:
+        return f"interrupted; start again with: {command_line(arguments)}"
+    return f"interrupted; only the files named on stdout were written; {rest_of(arguments)}"
+
+
+def rest_of(arguments: Sequence[str]) -> str:
+    """Return the words on the command that does what a command with several files has left."""
+    rest = command_line([a for a in arguments if a not in ("--force", "--skip-existing")])
+    return f"do the rest with: {rest} --skip-existing"
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """Return a command of gentool as one types it in a shell."""
+    return f"gentool {shlex.join(arguments)}"

@@ -76,13 +76,13 @@ def for_each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:
     """
     failures: list[Exception] = []
     messages: set[str] = set()
-    for job in jobs:
+    for i, job in enumerate(jobs, start=1):
         try:
             if job.is_needed:
                 work(job)
-        except Interrupted:
+        except Interrupted as error:
             job.print_path()  # the result so far is written
-            raise
+            raise Interrupted(str(error), left=len(jobs) - i) from None
         except BrokenPipeError:
             raise  # nobody reads what the others would print
         except Exception as error:

@@ -8,6 +8,7 @@ import typer
 from gentool.cli import options
 from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
 from gentool.cli.sharpness_tables import print_list, show_expected, show_worst_case
+from gentool.common import stops
 from gentool.common.console import progress
 from gentool.common.errors import Interrupted, UsageError
 from gentool.common.files import Existing, check_output
@@ -304,8 +305,11 @@ def _sample(
     job.write(record)
     if not quiet:
         show_expected(record)
-    if curve.stopped == "interrupted":
-        raise Interrupted("interrupted; the samples so far are written, marked as stopped early")
+    if stops.is_requested() or curve.stopped == "interrupted":
+        raise Interrupted(
+            "interrupted; the samples so far are written, marked as stopped early "
+            "(--force samples again)"
+        )
 
 
 def _check_perturbation(
@@ -355,8 +359,11 @@ def _search(
     job.write(record)
     if not quiet:
         show_worst_case(record)
-    if results and results[-1].stopped == "interrupted":
-        raise Interrupted("interrupted; the best result so far is written, marked as stopped early")
+    if stops.is_requested() or (results and results[-1].stopped == "interrupted"):
+        raise Interrupted(
+            "interrupted; the best result so far is written, marked as stopped early "
+            "(--force searches again)"
+        )
 
 
 def _save_worst(path: Path, inputs: "SharpnessInputs", result: "SearchResult") -> None:

@@ -1,13 +1,15 @@
 """Train what `gentool train` plans, one network or a grid, with progress bars and messages."""
 
-import shlex
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gentool.cli.messages import command_line
 from gentool.cli.options import DataFolder, Machine
+from gentool.common import stops
 from gentool.common.console import progress, say
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.files import Existing
@@ -96,6 +98,10 @@ def train_one(
         try:
             train_planned_runs([planned], options.settings(resume, group), callbacks)
         except KeyboardInterrupt:
+            raise Interrupted(_interruption(planned.state_path, options.arguments)) from None
+        except RuntimeError:
+            if group is None or not _is_stopped():
+                raise
             raise Interrupted(_interruption(planned.state_path, options.arguments)) from None
     if results[0].error is not None:
         raise results[0].error
@@ -275,6 +281,15 @@ def keep_existing(planned: PlannedRun) -> bool:
     return fits
 
 
+def _is_stopped() -> bool:
+    """Return whether torchrun stops its processes, of which another may have ended before this."""
+    try:
+        time.sleep(1)
+    except KeyboardInterrupt:
+        return True
+    return stops.is_requested()
+
+
 def _interruption(state: Path, arguments: Sequence[str]) -> str:
     """Return the message on an interrupted run, with the command that continues it."""
     if not state.exists():
@@ -285,7 +300,7 @@ def _interruption(state: Path, arguments: Sequence[str]) -> str:
 
 def _command_to_resume(arguments: Sequence[str]) -> str:
     """Return the same command without --force, which would start over."""
-    return f"gentool {shlex.join(a for a in arguments if a != '--force')}"
+    return command_line([a for a in arguments if a != "--force"])
 
 
 def outcome_in_words(recipe: Recipe, outcome: Outcome) -> str:

@@ -19,9 +19,17 @@ class UsageError(GentoolError):
 
 
 class Interrupted(GentoolError):
-    """Report an interrupt by the user: what was kept and how to go on (exit code 130)."""
+    """Report an interrupt by the user or a signal: what was kept and how to go on.
+
+    The exit code is 130, or 128 and the number of the signal. `left` is the number of checkpoints
+    that the command has not begun with.
+    """
 
     exit_code = 130
+
+    def __init__(self, message: str, left: int = 0) -> None:
+        super().__init__(message)
+        self.left = left
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

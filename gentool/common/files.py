@@ -2,16 +2,22 @@
 
 The trap avoided: a program that is killed, or a disk that fills up, while a file is half-written.
 All content goes to a temporary file in the same folder, is flushed to the disk, and is then
-renamed, which is atomic.
+renamed, which is atomic. A process holds its temporary files locked: one that nobody holds was left
+by a process that was killed, and the next command that writes to the folder removes it.
 """
 
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
+from gentool.common import stops
 from gentool.common.errors import GentoolError
+from gentool.common.locks import lock, remove_abandoned
+
+TEMPORARY = ".gentool-tmp"  # the ending of temporary files
 
 
 class Existing(Enum):
@@ -43,33 +49,44 @@ def check_output(path: Path, existing: Existing) -> bool:
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise GentoolError(f"the folder {folder} is not writable; name another with -o")
+    remove_abandoned(folder, TEMPORARY)
     return True
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write `content` to `path` as a whole: temporary file beside it, fsync, rename.
 
-    Raise GentoolError with the system's reason (disk full, no permission); `path` is then as it
-    was before.
+    Signals that stop the process are held back until then. Raise GentoolError with the system's
+    reason (disk full, no permission); `path` is then as it was before.
     """
     temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise GentoolError(
-            f"cannot write {path}: {error.strerror or error}; nothing was changed"
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with stops.held():
+        try:
+            descriptor, temporary = _temporary_beside(path)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(temporary, 0o666 & ~_umask())
+                os.replace(temporary, path)
+        except OSError as error:
+            raise GentoolError(
+                f"cannot write {path}: {error.strerror or error}; nothing was changed"
+            ) from error
+        finally:
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
+
+
+def _temporary_beside(path: Path) -> tuple[int, str]:
+    """Return descriptor and name of a new temporary file, locked by this process."""
+    while True:
+        descriptor, name = tempfile.mkstemp(TEMPORARY, f".{path.name}.", path.parent)
+        with suppress(OSError):  # without locks nobody takes it for abandoned
+            lock(descriptor)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, name
+        os.close(descriptor)  # another process took it for abandoned before it was locked
 
 
 def _umask() -> int:

@@ -191,7 +191,13 @@ class WorstCaseSearch:
             except KeyboardInterrupt:
                 stopped = "interrupted"
         state.objective.spent.seconds = time.perf_counter() - began
-        point, after = self._evaluate_best(state)
+        try:
+            point, after = self._evaluate_best(state)
+        except KeyboardInterrupt:
+            if stopped == "interrupted":
+                raise  # asked for the second time
+            stopped = "interrupted"
+            point, after = self._evaluate_best(state)
         return SearchResult(
             alpha=alpha,
             method=self.options.method,

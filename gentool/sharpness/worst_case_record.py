@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
@@ -26,6 +26,7 @@ MEASURES = (
     "sharpness_interval_bound",
     "sharpness_exact",
 )
+BOUNDS = ("first_order", "interval_bound", "exact")
 
 
 @dataclass(frozen=True)
@@ -84,35 +85,41 @@ def worst_case_record(
         return record_of(measures=values, notes=notes), []
     if options.exact:
         check_enumerable(search.network)
-    results, others, bounds = [], [], []
-    for alpha in options.alphas:
-        results.append(search.find(alpha))
-        others.append([])
-        bounds.append(_bounds(search, alpha, options.exact and results[-1].stopped is None))
-        if options.compare and results[-1].stopped != "interrupted":
-            for other in search.compare(alpha, results[-1].units):
-                others[-1].append(other)
-                if other.stopped == "interrupted":
-                    break
-        if "interrupted" in [result.stopped for result in (results[-1], *others[-1])]:
-            break
+    results, others, bounds, further, interrupted = [], [], [], {}, []
+    try:
+        for alpha in options.alphas:
+            results.append(search.find(alpha))
+            others.append([])
+            bounds.append(dict.fromkeys(BOUNDS))
+            bounds[-1] = _bounds(search, alpha, options.exact and results[-1].stopped is None)
+            if options.compare and results[-1].stopped != "interrupted":
+                for other in search.compare(alpha, results[-1].units):
+                    others[-1].append(other)
+                    if other.stopped == "interrupted":
+                        break
+            if "interrupted" in [result.stopped for result in (results[-1], *others[-1])]:
+                break
+        else:
+            for name, value in _further_measures(search, options):
+                further[name] = value
+    except KeyboardInterrupt:  # after the first search, whose result is not to be lost
+        if not results:
+            raise
+        interrupted = [
+            "sharpness: interrupted before all was computed; what is missing is left out"
+        ]
     values = {"sharpness": results[0].rise, "sharpness_keskar": results[0].keskar}
     values |= {f"sharpness_{name}": value for name, value in bounds[0].items()}
-    notes = [note for result in results for note in _notes(result)]
+    notes = [note for result in results for note in _notes(result)] + interrupted
     notes += _missing(bounds[0], options.exact)
     if options.protocol == "keskar2017":
         values["sharpness_keskar2017"] = in_percent(results[0].keskar)
-    if options.protocol == "m-sharpness" and results[-1].stopped != "interrupted":
-        values["sharpness_m"] = search.m_sharpness(options.alphas[0])
-    if options.flatness and results[-1].stopped != "interrupted":
-        flat = flatness(search.prepared.objective(torch.float32)[0], options.search.seed)
-        values |= _flatness_values(flat)
-        values["sharpness_magnitude"] = sharpness_magnitude(search, options.alphas[0])
-        notes += [
-            f"{name}: no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
-            for name, value in _flatness_values(flat).items()
-            if value is None
-        ]
+    values |= further
+    notes += [
+        f"{name}: no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
+        for name, value in further.items()
+        if value is None
+    ]
     record = record_of(measures=values, notes=notes)
     record["sharpness"] = {
         "folded": inputs.network.is_folded,
@@ -127,6 +134,18 @@ def worst_case_record(
         ],
     }
     return record, results
+
+
+def _further_measures(
+    search: WorstCaseSearch, options: SharpnessOptions
+) -> Iterator[tuple[str, float | None]]:
+    """Compute the measures that are asked for besides the search, at the first α, one by one."""
+    if options.protocol == "m-sharpness":
+        yield "sharpness_m", search.m_sharpness(options.alphas[0])
+    if options.flatness:
+        flat = flatness(search.prepared.objective(torch.float32)[0], options.search.seed)
+        yield from _flatness_values(flat).items()
+        yield "sharpness_magnitude", sharpness_magnitude(search, options.alphas[0])
 
 
 @defines("sharpness_magnitude")

@@ -8,9 +8,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from torch import nn
 
 from gentool.checkpoints import checkpoint
+from gentool.common import stops
 from gentool.common.errors import GentoolError
 from gentool.data.examples import training_set
 from gentool.data.reading import reading_of
@@ -194,11 +196,12 @@ def _write_result(planned: PlannedRun, run: Run, callbacks: Callbacks) -> JobRes
     if not run.group.is_main:
         return JobResult(planned, run.recipe, outcome)
     try:
-        checkpoint.write(planned.path, run.state.model, run.recipe, outcome)
+        with stops.held():  # so that no state is left beside a finished checkpoint
+            checkpoint.write(planned.path, run.state.model, run.recipe, outcome)
+            planned.state_path.unlink(missing_ok=True)
+            callbacks.on_file(planned.path)
     except GentoolError as error:
         return JobResult(planned, error=error)
-    planned.state_path.unlink(missing_ok=True)
-    callbacks.on_file(planned.path)
     return JobResult(planned, run.recipe, outcome)
 
 
@@ -211,9 +214,9 @@ def train_in_workers(
     """Train batches of planned runs in worker processes.
 
     Workers share the CPU's cores, and a GPU's memory, in equal parts. `on_file` and `on_end` are
-    called when a batch is done, `on_epoch` never. On Ctrl-C stop the workers, which keep the states
-    of their runs, and raise KeyboardInterrupt. Raise GentoolError if a worker was killed or ran out
-    of memory.
+    called when a batch is done, `on_epoch` never. On Ctrl-C or SIGTERM stop the workers, which save
+    the states of their runs, and raise KeyboardInterrupt. Raise GentoolError if a worker was killed
+    or ran out of memory.
     """
     jobs = min(jobs, len(batches))
     threads = settings.threads or max(1, (os.cpu_count() or 1) // jobs)
@@ -250,7 +253,8 @@ def _train_in_worker(
     settings = replace(settings, data_sets=_worker_data_sets(settings.data_sets.folder))
     paths: list[Path] = []
     results: list[JobResult] = []
-    train_planned_runs(batch, settings, Callbacks(on_file=paths.append, on_end=results.append))
+    with _interrupted_by_sigterm():
+        train_planned_runs(batch, settings, Callbacks(on_file=paths.append, on_end=results.append))
     return paths, results
 
 
@@ -261,16 +265,26 @@ def _worker_data_sets(folder: Path) -> DataSets:
 
 
 def _init_worker(threads: int, device: str, workers: int) -> None:
-    """Set up a worker: it ignores Ctrl-C, stops at SIGTERM, and exits when its parent has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Set up a worker: its parent ends it by SIGTERM, and it exits when the parent has ended.
+
+    Ctrl-C and SIGHUP reach all processes of a terminal; they are for the parent.
+    """
+    for number in set(stops.SIGNALS) - {signal.SIGTERM}:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     share_memory(resolve(device), workers)
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM interrupt the block; before and after it SIGTERM ends the process at once.
+
+    A worker that was asked to stop begins no other batch, which may be waiting for it already.
+    """
+    stops.check()
+    with stops.handled((signal.SIGTERM,), forget=False):
+        yield
 
 
 def _exit_with_parent() -> None:

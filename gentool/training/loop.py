@@ -6,13 +6,16 @@ number of that epoch, so that a resumed run needs no state of a random generator
 uninterrupted one, bit for bit on a CPU.
 """
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from gentool.common import stops
 from gentool.common.errors import GentoolError
 from gentool.data.examples import TrainingSet
 from gentool.networks.models import build, has_convolutions
@@ -22,6 +25,7 @@ from gentool.training.run import CheckpointPolicy, EpochReport, Run
 from gentool.training.stacked_mlps import StackedMLPs, release, stack_key
 
 SMALL_STEP = 2**22  # multiplications of a forward pass, as measured
+SHORT_EPOCH = 2.0  # seconds
 
 
 def train(
@@ -63,21 +67,42 @@ def train_runs(
     """
     device = runs[0].examples.labels.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        seconds_before = math.inf
         while runs := _unfinished(runs, on_end):
             train_next_epoch, failed = epoch_function(runs), []
             while not failed and not any(run.is_over for run in runs):
-                began = time.perf_counter()
-                results = train_next_epoch()
-                seconds = (time.perf_counter() - began) / len(runs)
-                for run, (loss, error) in zip(runs, results, strict=True):
-                    try:
-                        run.after_epoch(loss, error, seconds)
-                    except GentoolError as error:
-                        if on_error is None:
-                            raise
-                        on_error(run, error)
-                        failed.append(run)
+                with _finished_first(runs, seconds_before):
+                    began = time.perf_counter()
+                    results = train_next_epoch()
+                    seconds = (time.perf_counter() - began) / len(runs)
+                    for run, (loss, error) in zip(runs, results, strict=True):
+                        try:
+                            run.after_epoch(loss, error, seconds)
+                        except GentoolError as error:
+                            if on_error is None:
+                                raise
+                            on_error(run, error)
+                            failed.append(run)
+                    seconds_before = time.perf_counter() - began
+                stops.check()
             runs = [run for run in runs if run not in failed]
+
+
+@contextmanager
+def _finished_first(runs: Sequence[Run], seconds: float) -> Iterator[None]:
+    """Let an epoch be finished before the process is stopped, and save the states then.
+
+    Only where the epoch before took few seconds: with longer ones the states on the disk have to
+    do. Not in several processes, where others may have stopped before this epoch.
+    """
+    if seconds > SHORT_EPOCH or runs[0].group.size > 1:
+        yield
+        return
+    with stops.held():
+        yield
+        if stops.is_requested():
+            for run in runs:
+                run.save_state()
 
 
 def epoch_function(runs: Sequence[Run]) -> Callable[[], list[tuple[float, float]]]:

@@ -164,7 +164,8 @@ class Run:
         every = self.policy.save_every
         if every and state.epoch % every == 0:
             self.write_checkpoint()
-        self._write_state()
+        if time.monotonic() - self.saved_at > SECONDS_BETWEEN_STATES:
+            self.save_state()
 
     def outcome(self) -> Outcome:
         """Evaluate the network, in evaluation mode, and return its outcome so far."""
@@ -227,9 +228,10 @@ class Run:
         is_last = epoch == self.recipe.epochs or self.has_given_up
         return loss < near or (epoch % 5 == 0 and may_be_lower) or is_last
 
-    def _write_state(self) -> None:
+    def save_state(self) -> None:
+        """Write the state file, where the policy says so and this is the main process."""
         path = self.policy.state_path if self.group.is_main else None
-        if path is not None and time.monotonic() - self.saved_at > SECONDS_BETWEEN_STATES:
+        if path is not None:
             self.state.write(path, self.recipe)
             self.saved_at = time.monotonic()
 
