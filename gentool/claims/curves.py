@@ -5,9 +5,10 @@ from statistics import NormalDist
 
 import numpy as np
 
-from gentool.claims.points import STDERRS_APART
+from gentool.claims.points import STDERRS_APART, check_seeds
 from gentool.claims.verdict import Missing
 from gentool.common.json import Json
+from gentool.records.averaging import FEWEST_FOR_SD
 from gentool.records.measure_file import Record, lookup
 
 
@@ -56,11 +57,13 @@ def mean_curve(networks: list[Record]) -> SharpnessCurve:
     """Return the mean of the curves of several seeds, over the KLs that all of them reach.
 
     Of three seeds or more the standard errors are those of their mean; of fewer, the sampling's.
+    Raise Missing if the networks differ in more than their seed.
     """
+    check_seeds(networks, "expected_sharpness.curve")
     curves = [_curve(network) for network in networks]
     grid = _shared_kls(curves)
     values, stderrs = zip(*(curve.at(grid) for curve in curves), strict=True)
-    if len(curves) >= 3:
+    if len(curves) >= FEWEST_FOR_SD:
         stderr = np.std(values, axis=0, ddof=1) / len(curves) ** 0.5
     else:
         stderr = np.sqrt(np.square(stderrs).sum(axis=0)) / len(curves)

@@ -1,11 +1,11 @@
 """Group networks into families: recipes that differ only in what a claim varies and the seed."""
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gentool.common.json import Json
+from gentool.records.averaging import DIGEST, FILE, conditions, group_key
 from gentool.records.measure_file import Record
 from gentool.records.recipe import Role, describe_source, fields_with
 
@@ -64,20 +64,20 @@ def settings(record: Record, without: Iterable[str] = ()) -> Json:
 
 
 def families(networks: list[Record], study: Study) -> list[Family]:
-    """Return the families that a study is about; every network must have a recipe."""
+    """Return the families that a study is about; every network must have a recipe.
+
+    Networks of other programs are compared too, though never averaged with one another.
+    """
     grouped = defaultdict(list)
+    varied = (FILE, DIGEST, *(f"recipe.{key}" for key in study.varies))
     for network in networks:
         if None in (network["recipe"].get(key) for key in study.varies):
             continue  # a VGG has no hidden units
-        grouped[group_key(settings(network, study.varies))].append(network)
+        shared = {k: value for k, value in conditions(network).items() if k not in varied}
+        grouped[group_key(shared)].append(network)
     groups = [group for group in grouped.values() if study.is_about(group)]
     shared = [settings(group[0], study.varies) for group in groups]
     return [Family(*parts) for parts in zip(_names(shared), shared, groups, strict=True)]
-
-
-def group_key(values: Json | list[object]) -> str:
-    """Return the values as one string, to compare and group by."""
-    return json.dumps(values, sort_keys=True)
 
 
 def _names(families: list[Json]) -> list[str]:

@@ -1,24 +1,18 @@
 """Judge every claim on every family of networks that it is about: a row for each."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from gentool.claims.families import Family, families
 from gentool.claims.points import value_of
-from gentool.claims.registry import CLAIMS, NORMS, Claim
+from gentool.claims.registry import CLAIMS, Claim
 from gentool.claims.verdict import Missing, Ruling, Verdict
 from gentool.common.json import Json
+from gentool.records.averaging import NotAlikeError, check_measured_alike
 from gentool.records.measure_file import Record, has_fitted, lookup
+from gentool.records.settings import is_cut
 
 NAMES_SHOWN = 3  # networks that a line names; the others are counted
-
-# Measurement settings that must agree within a comparison: label, getter.
-_SETTINGS = dict.fromkeys(NORMS, ("epsilon", lambda record: lookup(record, "margin.epsilon"))) | {
-    "sharpness": (
-        "alpha",
-        lambda record: (lookup(record, "sharpness.points") or [{}])[0].get("alpha"),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -91,10 +85,18 @@ def _row(claim: Claim, key: str, family: Family) -> Row:
     for needed in (key, *claim.needs):
         reason = f"no {needed} ({_source(needed)})"
         networks = _keep(networks, lambda n, k=needed: value_of(n, k) is not None, reason, left_out)
+    cut = [network for network in networks if is_cut(network, key)]
+    if len(cut) < len(networks):
+        reason = "the search was cut short"
+        networks = _keep(networks, lambda n: not is_cut(n, key), reason, left_out)
     try:
-        _check_settings(networks, key)
+        for compared in (key, *claim.needs):
+            check_measured_alike(networks, compared)
         verdict = claim.function(networks, key)
-    except Missing as error:
+        if cut and len(cut) == len(networks):
+            words = f"{verdict.numbers}; all searches were cut short"
+            verdict = replace(verdict, numbers=words)
+    except (Missing, NotAlikeError) as error:
         counts = [f"{len(left.networks)} with {left.reason}" for left in left_out]
         verdict = Verdict(Ruling.MISSING, "; ".join([str(error), *counts]))
     return Row(claim, key, family, verdict, list(map(_name, networks)), left_out)
@@ -111,16 +113,6 @@ def _keep(
     if len(kept) < len(networks):
         left_out.append(LeftOut(reason, [_name(n) for n in networks if not condition(n)]))
     return kept
-
-
-def _check_settings(networks: list[Record], key: str) -> None:
-    """Raise Missing if a key was computed with several settings: its values cannot be compared."""
-    if key not in _SETTINGS:
-        return
-    label, getter = _SETTINGS[key]
-    values = {getter(network) for network in networks} - {None}
-    if len(values) > 1:
-        raise Missing(f"{key} has several values of {label}: {', '.join(map(str, sorted(values)))}")
 
 
 def _is_described(network: Record) -> bool:

@@ -1,10 +1,11 @@
 """Average a value over seeds at each size, with its standard error where one is known."""
 
 import math
-import statistics
 from dataclasses import asdict, dataclass
 
+from gentool.claims.verdict import Missing
 from gentool.common.json import Json
+from gentool.records.averaging import FEWEST_FOR_SD, NotAlikeError, average, check_one_group
 from gentool.records.measure_file import Record, log10_of, lookup
 
 STDERRS_APART = 2  # two values closer than this many standard errors cannot be told apart
@@ -39,9 +40,20 @@ def value_of(record: Record, key: str) -> float | None:
 
 
 def seed_means(networks: list[Record], key: str, axis: str) -> list[Point]:
-    """Return the mean of a key at each value of `axis`, in order; every network has the key."""
+    """Return the mean of a key at each value of `axis`, in order; every network has the key.
+
+    Raise Missing if the networks at one value differ in more than their seed.
+    """
     sizes = sorted({network["recipe"][axis] for network in networks})
     return [_point(x, [n for n in networks if n["recipe"][axis] == x], key) for x in sizes]
+
+
+def check_seeds(networks: list[Record], key: str) -> None:
+    """Raise Missing if networks differ in more than their seed: their mean would mean nothing."""
+    try:
+        check_one_group(networks, key)
+    except NotAlikeError as error:
+        raise Missing(str(error)) from None
 
 
 def sign(a: Point, b: Point) -> int:
@@ -56,12 +68,12 @@ def _point(x: float, networks: list[Record], key: str) -> Point:
     Of three seeds or more it is the standard error of their mean, which includes the sampling
     error; of fewer it is the sampling error alone.
     """
-    values = [value_of(network, key) for network in networks]
-    if len(values) >= 3:
-        stderr = statistics.stdev(values) / math.sqrt(len(values))
-    else:
-        stderr = math.hypot(*(_stderr(network, key) for network in networks)) / len(values)
-    return Point(x, statistics.fmean(values), stderr, len(values))
+    check_seeds(networks, key)
+    over_seeds = average([value_of(network, key) for network in networks], "se")
+    stderr = over_seeds.half
+    if over_seeds.n < FEWEST_FOR_SD:
+        stderr = math.hypot(*(_stderr(network, key) for network in networks)) / over_seeds.n
+    return Point(x, over_seeds.mean, stderr, over_seeds.n)
 
 
 def _stderr(network: Record, key: str) -> float:

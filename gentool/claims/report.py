@@ -9,7 +9,7 @@ from gentool.claims.verdict import Ruling
 from gentool.common.errors import unknown
 from gentool.common.json import Json
 from gentool.common.version import __version__
-from gentool.records.measure_file import Record, merge
+from gentool.records.measure_file import DERIVED, Record, check_key, merge
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,26 @@ class Report:
 
 
 def report(
-    records: Iterable[Record], measures: list[str] | None, resamples: int, seed: int
+    records: Iterable[Record],
+    measures: list[str] | None,
+    resamples: int,
+    seed: int,
+    against: str = "gap",
 ) -> Report:
-    """Judge every claim and rank the measures of these names, or all.
+    """Judge every claim and rank the measures of these names, or all, by their tau with a key.
 
-    Raise UsageError if no record has a measure of that name, GentoolError if two records about one
-    checkpoint disagree.
+    Raise UsageError if no record has a measure or a key of that name, GentoolError if two records
+    about one checkpoint disagree.
     """
     networks = merge(records)
     recorded = dict.fromkeys(name for network in networks for name in network["measures"])
     for name in measures or []:
-        if name not in recorded:
+        if "." in name or name in DERIVED:
+            check_key(networks, name)
+        elif name not in recorded:
             raise unknown("measure", name, recorded)
+    if against not in DERIVED:
+        check_key(networks, against)
     rows, left_out = judge(networks)
-    ranked = correlations(networks, measures, resamples, seed)
+    ranked = correlations(networks, measures, resamples, seed, against)
     return Report(len(networks), rows, left_out, ranked)

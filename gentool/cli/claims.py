@@ -23,6 +23,13 @@ def claims(
             show_default="all",
         ),
     ] = None,
+    against: Annotated[
+        str,
+        typer.Option(
+            help="What measures are correlated with: gap (test error minus training error), "
+            "loss_gap, or another key, as outcome.test_error."
+        ),
+    ] = "gap",
     bootstrap: Annotated[
         int,
         typer.Option(min=0, max=100_000, help="Number of bootstrap resamples; 0 for no interval."),
@@ -69,8 +76,9 @@ def claims(
     files = files_in(records, RECORDS)
     left_out = LeftOut()
     readable = read_each(files, None if messages.debug else left_out.report)
-    judged = report(readable, measure, bootstrap, seed)
-    command = {"name": "claims", "measure": measure, "bootstrap": bootstrap, "seed": seed}
+    judged = report(readable, measure, bootstrap, seed, against)
+    command = {"name": "claims", "measure": measure, "against": against}
+    command |= {"bootstrap": bootstrap, "seed": seed}
     written = {"command": command, "files": [file.name for file in files]} | judged.to_json()
     if path is not None:
         write(path, written)

@@ -5,6 +5,7 @@ from itertools import groupby
 from gentool.claims import LeftOut, Row
 from gentool.claims.correlation import Correlation
 from gentool.common.console import print_table, say
+from gentool.records.key_words import words as key_words
 
 
 def show_claims(rows: list[Row], left_out: list[LeftOut]) -> None:
@@ -37,8 +38,13 @@ def show_correlations(ranked: list[Correlation]) -> None:
         if correlation.tau is not None
     ]
     if rows:
-        title = "Kendall's τ with the generalization gap"
+        against = ranked[0].against
+        words = "the generalization gap" if against == "gap" else key_words(against)
+        title = f"Kendall's τ with {words}"
         print_table(title, ["measure", "τ", "95 %", "Ψ", "networks"], rows)
+    for row in ranked:
+        if row.cut_short:
+            say(f"note: {row.measure}: {row.cut_short} left out whose search was cut short")
     without_tau = [correlation for correlation in ranked if correlation.tau is None]
     for reason in dict.fromkeys(correlation.reason for correlation in without_tau):
         names = [c.measure for c in without_tau if c.reason == reason]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log10
 
-from gentool.claims.families import group_key, settings
+from gentool.claims.families import settings
 from gentool.common.errors import GentoolError
 from gentool.common.json import is_number
 from gentool.figures import panels, path_norms, series, style
@@ -19,6 +19,7 @@ from gentool.figures.path_norms import Reading
 from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.selection import count
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet
+from gentool.records.averaging import group_key
 from gentool.records.measure_file import Record, log10_of, lookup
 
 LOSS = Axis("training loss, in evaluation mode", "log10", is_reversed=True)

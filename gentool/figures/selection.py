@@ -3,13 +3,13 @@
 The trap avoided: a curve through networks that differ in more than the key of its x axis.
 """
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from gentool.common.errors import GentoolError
+from gentool.records.averaging import DIGEST, FILE, differences, seed_groups, without
 from gentool.records.measure_file import Record, lookup
-from gentool.records.recipe import Role, describe_source, fields_with
+from gentool.records.recipe import describe_source
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,13 @@ def choose(
     """Return the networks of a figure; they differ only in the `varied` keys of the recipe.
 
     Networks that are not `wanted` are left out, with a note. Raise GentoolError if none is left, or
-    if they differ in architecture or data; different training options make a note.
+    if they differ in any other field of the recipe but the seed.
     """
     chosen = [record for record in records if is_wanted(record["recipe"] or {})]
     if not chosen:
         raise GentoolError(f"figure {figure} draws {wanted}; none of these files is of one")
-    if mixed := _differences(chosen, [key for key in fields_with(Role.KIND) if key not in varied]):
+    free = (FILE, DIGEST, *(f"recipe.{key}" for key in varied))
+    if mixed := differences([without(group, free) for group in seed_groups(chosen)]):
         raise GentoolError(
             f"figure {figure} draws networks of one kind, and these differ in {mixed}; "
             "give the files of one kind"
@@ -47,25 +48,7 @@ def choose(
     notes = []
     if left_out := len(records) - len(chosen):
         notes.append(f"figure {figure} draws {wanted}; {count(left_out, 'other network')} left out")
-    if otherwise := _differences(chosen, fields_with(Role.NOTED)):
-        notes.append(f"these networks were trained with different {otherwise}")
     return Networks(chosen, notes)
-
-
-def _differences(records: list[Record], keys: Iterable[str]) -> str:
-    """Return the keys in which recipes differ, with their values; data differ by fingerprint."""
-    differences = []
-    for key in keys:
-        names = {
-            json.dumps((record["recipe"].get("fingerprint") if key == "data" else None) or value)
-            for record in records
-            for value in [record["recipe"].get(key)]
-        }
-        if len(names) > 1:
-            texts = {str(record["recipe"].get(key)) for record in records}
-            values = sorted(texts, key=lambda text: (len(text), text))
-            differences.append(f"recipe.{key} ({', '.join(values)})")
-    return ", ".join(differences)
 
 
 def caption(records: list[Record], *more: str) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.registry import FunctionRegistry
 from gentool.networks.layer_list import chain
-from gentool.records.recipe import LAYERS, Recipe
+from gentool.records.recipe import LAYERS, Recipe, default_init
 
 MODELS = FunctionRegistry("model")
 
@@ -185,8 +185,7 @@ def initialised(recipe: Recipe) -> nn.Module:
     them far. Biases are 0, batch norm is the identity. The draw depends on the seed alone and uses
     no global generator.
     """
-    has_norms = recipe.batch_norm in (True, "all")
-    is_uniform = has_norms if recipe.init is None else recipe.init == "uniform"
+    is_uniform = (recipe.init or default_init(recipe.batch_norm)) == "uniform"
     model = build(recipe).to_empty(device="cpu")
     generator = torch.Generator().manual_seed(recipe.seed)
     layers = [module for module in model.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]

@@ -11,6 +11,7 @@ from gentool.common.files import write_whole
 from gentool.common.json import is_number, log10
 from gentool.records.json_documents import documents
 from gentool.records.recipe import with_later_fields
+from gentool.records.settings import PARTS, origin
 
 FORMAT = 1
 EVALUATED = tuple(
@@ -94,7 +95,7 @@ def merge(records: Iterable[Record]) -> list[Record]:
     """Merge the records of each checkpoint, identified by its SHA-256, in their order.
 
     The merged record has the measures of all. A value replaces a null, since one command may have
-    lacked the data that another had.
+    lacked the data that another had. `made_by` holds the settings that each value was made with.
 
     Raise GentoolError if two records hold different values of one measure: they were made with
     different settings, and a figure cannot know which to draw.
@@ -104,14 +105,30 @@ def merge(records: Iterable[Record]) -> list[Record]:
         digest = record["checkpoint"]["sha256"]
         if digest not in merged:
             fresh = {name: dict(record[name]) for name in ("measures", "log10")}
-            merged[digest] = record | fresh | {"notes": list(record["notes"])}
+            made_by = {"made_by": _made_by(record)}
+            merged[digest] = record | fresh | made_by | {"notes": list(record["notes"])}
         else:
             _add(merged[digest], record)
     return list(merged.values())
 
 
+def _made_by(record: Record) -> dict[str, Any]:
+    """Return the origin of each value of a record, and under `NAME.` of each of its parts."""
+    if "made_by" in record:
+        return dict(record["made_by"])
+    made = origin(record)
+    values = [
+        name
+        for part in ("measures", "log10")
+        for name, value in record[part].items()
+        if value is not None
+    ]
+    return dict.fromkeys([*values, *(f"{part}." for part in PARTS if record.get(part))], made)
+
+
 def _add(into: Record, record: Record) -> None:
     """Add the measures and notes of a record to another one of the same checkpoint."""
+    into["made_by"] = _made_by(record) | into["made_by"]
     for part in ("measures", "log10"):
         for name, value in record[part].items():
             present = into[part].get(name)

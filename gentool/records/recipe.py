@@ -22,10 +22,12 @@ LAYERS = "layers"
 
 
 class Role(Enum):
-    """Name a purpose for which fields of a recipe matter; a field may have several roles."""
+    """Name a purpose for which fields of a recipe matter; a field may have several roles.
 
-    KIND = "the networks of one figure must agree in it"
-    NOTED = "a figure notes that its networks differ in it"
+    Networks are averaged only where they agree in every field but those that are REPEATED.
+    """
+
+    REPEATED = "is the seed, or follows from its draws: values are averaged over it"
     IDENTITY = "chooses the network to train"
     CONDITION = "sets how training begins, computes and stops"
     STEP = "sets how a step of training changes the weights"
@@ -57,49 +59,45 @@ class Recipe:
     settings of its training are None.
     """
 
-    model: str = _option("vgg", ranges.NAME, Role.KIND, Role.IDENTITY)
-    batch_norm: bool | str = _option(False, ranges.BATCH_NORM, Role.KIND)
-    dropout: float = _option(0.0, ranges.BELOW_ONE, Role.KIND)
-    last_pool: str | None = _option(None, ranges.one_of("max", "average").or_none(), Role.KIND)
-    width: float | None = _option(None, ranges.POSITIVE.or_none(), Role.KIND)
-    depth: int | None = _option(None, ranges.whole_number(0, 1000).or_none(), Role.KIND)
-    hidden: int | None = _option(None, ranges.COUNT.or_none(), Role.KIND)
+    model: str = _option("vgg", ranges.NAME, Role.IDENTITY)
+    batch_norm: bool | str = _option(False, ranges.BATCH_NORM)
+    dropout: float = _option(0.0, ranges.BELOW_ONE)
+    last_pool: str | None = _option(None, ranges.one_of("max", "average").or_none())
+    width: float | None = _option(None, ranges.POSITIVE.or_none())
+    depth: int | None = _option(None, ranges.whole_number(0, 1000).or_none())
+    hidden: int | None = _option(None, ranges.COUNT.or_none())
     init: str | None = _option(None, ranges.one_of("he", "uniform").or_none(), Role.CONDITION)
 
-    data: str = _option("cifar10", ranges.NAME, Role.KIND)
-    channels: int | None = _option(
-        None, ranges.CHANNELS.or_none(), Role.KIND, Role.IDENTITY, Role.UNNAMED
-    )
-    resize: int | None = _option(None, ranges.PIXELS.or_none(), Role.KIND, Role.IDENTITY)
+    data: str = _option("cifar10", ranges.NAME)
+    channels: int | None = _option(None, ranges.CHANNELS.or_none(), Role.IDENTITY, Role.UNNAMED)
+    resize: int | None = _option(None, ranges.PIXELS.or_none(), Role.IDENTITY)
     channel_order: str | None = _option(
         None, ranges.one_of("first", "last").or_none(), Role.IDENTITY, Role.UNNAMED
     )
     labels: str | float = _option("true", ranges.LABELS, Role.IDENTITY)
     subset: int | None = _option(None, ranges.COUNT.or_none())
-    draw: str = _option("random", ranges.one_of("random", "first"), Role.NOTED, Role.IDENTITY)
+    draw: str = _option("random", ranges.one_of("random", "first"), Role.IDENTITY)
     confusion: int = _option(0, ranges.whole_number(0), Role.IDENTITY)
-    seed: int = _option(0, ranges.whole_number(0, 2**32 - 1), Role.IDENTITY)
+    seed: int = _option(0, ranges.whole_number(0, 2**32 - 1), Role.IDENTITY, Role.REPEATED)
 
-    optimizer: str = _option("sgd", ranges.NAME, Role.NOTED, Role.STEP)
-    lr: float = _option(0.01, ranges.POSITIVE, Role.NOTED, Role.STEP)
-    momentum: float | None = _option(0.9, ranges.BELOW_ONE.or_none(), Role.NOTED, Role.STEP)
-    weight_decay: float = _option(0.0, ranges.NOT_NEGATIVE, Role.NOTED, Role.STEP)
-    batch_size: int = _option(64, ranges.COUNT, Role.NOTED, Role.STEP)
-    schedule: str = _option("constant", ranges.NAME, Role.NOTED, Role.STEP)
+    optimizer: str = _option("sgd", ranges.NAME, Role.STEP)
+    lr: float = _option(0.01, ranges.POSITIVE, Role.STEP)
+    momentum: float | None = _option(0.9, ranges.BELOW_ONE.or_none(), Role.STEP)
+    weight_decay: float = _option(0.0, ranges.NOT_NEGATIVE, Role.STEP)
+    batch_size: int = _option(64, ranges.COUNT, Role.STEP)
+    schedule: str = _option("constant", ranges.NAME, Role.STEP)
     warmup: float | None = _option(0.0, ranges.EPOCHS.or_none(), Role.STEP)
     epochs: int = _option(500, ranges.COUNT, Role.LIMIT)
     patience: int | None = _option(None, ranges.COUNT.or_none(), Role.LIMIT)
     precision: str = _option("float32", ranges.one_of("float32", "bfloat16"), Role.CONDITION)
-    stop_loss: float = _option(0.01, ranges.POSITIVE, Role.NOTED, Role.CONDITION)
-    stop_on: str = _option(
-        "evaluation", ranges.one_of("evaluation", "training"), Role.NOTED, Role.CONDITION
-    )
+    stop_loss: float = _option(0.01, ranges.POSITIVE, Role.CONDITION)
+    stop_on: str = _option("evaluation", ranges.one_of("evaluation", "training"), Role.CONDITION)
 
-    input_shape: tuple[int, int, int] | None = _option(
-        None, ranges.SHAPE.or_none(), Role.KIND, Role.DERIVED
-    )
+    input_shape: tuple[int, int, int] | None = _option(None, ranges.SHAPE.or_none(), Role.DERIVED)
     classes: int | None = _option(None, ranges.whole_number(1).or_none(), Role.DERIVED)
-    digest: str | None = _option(None, ranges.SHA256.or_none(), Role.DERIVED, Role.UNNAMED)
+    digest: str | None = _option(
+        None, ranges.SHA256.or_none(), Role.REPEATED, Role.DERIVED, Role.UNNAMED
+    )
     fingerprint: str | None = _option(None, ranges.SHA256.or_none(), Role.DERIVED, Role.UNNAMED)
     mean: tuple[float, ...] | None = _option(
         None, ranges.CHANNEL_NUMBERS.or_none(), Role.DERIVED, Role.UNNAMED
@@ -107,7 +105,9 @@ class Recipe:
     std: tuple[float, ...] | None = _option(
         None, ranges.CHANNEL_NUMBERS.or_none(), Role.DERIVED, Role.UNNAMED
     )
-    initial_digest: str | None = _option(None, ranges.SHA256.or_none(), Role.DERIVED, Role.UNNAMED)
+    initial_digest: str | None = _option(
+        None, ranges.SHA256.or_none(), Role.REPEATED, Role.DERIVED, Role.UNNAMED
+    )
 
     layers: tuple[Json, ...] | None = _option(None, ranges.LIST_OF_LAYERS.or_none(), Role.UNNAMED)
     origin: Json | None = _option(  # noqa: RUF009 - a call of dataclasses.field
@@ -168,6 +168,11 @@ def with_later_fields(recipe: Json) -> Json:
 def _last_pool(model: object) -> str | None:
     """Return the last pooling of a model that names none: the paper's VGG has a maximum."""
     return "max" if model == "vgg" else None
+
+
+def default_init(batch_norm: object) -> str:
+    """Return the initial weights that `init` None means, for the batch norm of a recipe."""
+    return "uniform" if batch_norm in (True, "all") else "he"
 
 
 def fields_with(*roles: Role) -> tuple[str, ...]:

@@ -288,3 +288,26 @@ def test_every_claim_has_a_statement_a_rule_and_its_figure(claim):
     assert claim.statement.endswith(".")
     assert len(claim.rule) > 20
     assert claim.source.startswith("Figure ")
+
+
+def test_a_search_that_was_cut_short_is_left_out_with_the_reason():
+    """And judged, in words, where every search was."""
+    networks = labelled([2, 2], [1, 1], key="sharpness")
+    for record in networks:
+        record["sharpness"] = {"points": [{"stopped": "time"}]}
+    verdict, numbers = verdict_on(networks, "2", "sharpness")
+    assert (verdict, numbers) == ("holds", "1 of 1 small sizes lower; all searches were cut short")
+    networks[0]["sharpness"] = {"points": [{"stopped": None}]}
+    networks[2]["sharpness"] = {"points": [{"stopped": None}]}
+    [row] = [row for row in judge(networks)[0] if row.claim.id == "2"]
+    assert [left.reason for left in row.left_out] == ["the search was cut short"]
+    assert len(row.networks) == 2
+
+
+def test_checkpoints_of_one_training_are_no_seeds():
+    networks = labelled([1], [2]) + labelled([1.5], [3])
+    for i, record in enumerate(networks):
+        record["checkpoint"]["sha256"] = str(i)
+    verdict, numbers = verdict_on(networks, "1a")
+    assert verdict == "cannot be judged"
+    assert "give one of them" in numbers

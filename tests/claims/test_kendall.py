@@ -107,3 +107,34 @@ def test_networks_without_errors_are_not_ranked():
     networks = grid()
     networks[0]["outcome"] = None
     assert correlation(networks, "l2", 0, 0).networks == 3
+
+
+def test_values_made_with_several_settings_are_not_ranked():
+    """Sharpness at two α; the other measures keep their tau."""
+    networks = grid()
+    for i, record in enumerate(networks):
+        record["measures"]["sharpness"], record["log10"]["sharpness"] = 1.0 + i, 0.1 * i
+        record["sharpness"] = {"points": [{"alpha": 0.0005 if i else 0.005}]}
+    row = correlation(networks, "sharpness", 10, 0)
+    assert (row.tau, row.granulated, row.axes) == (None, None, {})
+    assert row.reason == "sharpness has several values of alpha: 0.0005, 0.005"
+    assert correlation(networks, "l2", 0, 0).tau == 1.0
+
+
+def test_a_search_that_was_cut_short_is_left_out_and_counted():
+    networks = grid()
+    for i, record in enumerate(networks):
+        record["measures"]["sharpness"], record["log10"]["sharpness"] = 1.0 + i, 0.1 * i
+        record["sharpness"] = {"points": [{"stopped": "time" if i == 3 else None}]}
+    row = correlation(networks, "sharpness", 0, 0)
+    assert (row.networks, row.cut_short) == (3, 1)
+
+
+def test_a_measure_is_ranked_by_any_key():
+    """By the loss gap; the gap itself and a field of the recipe are measures too."""
+    networks = grid()
+    for record in networks:
+        record["outcome"] |= {"test_loss": -record["outcome"]["test_error"], "train_loss": 0.0}
+    assert correlation(networks, "l2", 0, 0, "loss_gap").tau == -1.0
+    assert correlation(networks, "gap", 0, 0).tau == 1.0
+    assert correlation(networks, "recipe.subset", 0, 0).granulated == -1.0

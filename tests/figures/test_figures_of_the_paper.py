@@ -161,9 +161,41 @@ def test_the_same_data_in_two_folders_is_one_kind_by_its_fingerprint():
     assert curves(sheet("1", records).panels[0])["true labels"][0] == [10, 20]
 
 
-def test_another_learning_rate_is_noted_and_drawn():
-    prepared = sheet("1", by_size((10,)) + by_size((20,), lr=0.2))
-    assert prepared.notes == ["these networks were trained with different recipe.lr (0.1, 0.2)"]
+OTHERS = {
+    "lr": 0.2,
+    "batch_norm": True,
+    "dropout": 0.5,
+    "init": "uniform",
+    "warmup": 5.0,
+    "patience": 7,
+    "precision": "bfloat16",
+    "optimizer": "adam",
+    "stop_loss": 0.001,
+    "epochs": 7,
+    "draw": "first",
+    "a_field_of_a_later_version": 1,
+}
+
+
+@pytest.mark.parametrize("figure", RECORDS)
+@pytest.mark.parametrize("key", OTHERS)
+def test_networks_trained_otherwise_are_an_error_that_names_the_key_and_its_values(figure, key):
+    """Whichever field of the recipe it is, but for those that the figure varies and the seed."""
+    records = RECORDS[figure]() + RECORDS[figure](**{key: OTHERS[key]}, seed=1)
+    with pytest.raises(GentoolError, match=rf"these differ in recipe.{key} \(.*{OTHERS[key]}.*\)"):
+        sheet(figure, records)
+
+
+@pytest.mark.parametrize("key", ["subset", "labels", "confusion"])
+def test_figure_4_never_averages_over_what_its_networks_were_trained_on(key):
+    """Other labels and confusion sets are left out with a note; two sizes are an error."""
+    other = by_width(**{key: {"subset": 500, "labels": "random", "confusion": 100}[key]})
+    if key == "subset":
+        with pytest.raises(GentoolError, match=r"recipe.subset \(500, 1000\)"):
+            sheet("4", by_width() + other)
+        return
+    assert len(sheet("4", by_width() + other).notes) == 1
+    assert sheet("4", by_width() + other).panels == sheet("4", by_width()).panels
 
 
 def test_networks_with_confusion_sets_are_in_figure_3_alone():

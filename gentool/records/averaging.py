@@ -1,0 +1,229 @@
+"""Average values over seeds, within networks that are alike in everything else. No torch.
+
+Every average that gentool shows is made here: in figures, in claims and in tables. Networks are
+alike if their recipes agree in every field but the seed, and if the value was measured with the
+same settings. A field or a setting that is new is compared without being named here.
+
+The trap avoided: a mean over whatever happens to share an x, called a mean over runs.
+"""
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gentool.common.errors import GentoolError
+from gentool.common.json import Json, is_number
+from gentool.records.measure_file import Record
+from gentool.records.recipe import LAYERS, Role, default_init, fields_with
+from gentool.records.settings import is_cut, settings_of
+
+CUT = "cut short"
+FILE, DIGEST = "checkpoint.file", "checkpoint.sha256"
+_REPEATED = fields_with(Role.REPEATED)
+FEWEST_FOR_SD = 3
+SHOWN = 8  # values of a key that an error lists
+CONFIDENCE = 0.95
+ERRORBARS = {
+    "minmax": "lowest to highest",
+    "sd": "standard deviation",
+    "se": "standard error",
+    "ci95": "95 % confidence interval of the mean (Student's t)",
+    "none": "",
+}
+"""The kinds of error bars over seeds, and their words in a caption."""
+
+
+class NotAlikeError(GentoolError):
+    """Raised where values would be averaged or compared that were not made alike; names the keys"""
+
+
+@dataclass(frozen=True)
+class SeedGroup:
+    """Hold networks that differ in their seed alone, and all in which they agree, by key."""
+
+    conditions: Json
+    networks: list[Record]
+
+
+@dataclass(frozen=True)
+class Average:
+    """Hold the mean of the values of several seeds, and its bar; None for no bar.
+
+    `half` is the standard deviation, the standard error or half the interval, if the bar is one.
+    """
+
+    mean: float
+    values: tuple[float, ...]
+    low: float | None = None
+    high: float | None = None
+    half: float | None = None
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+
+def conditions(record: Record, key: str | None = None) -> Json:
+    """Return everything in which two values under a key must agree to be averaged, by name.
+
+    The fields of the recipe are `recipe.NAME`, without the seed and what follows from its draws;
+    the rest are settings of the measurement, as `epsilon`. A network of which the training is not
+    known has its file and checkpoint among them, so that it is like no other.
+    """
+    recipe = record.get("recipe") or {}
+    shared = {
+        f"recipe.{name}": value
+        for name, value in recipe.items()
+        if value is not None and name not in _REPEATED  # in an older file the field is absent
+    }
+    if fingerprint := shared.pop("recipe.fingerprint", None):
+        shared["recipe.data"] = fingerprint  # two folders of one name may hold different data
+    shared.pop("recipe.origin", None)  # of a foreign network, which is known by its checkpoint
+    if recipe.get("model") == LAYERS or recipe.get("seed") is None:
+        shared |= _identity(record)
+    elif recipe.get("init") == default_init(recipe.get("batch_norm")):
+        del shared["recipe.init"]  # the default, by its name
+    if key is not None:
+        shared |= settings_of(record, key)
+        if is_cut(record, key):
+            shared[CUT] = True
+    return shared
+
+
+def seed_groups(records: Iterable[Record], key: str | None = None) -> list[SeedGroup]:
+    """Divide networks into groups that may be averaged: alike in all that `conditions` names.
+
+    Two networks of one recipe and one seed are no two samples (checkpoints of one training, say, or
+    the same training on two machines): each of such a group is a group of its own, named by its
+    file. Groups are in the order of their first network.
+    """
+    grouped: dict[str, list[tuple[Record, Json]]] = defaultdict(list)
+    for record in records:
+        shared = conditions(record, key)
+        grouped[group_key(shared)].append((record, shared))
+    groups = []
+    for members in grouped.values():
+        networks = [record for record, _ in members]
+        shared = members[0][1]
+        seeds = {(network.get("recipe") or {}).get("seed") for network in networks}
+        if len(seeds) == len(networks):
+            groups.append(SeedGroup(shared, networks))
+        else:
+            groups += [SeedGroup(shared | _identity(network), [network]) for network in networks]
+    return groups
+
+
+def check_one_group(records: Iterable[Record], key: str | None = None) -> None:
+    """Raise NotAlikeError, naming the keys, if networks differ in more than their seed."""
+    groups = seed_groups(records, key)
+    if len(groups) < 2:
+        return
+    if set(differing(groups)) <= {FILE, DIGEST}:
+        files = [str(group.conditions[FILE]) for group in groups]
+        names = ", ".join(files[:SHOWN])
+        raise NotAlikeError(
+            f"{names} differ in more than their seed, by nothing in their recipes; give one of them"
+        )
+    raise NotAlikeError(f"networks differ in {differences(groups)}")
+
+
+def average(values: Sequence[float], errorbar: str | None = None) -> Average:
+    """Return the mean of a group's values, with its bar; `errorbar` is a name of ERRORBARS.
+
+    None means the standard deviation of three values or more, and no bar of fewer. Standard
+    deviations have the divisor n − 1; one value has no bar.
+    """
+    mean, n = statistics.fmean(values), len(values)
+    values = tuple(values)
+    if errorbar == "minmax" and n > 1:
+        return Average(mean, values, min(values), max(values))
+    if errorbar in ("none", "minmax") or n < (FEWEST_FOR_SD if errorbar is None else 2):
+        return Average(mean, values)
+    half = statistics.stdev(values)
+    if errorbar in ("se", "ci95"):
+        half /= math.sqrt(n)
+    if errorbar == "ci95":
+        from scipy.special import stdtrit
+
+        half *= float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
+    return Average(mean, values, mean - half, mean + half, half)
+
+
+def without(group: SeedGroup, keys: Iterable[str]) -> SeedGroup:
+    """Return a group whose conditions lack some keys."""
+    kept = {key: value for key, value in group.conditions.items() if key not in keys}
+    return SeedGroup(kept, group.networks)
+
+
+def differing(groups: Sequence[SeedGroup]) -> list[str]:
+    """Return the keys in which groups differ, in the order of the recipe; of two files the name."""
+    keys = dict.fromkeys(key for group in groups for key in group.conditions)
+    differ = [
+        key for key in keys if len({group_key(group.conditions.get(key)) for group in groups}) > 1
+    ]
+    return [key for key in differ if key != DIGEST or FILE not in differ]
+
+
+def shown_value(group: SeedGroup, key: str) -> object:
+    """Return the value of a group under one of its conditions, as its recipe holds it."""
+    if key.startswith("recipe."):
+        recipe = group.networks[0].get("recipe") or {}
+        value = recipe.get(key.removeprefix("recipe."))
+        if key == "recipe.init" and value is None and recipe.get("model") != LAYERS:
+            return default_init(recipe.get("batch_norm"))
+        return value
+    return group.conditions.get(key)
+
+
+def differences(groups: Sequence[SeedGroup]) -> str:
+    """Return the keys in which groups differ and their values, in one line of an error."""
+    parts = []
+    for key in differing(groups):
+        values = {group_key(v): v for v in (shown_value(group, key) for group in groups)}
+        if len(values) == 1:  # data of one name, told apart by their fingerprints
+            digests = [str(group.conditions.get(key))[:8] for group in groups]
+            values = dict(zip(digests, digests, strict=True))
+        texts = _ordered(values.values())
+        more = f" and {len(texts) - SHOWN} more" * (len(texts) > SHOWN)
+        parts.append(f"{key} ({', '.join(texts[:SHOWN])}{more})")
+    return ", ".join(parts)
+
+
+def check_measured_alike(records: Iterable[Record], key: str) -> None:
+    """Raise NotAlikeError, naming the setting, if a measure was computed with several settings."""
+    made = [settings_of(record, key) for record in records]
+    for name in dict.fromkeys(name for settings in made for name in settings):
+        values = {group_key(settings.get(name)): settings.get(name) for settings in made}
+        if len(values) > 1:
+            texts = ", ".join(_ordered(values.values()))
+            raise NotAlikeError(f"{key} has several values of {name}: {texts}")
+
+
+def _ordered(values: Iterable[object]) -> list[str]:
+    """Return values as texts: numbers by size, then words, short ones first."""
+    ordered = sorted(values, key=lambda v: (0, v, "") if is_number(v) else (1, len(str(v)), str(v)))
+    return list(map(str, ordered))
+
+
+def group_key(values: object) -> str:
+    """Return a JSON value as one string, to compare and group by.
+
+    1 and 1.0 are the same number, and so are numbers that agree in nine digits.
+    """
+    return json.dumps(_plain(values), sort_keys=True)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return float(f"{value:.9g}") if is_number(value) else value
+
+
+def _identity(network: Record) -> Json:
+    checkpoint = network["checkpoint"]
+    return {FILE: checkpoint.get("file"), DIGEST: checkpoint["sha256"]}
