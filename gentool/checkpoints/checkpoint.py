@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from gentool.checkpoints.foreign.chain import check_agreement, recipe_of_chain
+from gentool.checkpoints.foreign.chain import check_agreement, recipe_of_chain, tells_activation
 from gentool.checkpoints.foreign.inference import infer_recipe
 from gentool.checkpoints.foreign.reading import (
     Weights,
@@ -178,7 +178,9 @@ def _without_module(
     chain = recipe_of_chain(foreign.tree, checked_weights(weights.tensors), without, hints)
     if chain is not None:
         return chain
-    recipe, tensors = infer_recipe(weights.tensors, hints, file, digest, is_ordered=is_ordered)
+    recipe, tensors = infer_recipe(
+        weights.tensors, hints, file, digest, is_ordered, tells_activation(foreign.tree)
+    )
     check_agreement(foreign.tree, recipe)
     return recipe, tensors
 

@@ -13,7 +13,14 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gentool.checkpoints.checkpoint import Checkpoint
-from gentool.checkpoints.normalisation import Trial, best_normalisation
+from gentool.checkpoints.normalisation import (
+    Trial,
+    best_normalisation,
+    helps,
+    judge,
+    some_of,
+)
+from gentool.checkpoints.other_networks import best_other_networks
 from gentool.checkpoints.training_data import facts_about
 from gentool.common.json import Json, finite
 from gentool.data.examples import Examples, TrainingSet
@@ -21,6 +28,7 @@ from gentool.networks.class_logits import class_logits
 from gentool.records.recipe import Outcome, Recipe
 
 SUSPECT_ERROR = 0.01  # above it the usual normalisations are tried
+MOST_NAMED = 3  # other networks in one warning
 MISFIT_ERROR = 0.2  # above it, and above half the error of guessing, a network does not fit
 LOSS_TOLERANCE, ERROR_TOLERANCE = 0.02, 2e-3  # between float32 or bfloat16 and float64
 Logits = Callable[[Tensor], Tensor]
@@ -106,7 +114,7 @@ def evaluation_record(
         for kind in ("loss", "error")
     }
     if checkpoint.recipe.origin is not None:
-        warnings = _misfit(recipe, sets, assumed, evaluated.train, logits_of)
+        warnings = _misfit(checkpoint, recipe, sets, assumed, evaluated.train, logits_of)
     else:
         warnings = _differences(checkpoint.outcome, numbers, sets)
     facts = {name: _plain(getattr(recipe, name)) for name in facts_about(recipe.data)}
@@ -136,6 +144,7 @@ def does_not_fit(error: float, classes: int) -> bool:
 
 
 def _misfit(
+    checkpoint: Checkpoint,
     recipe: Recipe,
     sets: TrainingSet,
     assumed: tuple[str, ...],
@@ -144,18 +153,29 @@ def _misfit(
 ) -> list[str]:
     """Return a warning about a foreign network that does not fit its training set, or none.
 
-    The usual normalisations are tried on a few hundred images. One that lowers the error is named
-    as options; nothing is switched.
+    The usual normalisations are tried on a few hundred images, and then what was assumed about the
+    layers. One that lowers the error is named as options; nothing is switched.
     """
     if not train.error > SUSPECT_ERROR:
         return []
     trial = best_normalisation(sets.subset, recipe, logits_of)
-    is_misfit = does_not_fit(train.error, recipe.classes)
-    if not (is_misfit or (trial is not None and trial.helps)):
-        return []
+    few = some_of(sets.subset)
+    as_read, _ = judge(few, logits_of)
+    others = [
+        other
+        for other in best_other_networks(checkpoint, few)
+        if helps(other.error, as_read, len(few))
+    ]
     words = f"as read, the network errs on {percent(train.error)} of its training images"
+    of_network = "the numbers here are of the network as read"
+    error = trial.error if trial is not None and trial.helps else as_read
+    if others and others[0].error < error:
+        parts = [f"{other.words} it is {percent(other.error)}" for other in others[:MOST_NAMED]]
+        return [f"{words}; {', '.join(parts)} (of {len(few)} tried); {of_network}"]
     if trial is not None and trial.helps:
-        return [f"{words}; {trial.words}; the numbers here are of the network as read"]
+        return [f"{words}; {trial.words}; {of_network}"]
+    if not does_not_fit(train.error, recipe.classes):
+        return []
     return [f"{words}, as one that was not trained on them; {_causes(trial, assumed)}"]
 
 
@@ -165,7 +185,7 @@ def _causes(trial: Trial | None, assumed: tuple[str, ...]) -> str:
     subset = " (all images are assumed)" if "subset" in assumed else ""
     return (
         f"{tried}check --data, --labels{labels}, --subset{subset}, and the architecture that was "
-        "inferred: activations, poolings, order of the layers"
+        "inferred: activations, poolings, order of the layers, skip connections"
     )
 
 

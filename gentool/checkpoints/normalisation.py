@@ -13,6 +13,7 @@ from gentool.records.recipe import Recipe
 
 NUMBERS = 2_000_000  # pixels to try on: some hundred small images, a few large ones
 FEWEST, MOST = 40, 500
+BY_CHANCE = 4  # wrong images, fewer or more, tell nothing
 LOWER = 0.8  # a normalisation helps if it lowers the error to this fraction of it, or less
 
 _GREY = {
@@ -42,8 +43,7 @@ class Trial:
     @property
     def helps(self) -> bool:
         """Return whether the error is lower than as read by more than chance."""
-        fewer = (self.error_as_read - self.error) * self.images
-        return self.error <= LOWER * self.error_as_read and fewer >= 4
+        return helps(self.error, self.error_as_read, self.images)
 
     @property
     def words(self) -> str:
@@ -62,20 +62,30 @@ def best_normalisation(
 
     The loss decides between equal errors. Return None if there is none to try.
     """
-    pixels = examples.images[0].numel()
-    count = min(len(examples), MOST, max(FEWEST, NUMBERS // pixels))
-    chosen = torch.linspace(0, len(examples) - 1, count, device=examples.labels.device).long()
-    few = replace(examples, images=examples.images[chosen], labels=examples.labels[chosen])
-    as_read = _judge(few, logits_of)
+    few = some_of(examples)
+    as_read = judge(few, logits_of)
     trials = []
     for normalisation in _candidates(examples, recipe):
-        error, loss = _judge(_normalised_by(few, normalisation), logits_of)
+        error, loss = judge(_normalised_by(few, normalisation), logits_of)
         trials.append((error, loss, normalisation))
     if not trials:
         return None
     error, _, normalisation = min(trials, key=lambda trial: trial[:2])
     is_option = examples.images.dtype == torch.uint8
-    return Trial(normalisation, error, as_read[0], count, is_option)
+    return Trial(normalisation, error, as_read[0], len(few), is_option)
+
+
+def some_of(examples: Examples) -> Examples:
+    """Return a few hundred of the examples, evenly spaced; fewer if they are large."""
+    pixels = examples.images[0].numel()
+    count = min(len(examples), MOST, max(FEWEST, NUMBERS // pixels))
+    chosen = torch.linspace(0, len(examples) - 1, count, device=examples.labels.device).long()
+    return replace(examples, images=examples.images[chosen], labels=examples.labels[chosen])
+
+
+def helps(error: float, error_as_read: float, images: int) -> bool:
+    """Return whether an error on so many images is lower than as read by more than chance."""
+    return error <= LOWER * error_as_read and (error_as_read - error) * images >= BY_CHANCE
 
 
 def _candidates(examples: Examples, recipe: Recipe) -> Iterator[Normalisation]:
@@ -114,7 +124,7 @@ def _normalised_by(examples: Examples, normalisation: Normalisation) -> Examples
     return replace(examples, images=(examples.images / scale - mean) / std)
 
 
-def _judge(examples: Examples, logits_of: Callable[[Tensor], Tensor]) -> tuple[float, float]:
+def judge(examples: Examples, logits_of: Callable[[Tensor], Tensor]) -> tuple[float, float]:
     """Return error and mean loss over the examples; the loss is infinite if it is NaN."""
     wrong, loss = 0, 0.0
     with torch.inference_mode():

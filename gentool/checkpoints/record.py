@@ -5,6 +5,7 @@ import time
 import torch
 
 from gentool.checkpoints.checkpoint import Checkpoint, training_as_json
+from gentool.checkpoints.foreign.assumptions import assumption_notes
 from gentool.common.json import Json, log10
 from gentool.common.version import __version__
 from gentool.networks.canonical import canonical
@@ -49,7 +50,7 @@ def assemble(
         "log10": log10,
         "layers": layers,
         "margin": margin,
-        "notes": notes,
+        "notes": [*notes, *assumption_notes(checkpoint.recipe)],
         "seconds": round(time.perf_counter() - began, 3),
         "device": describe(device),
         "versions": versions(),

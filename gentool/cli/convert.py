@@ -92,6 +92,6 @@ def _convert(
     recipe = read.recipe
     if data is not None:
         recipe, _ = load_training_set(read, torch.device("cpu"), data_sets, data=data, hints=hints)
-        assumed = list(assumed_facts(read.recipe, data, hints))
+        assumed = [*recipe.origin.get("assumed", []), *assumed_facts(read.recipe, data, hints)]
         recipe = replace(recipe, origin=recipe.origin | {"assumed": assumed})
     checkpoint.write(job.output, read.model(), recipe, None)

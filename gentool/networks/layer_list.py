@@ -5,7 +5,7 @@ type. The list determines the network completely, and the module's state dict ha
 list, so that a foreign network keeps its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
@@ -69,9 +69,14 @@ class Chain(nn.Module):
         except KeyError as error:
             raise GentoolError(f"no layer can be called {name!r}: {error.args[0]}") from error
 
-    def forward(self, images: Tensor) -> Tensor:
+    def steps(self) -> Iterator[tuple[str, nn.Module]]:
+        """Return the modules with their names, in their order."""
         for name in self._order:
-            images = self.get_submodule(name)(images)
+            yield name, self.get_submodule(name)
+
+    def forward(self, images: Tensor) -> Tensor:
+        for _, module in self.steps():
+            images = module(images)
         return images
 
 

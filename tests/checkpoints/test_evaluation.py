@@ -181,3 +181,76 @@ def test_the_training_set_of_a_recipe_is_drawn_for_a_foreign_network_too(unnorma
     hints = Hints(labels="random", subset=100)
     _, drawn = load_training_set(foreign, device, data, data="digits", hints=hints)
     assert torch.equal(drawn.subset.labels, expected.subset.labels)
+
+
+class Wide(torch.nn.Module):
+    """Three linear layers, tanh or ReLU, and a skip connection around the second if asked for."""
+
+    def __init__(self, activation, skips):
+        super().__init__()
+        self.fc1, self.fc2 = torch.nn.Linear(64, 32), torch.nn.Linear(32, 32)
+        self.fc3 = torch.nn.Linear(32, 10)
+        self.activation, self.skips = activation, skips
+
+    def forward(self, images):
+        x = self.activation(self.fc1(images.flatten(1)))
+        return self.fc3(self.activation(self.fc2(x)) + (x if self.skips else 0))
+
+
+@pytest.fixture
+def fitted(tmp_path, monkeypatch):
+    """A function that fits such a network to the digits, and saves its state dict."""
+    monkeypatch.chdir(tmp_path)
+
+    def fit(activation, skips=False):
+        torch.manual_seed(0)
+        digits, model = DataSets(Path()).load("digits"), Wide(activation, skips)
+        mean, std = (torch.tensor(part).reshape(1, 1, 1, 1) for part in digits.normalisation())
+        images = (digits.train_images / 255 - mean) / std
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        for _ in range(60):
+            optimizer.zero_grad()
+            cross_entropy(model(images), digits.train_labels).backward()
+            optimizer.step()
+        torch.save(model.state_dict(), "net.pt")
+
+    return fit
+
+
+@pytest.mark.parametrize(
+    ("activation", "skips", "words", "options"),
+    [
+        (torch.tanh, False, "with --activation tanh it is 0.", ["--activation", "tanh"]),
+        (torch.relu, True, "with a skip connection around 'fc2', added after its activation", None),
+    ],
+)
+def test_another_function_than_the_assumed_one_is_named(fitted, activation, skips, words, options):
+    """Both are assumed, recorded as such, and noted; what lowers the error is not taken."""
+    fitted(activation, skips)
+    record = recorded("measure", "net.pt", "--data", "digits", "--only", "margin")
+    assert record["evaluation"]["train_error"] > 0.02
+    [warning] = record["evaluation"]["warnings"]
+    assert words in warning
+    assert record["recipe"]["origin"]["assumed"] == ["activation", "no skip connection"]
+    [note] = [note for note in record["notes"] if note.startswith("network: assumed")]
+    assert "--activation names another" in note
+    assert "--module builds" in note
+    if options is not None:
+        record = recorded("measure", "net.pt", "--data", "digits", "--only", "margin", *options)
+        assert record["evaluation"]["train_error"] < 0.01
+        assert record["evaluation"]["warnings"] == []
+        assert record["recipe"]["origin"]["assumed"] == ["no skip connection"]
+
+
+def test_what_an_option_says_is_not_assumed(fitted):
+    """--model mlp says that it is a chain with ReLU; a note stays in a converted file."""
+    fitted(torch.relu)
+    record = recorded("measure", "net.pt", "--model", "mlp", "--only", "l2_unnormalized")
+    assert record["recipe"]["origin"]["assumed"] == []
+    assert record["notes"] == []
+    assert run(["convert", "net.pt", "-q", "-o", "own.safetensors", "--data", "digits"]) == 0
+    record = recorded("measure", "own.safetensors", "--only", "l2_unnormalized")
+    assert record["recipe"]["origin"]["assumed"][:3] == [
+        *("activation", "no skip connection", "labels"),
+    ]
+    assert "assumed, as the file does not tell" in record["notes"][0]

@@ -17,6 +17,7 @@ from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
 from gentool.networks.layer_list import TYPES, chain
 from gentool.networks.layer_shapes import output_shapes
+from gentool.networks.tracing import ACTIVATIONS
 from gentool.records.recipe import Recipe
 
 LARGEST_SQUARE = 256
@@ -96,6 +97,12 @@ def check_agreement(tree: ModuleTree, recipe: Recipe) -> None:
                     f"the file holds a whole {tree.type}, whose layer {name!r} has {option} "
                     f"{told}, and not {getattr(module, option)} as its tensors show; {remedy}"
                 )
+
+
+def tells_activation(tree: ModuleTree) -> bool:
+    """Return whether activations are among the modules of a file, not in its forward pass alone."""
+    names = {activation.__name__ for activation in ACTIVATIONS}
+    return any(leaf.type.rpartition(".")[2] in names for _, leaf in tree.leaves())
 
 
 def _network(layers: list[Json], hints: Hints) -> InferredNetwork:

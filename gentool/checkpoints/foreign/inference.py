@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
+from gentool.checkpoints.foreign.assumptions import ACTIVATION, assumptions
 from gentool.checkpoints.foreign.layer_builder import state_dict_of
 from gentool.checkpoints.foreign.layers import layers_of
 from gentool.checkpoints.foreign.mlp import RELU_BETWEEN, infer_mlp
 from gentool.checkpoints.foreign.reading import checked_weights
-from gentool.checkpoints.foreign.vgg import infer_vgg
+from gentool.checkpoints.foreign.vgg import RELU_ALL, infer_vgg
 from gentool.checkpoints.hints import Hints
 from gentool.common.errors import GentoolError, UsageError
 from gentool.networks.layer_list import chain
@@ -16,7 +17,12 @@ from gentool.records.recipe import Recipe
 
 
 def infer_recipe(
-    tensors: dict[str, Tensor], hints: Hints, file: str, sha256: str, is_ordered: bool
+    tensors: dict[str, Tensor],
+    hints: Hints,
+    file: str,
+    sha256: str,
+    is_ordered: bool,
+    is_activation_told: bool = False,
 ) -> tuple[Recipe, dict[str, Tensor]]:
     """Return the recipe and the state dict of a foreign checkpoint.
 
@@ -47,6 +53,7 @@ def infer_recipe(
             "sha256": sha256,
             "said": hints.architecture(),
             "inferred": network.words + left_out,
+            "assumed": assumptions(network.order, network.layers, hints, is_activation_told),
         },
     )
     return recipe, state_dict_of(layers)
@@ -55,8 +62,8 @@ def infer_recipe(
 def inferred_in_words(recipe: Recipe) -> str:
     """Return what was inferred, for people: activations that no option said are assumed."""
     words = recipe.origin["inferred"]
-    if "activation" not in recipe.origin.get("said", {}):
-        words = [word + " (assumed)" * (word == RELU_BETWEEN) for word in words]
+    if ACTIVATION in recipe.origin.get("assumed", ()):
+        words = [word + " (assumed)" * word.endswith((RELU_BETWEEN, RELU_ALL)) for word in words]
     return "; ".join(words)
 
 

@@ -18,6 +18,7 @@ class InferredNetwork:
     input_shape: tuple[int, int, int]
     classes: int
     words: list[str]
+    order: tuple[ForeignLayer, ...] = ()  # those with weights, from first to last
 
 
 class LayerBuilder:

@@ -38,7 +38,7 @@ def infer_mlp(layers: list[ForeignLayer], hints: Hints, in_file_order: bool) -> 
     words += norms.in_words()
     if hints.input_shape is None:
         words.append(f"inputs are vectors of {order[0].inputs}")
-    return InferredNetwork(builder.layers, shape, order[-1].outputs, words)
+    return InferredNetwork(builder.layers, shape, order[-1].outputs, words, tuple(order))
 
 
 def add_linears(

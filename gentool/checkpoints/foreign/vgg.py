@@ -20,6 +20,7 @@ from gentool.checkpoints.hints import Hints
 from gentool.common.errors import UsageError
 
 _IMAGENET = (1000, 224)
+RELU_ALL = "ReLU between all"
 
 
 def infer_vgg(layers: list[ForeignLayer], hints: Hints, in_file_order: bool) -> InferredNetwork:
@@ -51,7 +52,9 @@ def infer_vgg(layers: list[ForeignLayer], hints: Hints, in_file_order: bool) -> 
     if hints.input_shape is None:
         smallest = "" if net.side == ADAPTED else ", the smallest square that fits"
         words.append(f"input shape {'x'.join(map(str, shape))}{smallest}")
-    return InferredNetwork(builder.layers, shape, net.linears[-1].outputs, words)
+    return InferredNetwork(
+        builder.layers, shape, net.linears[-1].outputs, words, tuple(net.weight_layers)
+    )
 
 
 def _input_shape(net: VGGParts, sizes: list[int]) -> tuple[int, int, int]:
@@ -119,7 +122,7 @@ def _in_words(
         strides = str(where.strides[0]) if len(set(where.strides)) == 1 else strides
         window = f"padding {paddings}, stride {strides}"
     kinds = [activations.get(layer.name, "none") for layer in net.weight_layers[:-1]]
-    between = "ReLU between all"
+    between = RELU_ALL
     if set(kinds) != {"relu"}:
         between = f"activations between all: {', '.join(kinds)}"
     late = sum(layer.name in norms.late for layer in net.body)
