@@ -7,8 +7,9 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
-from gentool.common.console import print_table, progress, say
+from gentool.common.console import print_table, say
 from gentool.common.errors import UsageError
+from gentool.common.progress import progress
 
 if TYPE_CHECKING:
     import torch
@@ -120,16 +121,13 @@ def _measure(
     read = checkpoint.read(job.checkpoint, measure_options.hints)
     if not quiet:
         say_inferred(read)
-    with progress(quiet) as bar:
-        task = bar.add_task(job.checkpoint.name, total=1.0)
+    with progress(quiet, job.checkpoint.stem, job.count) as show:
         record = measure_checkpoint(
             read,
             measure_options,
             device=device,
             data_sets=data_sets,
-            on_progress=lambda step, fraction: bar.update(
-                task, description=f"{job.checkpoint.name}: {step}", completed=fraction
-            ),
+            on_progress=lambda step, fraction: show(fraction, step=step),
         )
     job.write(record)
     if not quiet:

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class Job:
     """Hold a checkpoint and the path of its record, None for stdout.
 
-    `is_needed` is False if the record exists and --skip-existing is set.
+    `is_needed` is False if the record exists and --skip-existing is set. `count` is the place of
+    the checkpoint among several, as "3 of 18".
     """
 
     checkpoint: Path
     output: Path | None
     is_needed: bool
+    count: str = ""
 
     def write(self, record: Json) -> None:
         """Write the record to its file, or print it as one line."""
@@ -55,7 +57,10 @@ def jobs_for(
     if len(checkpoints) == 1 and not checkpoints[0].exists():
         raise GentoolError(f"{checkpoints[0]} does not exist")
     if output == "-":
-        return [Job(checkpoint, None, True) for checkpoint in checkpoints]
+        return [
+            Job(checkpoint, None, True, _count(i, checkpoints))
+            for i, checkpoint in enumerate(checkpoints, start=1)
+        ]
     paths = [_path(checkpoint, output, ending, len(checkpoints) > 1) for checkpoint in checkpoints]
     if repeated := {str(path) for path in paths if paths.count(path) > 1}:
         raise UsageError(
@@ -63,9 +68,14 @@ def jobs_for(
             "rename one"
         )
     return [
-        Job(checkpoint, path, check_output(path, existing))
-        for checkpoint, path in zip(checkpoints, paths, strict=True)
+        Job(checkpoint, path, check_output(path, existing), _count(i, checkpoints))
+        for i, (checkpoint, path) in enumerate(zip(checkpoints, paths, strict=True), start=1)
     ]
+
+
+def _count(number: int, checkpoints: list[Path]) -> str:
+    """Return the place of a checkpoint among several in words, nothing for a single one."""
+    return f"{number} of {len(checkpoints)}" if len(checkpoints) > 1 else ""
 
 
 def for_each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:

@@ -9,9 +9,9 @@ from gentool.cli import options
 from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
 from gentool.cli.sharpness_tables import print_list, show_expected, show_worst_case
 from gentool.common import stops
-from gentool.common.console import progress
 from gentool.common.errors import Interrupted, UsageError
 from gentool.common.files import Existing, check_output
+from gentool.common.progress import progress
 from gentool.sharpness.search.progress import search_progress
 
 if TYPE_CHECKING:
@@ -295,13 +295,12 @@ def _sample(
     )
     if not quiet:
         say_evaluation(job.checkpoint.name, inputs.evaluation)
-    with progress(quiet, "precise") as bar:
-        task = bar.add_task(f"{job.checkpoint.name}: expected", total=1.0, precise="-")
+    with progress(quiet, job.checkpoint.stem, job.count) as show:
 
-        def show(done: int, points: int) -> None:
-            bar.update(task, completed=done / points, precise=f"{done} of {points}")
+        def show_points(done: int, points: int) -> None:
+            show(done / points, precise=f"{done} of {points}")
 
-        record, curve = expected_record(inputs, expected_options, show)
+        record, curve = expected_record(inputs, expected_options, show_points)
     job.write(record)
     if not quiet:
         show_expected(record)
@@ -352,7 +351,7 @@ def _search(
     )
     if not quiet:
         say_evaluation(job.checkpoint.name, inputs.evaluation)
-    with search_progress(quiet, job.checkpoint.name) as show:
+    with search_progress(quiet, job.checkpoint.stem, job.count) as show:
         record, results = worst_case_record(inputs, sharpness_options, show)
     if perturbation is not None and results:
         _save_worst(perturbation, inputs, results[0])

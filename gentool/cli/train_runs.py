@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from gentool.cli.messages import command_line
 from gentool.cli.options import DataFolder, Machine
 from gentool.common import stops
-from gentool.common.console import progress, say
+from gentool.common.console import say
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.files import Existing
+from gentool.common.progress import progress
 from gentool.records.recipe import Outcome, Recipe
 from gentool.training.plan import PlannedRun, worker_batches
 
@@ -182,50 +183,60 @@ def _epoch_bar(
     planned: PlannedRun, quiet: bool
 ) -> Iterator["Callable[[PlannedRun, EpochReport], None]"]:
     """Show a bar of the epochs of one network, and yield the function that moves the bar."""
-    with progress(quiet, "loss", "error", "images_per_second") as bar:
-        fields = {"loss": "-", "error": "-", "images_per_second": "-"}
-        task = bar.add_task(planned.path.stem, total=planned.recipe.epochs, **fields)
+    with progress(quiet, planned.path.stem) as show:
 
-        def show(_: PlannedRun, report: "EpochReport") -> None:
-            bar.update(
-                task,
-                completed=report.epoch,
-                loss=f"{report.loss:.4f}",
-                error=f"{report.error:.4f}",
+        def show_epoch(_: PlannedRun, report: "EpochReport") -> None:
+            show(
+                report.epoch / planned.recipe.epochs,
+                **_fields(report),
                 images_per_second=f"{report.images_per_second:,.0f}",
             )
 
-        yield show
+        yield show_epoch
+
+
+def _fields(report: "EpochReport") -> dict[str, str]:
+    """Return the fields of a progress line after an epoch."""
+    return {
+        "epoch": str(report.epoch),
+        "loss": f"{report.loss:.4f}",
+        "error": f"{report.error:.4f}",
+    }
 
 
 @contextmanager
 def _grid_bar(
     missing: Sequence[PlannedRun], total: int, quiet: bool, results: "list[JobResult]"
 ) -> "Iterator[Callbacks]":
-    """Show a bar of the networks of a grid.
+    """Show a bar of the networks of a grid, those in training by the part of their epochs.
 
     Yield callbacks that move the bar, print the outcomes, and append to `results`.
     """
     from gentool.training.jobs import Callbacks
 
-    with progress(quiet, "now", "epoch", "loss") as bar:
-        fields = {"now": "-", "epoch": "-", "loss": "-"}
-        existing = total - len(missing)
-        task = bar.add_task(f"{total} networks", total=total, completed=existing, **fields)
+    existing = total - len(missing)
+    in_training: dict[Path, float] = {}
 
-        def show(run: PlannedRun, report: "EpochReport") -> None:
-            bar.update(task, now=run.path.stem, epoch=report.epoch, loss=f"{report.loss:.4f}")
+    def fraction() -> float:
+        return (existing + len(results) + sum(in_training.values())) / total
+
+    with progress(quiet, "networks", f"{existing} of {total}") as show:
+
+        def show_epoch(run: PlannedRun, report: "EpochReport") -> None:
+            in_training[run.path] = report.epoch / run.recipe.epochs
+            show(fraction(), name=run.path.stem, **_fields(report))
 
         def end(result: "JobResult") -> None:
             results.append(result)
-            bar.update(task, completed=existing + len(results))
+            in_training.pop(result.planned.path, None)
+            show(fraction(), count=f"{existing + len(results)} of {total}")
             if result.error is not None:
                 say(f"{result.planned.path.name}: {result.error}")
             elif not quiet:
                 words = outcome_in_words(result.recipe, result.outcome)
                 say(f"{result.planned.path.name}: {words}")
 
-        yield Callbacks(on_epoch=show, on_file=print_path, on_end=end)
+        yield Callbacks(on_epoch=show_epoch, on_file=print_path, on_end=end)
 
 
 def _make_folder(folder: Path) -> None:

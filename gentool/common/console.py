@@ -1,11 +1,10 @@
-"""Print progress bars, tables and one-line messages on stderr; stdout is for results alone."""
+"""Print tables and one-line messages on stderr; stdout is for results alone."""
 
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # rich takes a tenth of a second to import, which --help need not pay
     from rich.console import Console
-    from rich.progress import Progress
 
 
 def say(message: str) -> None:
@@ -18,31 +17,6 @@ def stderr_console() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
-
-
-def progress(quiet: bool, *fields: str) -> "Progress":
-    """Return a progress bar on stderr with a column for each of `fields`, which a task has to set.
-
-    It shows nothing if `quiet`, or if stderr is not a terminal.
-    """
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        *(TextColumn(f"{field.replace('_', ' ')} {{task.fields[{field}]}}") for field in fields),
-        TimeRemainingColumn(),
-        console=stderr_console(),
-        transient=True,
-        disable=quiet or not sys.stderr.isatty(),
-    )
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], words: int = 1) -> None:

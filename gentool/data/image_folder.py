@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gentool.common.console import progress, say
+from gentool.common.console import say
 from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
 from gentool.common.paths import cache_dir
+from gentool.common.progress import progress
 from gentool.data.dataset import DataSet
 from gentool.data.decoding import (
     AS_BEFORE,
@@ -193,8 +194,7 @@ def _decode_all(
     If some images are floats, those of 8 bits are scaled to [0, 1].
     """
     first_with: dict[str, Path] = {}  # the first file of each trait, "" for none
-    with ThreadPoolExecutor() as pool, progress(not show_progress) as bar:
-        task = bar.add_task("decoding images", total=len(files))
+    with ThreadPoolExecutor() as pool, progress(not show_progress, "decoding images") as show:
         decoded: np.ndarray | None = None
         for i, image in enumerate(pool.map(lambda file: decode(file, reading), files)):
             pixels = image.pixels
@@ -211,7 +211,7 @@ def _decode_all(
             if pixels.dtype != decoded.dtype:
                 decoded, pixels = map(_scaled, (decoded, pixels))
             decoded[i] = pixels
-            bar.update(task, completed=i + 1)
+            show((i + 1) / len(files))
     others = [trait for trait in first_with if trait != FLOATS]
     if FLOATS in first_with and others:
         raise GentoolError(

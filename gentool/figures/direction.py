@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gentool.common.console import progress
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.paths import default_data_dir
+from gentool.common.progress import progress
 from gentool.figures import style
 from gentool.figures.inputs import inference_notes
 from gentool.figures.registry import FIGURES, HINTS, FigureOptions
@@ -37,15 +37,14 @@ def direction(path: Path, options: FigureOptions) -> Sheet:
 
     read = checkpoint.read(path, options.hints)
     inputs, point, alpha = (_from_witness if options.witness else _from_search)(read, options)
-    with progress(options.quiet) as bar:
-        task = bar.add_task(f"{path.name}: losses along it", total=1.0)
+    with progress(options.quiet, f"{path.name}: losses along it") as show:
         losses = landscape(
             inputs.network,
             inputs.sets.all,
             point,
             alpha,
             options.seed,
-            lambda done: bar.update(task, completed=done),
+            show,
         )
     return _sheet(
         losses,
@@ -96,7 +95,7 @@ def _from_search(
 
     alpha = options.alpha or SharpnessOptions.alphas[0]
     inputs = _load(read, options, fold_batch_norm=True)
-    with search_progress(options.quiet, read.path.name) as show:
+    with search_progress(options.quiet, read.path.stem) as show:
         search = WorstCaseSearch(
             inputs.network, inputs.sets.all, SearchOptions(seed=options.seed), show
         )
