@@ -61,9 +61,9 @@ def forbidden_imports(sources):
     return forbidden
 
 
-def test_the_root_of_the_package_holds_its_public_face_and_the_schema_alone():
+def test_the_root_of_the_package_holds_its_public_face_and_data_files_alone():
     files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
-    assert files == {"__init__.py", "__main__.py", "measures.schema.json"}
+    assert files == {"__init__.py", "__main__.py", "measures.schema.json", "py.typed"}
 
 
 def test_every_folder_is_one_of_the_twelve_rooms():

@@ -91,17 +91,21 @@ def training_as_json(recipe: Recipe, outcome: Outcome | None) -> Json:
 
 def write(path: Path, model: nn.Module, recipe: Recipe, outcome: Outcome | None) -> None:
     """Write a checkpoint, whole or not at all. Raise GentoolError with the reason if that fails."""
-    tensors = _apart(model.state_dict())
+    write_whole(path, content_of(model, recipe, outcome))
+
+
+def content_of(model: nn.Module, recipe: Recipe, outcome: Outcome | None) -> bytes:
+    """Return the content of the file of a checkpoint."""
     about = {
         "format": FORMAT,
         **training_as_json(recipe, outcome),
         "versions": versions(),
     }
     metadata = {KEY: json.dumps(about, ensure_ascii=False, allow_nan=False)}
-    write_whole(path, save(tensors, metadata))
+    return save(apart(model.state_dict()), metadata)
 
 
-def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors as safetensors takes them: contiguous, and none that share their numbers."""
     apart: dict[str, Tensor] = {}
     seen: set[int] = set()

@@ -107,12 +107,7 @@ def evaluation_record(
     `recipe` is the checkpoint's with the facts of its data; nobody said the `assumed` ones.
     `logits_of` is the network in float64, to try other normalisations where it does not fit.
     """
-    parts = {"train": evaluated.train, "confusion": evaluated.confusion, "test": evaluated.test}
-    numbers = {
-        f"{name}_{kind}": None if part is None else finite(getattr(part, kind))
-        for name, part in parts.items()
-        for kind in ("loss", "error")
-    }
+    numbers = _numbers(evaluated)
     if checkpoint.recipe.origin is not None:
         warnings = _misfit(checkpoint, recipe, sets, assumed, evaluated.train, logits_of)
     else:
@@ -126,6 +121,34 @@ def evaluation_record(
         **facts,
         "source": {name: "assumed" if name in assumed else "said" for name in facts},
         "warnings": warnings,
+    }
+
+
+def evaluation_of_arrays(recipe: Recipe, images: int, evaluated: Evaluated) -> Json:
+    """Return the `evaluation` of a network on arrays; `recipe` holds what the user said of them."""
+    facts = {name: _plain(getattr(recipe, name)) for name in facts_about("")}
+    warnings = []
+    if does_not_fit(evaluated.train.error, recipe.classes):
+        warnings = [
+            f"the network errs on {percent(evaluated.train.error)} of the images, as one that was "
+            "not trained on them; check their normalisation, the order of their channels, and "
+            "their labels"
+        ]
+    return {
+        **_numbers(evaluated),
+        "images": images,
+        **facts,
+        "source": {name: "said" for name, value in facts.items() if value is not None},
+        "warnings": warnings,
+    }
+
+
+def _numbers(evaluated: Evaluated) -> Json:
+    parts = {"train": evaluated.train, "confusion": evaluated.confusion, "test": evaluated.test}
+    return {
+        f"{name}_{kind}": None if part is None else finite(getattr(part, kind))
+        for name, part in parts.items()
+        for kind in ("loss", "error")
     }
 
 

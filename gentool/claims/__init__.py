@@ -7,6 +7,7 @@ from gentool.claims import confusion, hidden, labels
 from gentool.claims.judging import LeftOut, Row, judge
 from gentool.claims.registry import CLAIMS, Claim
 from gentool.claims.verdict import Ruling, Verdict
+from gentool.common.callable_package import make_callable
 
 __all__ = [
     "CLAIMS",
@@ -20,3 +21,5 @@ __all__ = [
     "judge",
     "labels",
 ]
+
+make_callable(__name__, "gentool.claims.report")

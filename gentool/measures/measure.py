@@ -1,8 +1,7 @@
-"""Measure a checkpoint or a module in memory: canonical network, margins, measures, record."""
+"""Measure a checkpoint: canonical network, margins, measures, record."""
 
 import copy
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,15 +18,13 @@ from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
 from gentool.data.examples import TrainingSet
 from gentool.data.sources import DataSets
-from gentool.measures.arrays import Arrays, Batches, batches, check_both
 from gentool.measures.margin import MARGIN_BATCH, Progress, margin_summary, training_margins
-from gentool.measures.measured import Measured, margins
+from gentool.measures.measured import Measured
 from gentool.measures.registry import MEASURES, Measure, evaluate_measures
 from gentool.networks.canonical import Network, canonical
 from gentool.networks.layer_table import layer_table
 from gentool.networks.models import initial_digest, initialised
 from gentool.numerics.device import in_double_precision
-from gentool.records import ranges
 from gentool.records.recipe import Recipe
 
 
@@ -36,8 +33,8 @@ class MeasureOptions:
     """Hold the options of `gentool measure`.
 
     `only` None means all measures; `data` None means the data of the recipe; `initial` is a
-    checkpoint of the network before training. Without it, the initial weights of a network that
-    gentool trained are drawn again.
+    checkpoint of the network before training, or a module in memory. Without it, the initial
+    weights of a network that gentool trained are drawn again.
     """
 
     only: tuple[str, ...] | None = None
@@ -45,7 +42,7 @@ class MeasureOptions:
     epsilon: float = 0.05
     biases: bool = True
     data: str | None = None
-    initial: Path | None = None
+    initial: Path | nn.Module | None = None
     hints: Hints = NO_HINTS
 
     def to_json(self) -> Json:
@@ -56,51 +53,15 @@ class MeasureOptions:
             "epsilon": self.epsilon,
             "biases": self.biases,
             "data": self.data,
-            "initial": str(self.initial) if self.initial is not None else None,
+            "initial": _initial_in_words(self.initial),
             **self.hints.to_json(),
         }
 
 
-def measure(
-    module: nn.Module,
-    input_shape: tuple[int, int, int],
-    *,
-    images: Arrays | Batches | None = None,
-    labels: Arrays | None = None,
-    only: str | Iterable[str] | None = None,
-    epsilon: float = 0.05,
-    biases: bool = True,
-    initial: nn.Module | None = None,
-) -> Json:
-    """Measure a network in memory without changing it; the public `gentool.measure`.
-
-    `module` is any chain of convolutions, linear layers, batch norm, ReLU, max, average and
-    adaptive average pooling, flattening and dropout; `input_shape` is (channels, height, width).
-    `images` of shape (m, *input_shape), normalised as in training, and `labels` of shape (m,) are
-    the training set, as tensors or NumPy arrays; a DataLoader as `images` holds both. A network
-    with one output f takes labels of 0 and 1, and its margins are (2y − 1) f. Without images the
-    measures that need a margin are None. `only` names one measure or several, None means all;
-    `initial` is the network before training.
-
-    Return `measures` and `log10` by name, `layers`, `margin` and `notes`, as in a measure file.
-    Raise GentoolError, naming the layer, if the network has a layer of another kind, and UsageError
-    if a measure is unknown, or if images or labels do not fit the network.
-    """
-    selected = MEASURES.select(only.split(",") if isinstance(only, str) else only)
-    check_both(images, labels)
-    if not 0 < epsilon < 1:
-        raise UsageError(f"epsilon is {epsilon}; it has to be above 0 and below 1")
-    input_shape = tuple(input_shape)
-    if not ranges.SHAPE.includes(input_shape):
-        raise UsageError(f"input_shape is {input_shape}; it is (channels, height, width)")
-    network = canonical(module, input_shape)
-    of_images = None
-    if images is not None:
-        classes = network(torch.zeros(1, *input_shape, dtype=torch.float64)).shape[-1]
-        parts = batches(images, labels, input_shape, classes, MARGIN_BATCH)
-        of_images = torch.cat([margins(network(part), of_part) for part, of_part in parts])
-    before = None if initial is None else canonical(initial, input_shape)
-    return _measured_parts(Measured(network, of_images, epsilon, biases, lambda: before), selected)
+def _initial_in_words(initial: Path | nn.Module | None) -> str | None:
+    if isinstance(initial, nn.Module):
+        return type(initial).__name__
+    return None if initial is None else str(initial)
 
 
 def measure_checkpoint(
@@ -143,9 +104,9 @@ def measure_checkpoint(
             _evaluated(network, sets, tally, on_progress),
             network,
         )
-    initial = cache(lambda: _initial_network(recipe, options, network))
+    initial = cache(lambda: initial_network(recipe, options, network))
     net = Measured(network, of_data, options.epsilon, options.biases, initial)
-    parts = _measured_parts(net, selected, on_progress)
+    parts = measured_parts(net, selected, on_progress)
     if sets is not None:
         parts["notes"] = [*parts["notes"], *(f"data: {note}" for note in sets.notes)]
     return assemble(
@@ -183,7 +144,7 @@ def _evaluated(
     )
 
 
-def _measured_parts(
+def measured_parts(
     net: Measured, selected: list[Measure], on_progress: Progress = lambda what, fraction: None
 ) -> Json:
     """Return the parts of a record that are measured: measures, log10, layers, margin, notes."""
@@ -203,7 +164,7 @@ def _measured_parts(
     }
 
 
-def _initial_network(recipe: Recipe, options: MeasureOptions, network: Network) -> Network | None:
+def initial_network(recipe: Recipe, options: MeasureOptions, network: Network) -> Network | None:
     """Return the canonical network before training, None if it is unknown.
 
     Raise GentoolError if --initial names a network with other layers.
@@ -212,9 +173,11 @@ def _initial_network(recipe: Recipe, options: MeasureOptions, network: Network) 
         if recipe.initial_digest is None or initial_digest(recipe) != recipe.initial_digest:
             return None
         return canonical(initialised(recipe).eval(), recipe.input_shape).to(network.device)
-    model = read(options.initial, options.hints).model()
+    is_module = isinstance(options.initial, nn.Module)
+    model = options.initial if is_module else read(options.initial, options.hints).model()
     initial = canonical(model, recipe.input_shape).to(network.device)
     shapes = [[layer.matrix.shape for layer in n.weight_layers] for n in (network, initial)]
     if shapes[0] != shapes[1]:
-        raise GentoolError(f"{options.initial} has other layers than the network; name another")
+        words = _initial_in_words(options.initial)
+        raise GentoolError(f"{words} has other layers than the network; name another")
     return initial

@@ -10,3 +10,7 @@ bounds, flatness        what the rise is compared with; measures of the Hessian,
 landscape, witness      losses along lines; the worst point on disk
 *_record, definitions   the records, and name, formula and source of all that they report
 """
+
+from gentool.common.callable_package import make_callable
+
+make_callable(__name__, "gentool.sharpness.in_memory")

@@ -6,7 +6,12 @@ from functools import cached_property
 import torch
 
 from gentool.checkpoints.checkpoint import Checkpoint
-from gentool.checkpoints.evaluation import Evaluated, LossAndError, evaluation_record
+from gentool.checkpoints.evaluation import (
+    Evaluated,
+    LossAndError,
+    evaluation_of_arrays,
+    evaluation_record,
+)
 from gentool.checkpoints.hints import NO_HINTS, Hints
 from gentool.checkpoints.training_data import assumed_facts, load_training_set
 from gentool.common.json import Json
@@ -23,7 +28,8 @@ class SharpnessInputs:
     """Hold a checkpoint with the network to perturb and the examples that it was trained on.
 
     `recipe` is the checkpoint's; if another program trained it, with the facts of the draw.
-    `assumed` names those facts that nobody said.
+    `assumed` names those facts that nobody said. `is_in_memory` is true of arrays that were given
+    in Python, about which the recipe knows what the user said.
     """
 
     checkpoint: Checkpoint
@@ -31,6 +37,7 @@ class SharpnessInputs:
     network: FunctionalNetwork
     sets: TrainingSet
     assumed: tuple[str, ...] = ()
+    is_in_memory: bool = False
 
     @cached_property
     def evaluation(self) -> Json:
@@ -49,9 +56,12 @@ class SharpnessInputs:
             return LossAndError(point.loss, point.error)
 
         evaluated = Evaluated(of(self.sets.subset), of(self.sets.confusion), of(self.sets.test))
-        evaluation = evaluation_record(
-            self.checkpoint, self.recipe, self.sets, self.assumed, evaluated, here.module
-        )
+        if self.is_in_memory:
+            evaluation = evaluation_of_arrays(self.recipe, len(self.sets.subset), evaluated)
+        else:
+            evaluation = evaluation_record(
+                self.checkpoint, self.recipe, self.sets, self.assumed, evaluated, here.module
+            )
         return evaluation | {"warnings": [*evaluation["warnings"], *self.sets.notes]}
 
 

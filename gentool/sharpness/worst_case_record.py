@@ -12,7 +12,7 @@ from gentool.checkpoints.hints import NO_HINTS, Hints
 from gentool.checkpoints.record import Values, assemble
 from gentool.common.json import Json, finite
 from gentool.sharpness.definitions import defines
-from gentool.sharpness.flatness import Flatness, flatness
+from gentool.sharpness.flatness import flatness
 from gentool.sharpness.inputs import SharpnessInputs
 from gentool.sharpness.search.enumeration import check_enumerable
 from gentool.sharpness.search.protocols import in_percent
@@ -115,11 +115,7 @@ def worst_case_record(
     if options.protocol == "keskar2017":
         values["sharpness_keskar2017"] = in_percent(results[0].keskar)
     values |= further
-    notes += [
-        f"{name}: no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
-        for name, value in further.items()
-        if value is None
-    ]
+    notes += notes_on_missing(further)
     record = record_of(measures=values, notes=notes)
     record["sharpness"] = {
         "folded": inputs.network.is_folded,
@@ -143,9 +139,7 @@ def _further_measures(
     if options.protocol == "m-sharpness":
         yield "sharpness_m", search.m_sharpness(options.alphas[0])
     if options.flatness:
-        flat = flatness(search.prepared.objective(torch.float32)[0], options.search.seed)
-        yield from _flatness_values(flat).items()
-        yield "sharpness_magnitude", sharpness_magnitude(search, options.alphas[0])
+        yield from flatness_values(search, options.alphas[0])
 
 
 @defines("sharpness_magnitude")
@@ -193,14 +187,24 @@ def _row(result: SearchResult, others: list[SearchResult]) -> Json:
     }
 
 
-def _flatness_values(flat: Flatness) -> Values:
-    return {
-        "hessian_top_eigenvalue": flat.top_eigenvalue,
-        "hessian_trace": flat.trace,
-        "hessian_trace_stderr": flat.trace_stderr,
-        "pac_bayes_sigma": flat.sigma,
-        "pac_bayes_sigma_magnitude": flat.sigma_magnitude,
-    }
+def flatness_values(search: WorstCaseSearch, alpha: float) -> Iterator[tuple[str, float | None]]:
+    """Compute the measures of flatness, one by one."""
+    flat = flatness(search.prepared.objective(torch.float32)[0], search.options.seed)
+    yield "hessian_top_eigenvalue", flat.top_eigenvalue
+    yield "hessian_trace", flat.trace
+    yield "hessian_trace_stderr", flat.trace_stderr
+    yield "pac_bayes_sigma", flat.sigma
+    yield "pac_bayes_sigma_magnitude", flat.sigma_magnitude
+    yield "sharpness_magnitude", sharpness_magnitude(search, alpha)
+
+
+def notes_on_missing(values: Values) -> list[str]:
+    """Return notes that say why measures of flatness are null."""
+    return [
+        f"{name}: no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
+        for name, value in values.items()
+        if value is None
+    ]
 
 
 def _bounds(search: WorstCaseSearch, alpha: float, exact: bool) -> Values:

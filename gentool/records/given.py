@@ -1,0 +1,40 @@
+"""Take records as Python is given them: in memory, or as files and folders. No torch."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gentool.common.errors import UsageError
+from gentool.common.folders import RECORDS, files_in
+from gentool.records.measure_file import Record, check_record
+from gentool.records.reading import read_each
+
+Given = Mapping[str, Any] | str | Path
+"""A record in memory, a measure file, or a folder of measure files."""
+
+
+def given_records(given: Given | Iterable[Given]) -> list[Record]:
+    """Return records in the order in which they are given; those in memory are not changed.
+
+    Warn of a file that cannot be read, and leave it out. Raise GentoolError, naming it, if it is
+    the only one, or if a dictionary is no record; UsageError for anything else, or nothing.
+    """
+    items = [given] if isinstance(given, Mapping | str | Path) else list(given)
+    records: list[Record] = []
+    files: list[Path] = []
+    for i, item in enumerate(items):
+        if isinstance(item, Mapping):
+            records.append(check_record(dict(item), f"record {i}"))
+        elif isinstance(item, str | Path):
+            files.append(Path(item))
+        else:
+            raise UsageError(
+                f"record {i} is a {type(item).__name__}; give records, measure files or folders"
+            )
+    if not items:
+        raise UsageError("there are no records; give records, measure files or folders")
+    if files:
+        found = files_in(files, RECORDS)
+        records += read_each(found, lambda message: warnings.warn(message, stacklevel=4))
+    return records
