@@ -9,7 +9,7 @@ import typer
 from gentool.cli import options
 from gentool.cli.inputs import CHECKPOINTS, RECORDS, LeftOut, files_in
 from gentool.common.console import say
-from gentool.common.errors import UsageError
+from gentool.common.errors import UsageError, unknown
 from gentool.common.files import check_output
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gentool.figures.registry import FigureOptions, NamedFigure
 
 COMMON_OPTIONS = {"files", "figure", "title", "output", "force", "skip_existing", "quiet", "debug"}
-CHART_OPTIONS = {"x", "y", "by"}
+CHART_OPTIONS = {"x", "y", "by", "errorbar"}
 SUFFIXES = {"records": RECORDS, "outcomes": RECORDS + CHECKPOINTS, "checkpoint": CHECKPOINTS}
 """Endings of the files that a figure takes from a folder."""
 
@@ -70,8 +70,16 @@ def plot(
     by: Annotated[
         str | None,
         typer.Option(
-            help="Key whose values are drawn as separate lines.",
+            help="Key whose values are drawn as separate lines; several with commas between.",
             show_default="recipe.labels if they vary",
+        ),
+    ] = None,
+    errorbar: Annotated[
+        str | None,
+        typer.Option(
+            help="Bars over seeds: minmax, sd (standard deviation), se (standard error), ci95 (95 "
+            "% interval of the mean) or none.",
+            show_default="sd of three seeds or more, else all points",
         ),
     ] = None,
     title: Annotated[
@@ -106,9 +114,10 @@ def plot(
 ) -> None:
     """Plot figures of the paper, figures of one network, or any measure against any key.
 
-    Files about the same checkpoint are merged. Points with the same x are averaged over seeds, and
-    their spread is drawn. A key is a measure (l2) or a dotted path (recipe.subset,
-    outcome.test_error).
+    Files about the same checkpoint are merged. Values are averaged over the seed alone: networks
+    that differ in anything else, or were measured with other settings, have lines of their own; a
+    named figure refuses them. A key is a measure (l2), a dotted path (recipe.subset,
+    outcome.test_error), gap (test error minus training error) or loss_gap.
 
     \b
     Example:
@@ -121,6 +130,8 @@ def plot(
     entry = None if figure is None else FIGURES[figure]
     _check_options(context, entry)
     check_format(output)
+    if errorbar is not None:
+        _check_errorbar(errorbar)
     if not check_output(output, outputs.existing()):
         print(output)
         return
@@ -129,11 +140,12 @@ def plot(
     left_out = LeftOut()
     report = None if messages.debug else left_out.report
     if entry is None:
-        drawn, notes = _chart(named, report, x, y, by, title)
+        drawn, notes = _chart(named, report, x, y, by, errorbar, title)
     else:
         figure_options = FigureOptions(
             reference,
             path_norms,
+            errorbar,
             witness,
             alpha,
             data,
@@ -151,6 +163,13 @@ def plot(
     write(drawn, output)
     print(output, flush=True)
     left_out.check(len(named))
+
+
+def _check_errorbar(name: str) -> None:
+    from gentool.records.averaging import ERRORBARS
+
+    if name not in ERRORBARS:
+        raise unknown("errorbar", name, ERRORBARS)
 
 
 def _check_options(context: typer.Context, entry: "NamedFigure | None") -> None:
@@ -171,6 +190,7 @@ def _chart(
     x: str | None,
     y: list[str] | None,
     by: str | None,
+    errorbar: str | None,
     title: str | None,
 ) -> "tuple[Figure, list[str]]":
     """Draw any measures against any key; return the figure and its notes."""
@@ -179,7 +199,7 @@ def _chart(
     from gentool.records.measure_file import merge
     from gentool.records.reading import read_each
 
-    sheet = chart(merge(read_each(files, report)), x, y, by)
+    sheet = chart(merge(read_each(files, report)), x, y, by, errorbar)
     return draw(sheet, title), sheet.notes
 
 

@@ -60,6 +60,7 @@ def _span(axis: Axis, name: str, curves: list[Curve]) -> tuple[float, float]:
     if name == "y":
         bars = [curve for curve in curves if curve.has_bars]
         numbers += [end for curve in bars for end in (*curve.low, *curve.high)]
+        numbers += [y for curve in curves for _, y in curve.runs]
     if not numbers:
         low, high = (1.0, 2.0) if axis.scale == "log" else (0.0, 1.0)
         return axis.low or low, axis.high or high

@@ -6,15 +6,16 @@ place too.
 
 import math
 import textwrap
-from collections import defaultdict
 from dataclasses import replace
 
 from gentool.common.errors import GentoolError
 from gentool.common.json import is_number
-from gentool.figures import series, style
+from gentool.figures import averages, series, style
 from gentool.figures.legend import label_order
+from gentool.figures.lines import divide
 from gentool.figures.number_formats import number
 from gentool.figures.sheet import Axis, Curve, Layout, Panel, Sheet
+from gentool.records.averaging import seed_groups
 from gentool.records.measure_file import Record, check_key, log10_of, lookup
 
 X_KEYS = ("recipe.subset", "recipe.hidden", "recipe.confusion", "recipe.width", "recipe.depth")
@@ -38,57 +39,72 @@ LAYOUT = Layout(
     is_above_frame=False,
 )
 
-Points = list[tuple[Record, float]]  # a record and its place on the x axis
-Groups = dict[str, series.Values]  # by the label of their curve
-
 
 def chart(
-    records: list[Record], x: str | None = None, ys: list[str] | None = None, by: str | None = None
+    records: list[Record],
+    x: str | None = None,
+    ys: list[str] | None = None,
+    by: str | None = None,
+    errorbar: str | None = None,
 ) -> Sheet:
-    """Prepare panels of `ys` against `x`, one curve for each value of `by`; equal x are averaged.
+    """Prepare panels of `ys` against `x`, one curve for each value of `by`.
+
+    Values are averaged over the seed alone: networks that differ in any other field of their
+    recipe, or were measured with other settings, have curves of their own, named by the keys. Where
+    x is no field of the recipe each network is a point. On a log axis the average is of logarithms
+    (a geometric mean). `errorbar` is a name of `records.averaging.ERRORBARS`; None draws the
+    standard deviation of three seeds or more, and all points of fewer.
 
     Keys that are None are chosen: as x the size that varies most, as by the labels if they vary,
-    as ys the paper's measures. On a log axis the average is of logarithms (a geometric mean); the
-    bars reach from the lowest to the highest value.
+    as ys the paper's measures. `by` may be several keys with commas between them.
 
     Raise UsageError for a key that no record has, GentoolError if there is nothing to draw.
     """
-    x, ys, by = _keys(records, x, ys, by)
-    points, categories = _points(records, x)
-    places = [place for _, place in points]
-    x_is_log = not categories and min(places) > 0 and max(places) >= LEAST_RATIO * min(places)
-    notes = [note for y in ys if (note := _missing(points, y))]
-    y_is_log = {y: _is_log(points, y) for y in ys}
-    groups = {y: _groups(points, y, by, is_log=y_is_log[y]) for y in ys}
-    labels = sorted({label for y in ys for label in groups[y]}, key=label_order)
-    if not labels:
+    x, ys, bys = _keys(records, x, ys, by)
+    places, categories = _places(records, x)
+    placed = [record for record in records if id(record) in places]
+    ends = min(places.values()), max(places.values())
+    x_is_log = not categories and ends[0] > 0 and ends[1] >= LEAST_RATIO * ends[0]
+    notes = [note for y in ys if (note := _missing(placed, y))]
+    if len(placed) < len(records):
+        notes.append(f"{len(records) - len(placed)} of {len(records)} files have no {x}")
+    y_is_log = {y: _is_log(placed, y) for y in ys}
+    lines, differing = divide(placed, x, ys, bys)
+    if not lines:
         raise GentoolError("nothing to draw: " + "; ".join(notes))
-    looks = dict(zip(labels, style.looks(labels), strict=True))
+    looks = style.looks([line.look for line in lines])
     panels = []
     for y in ys:
-        present = [label for label in labels if label in groups[y]]
-        curves = [series.averaged(groups[y][label], label, *looks[label]) for label in present]
+        value = averages.value_of(y, is_log=y_is_log[y])
+        curves = []
+        for line, look in zip(lines, looks, strict=True):
+            points = averages.of_groups(
+                line.groups.get(y, []), lambda record: places[id(record)], value
+            )
+            curves += averages.curves(points, line.label, *look, errorbar)
         x_axis = _x_axis(x, categories, curves, is_log=x_is_log)
         panels.append(_panel(x_axis, _y_axis(y, is_log=y_is_log[y]), curves))
-    has_bars = any(curve.has_bars for panel in panels for curve in panel.curves)
+    settings = averages.settings_in_words(placed, ys)
     return Sheet(
         panels,
-        "mean over runs with the same x; bars from lowest to highest" * has_bars,
+        "; ".join(filter(None, [averages.words(panels, errorbar), settings])),
         columns=3 if len(panels) <= 3 else 2,
-        legends="none" if by is None else "figure",
-        legend_title=None if by is None else style.words(by),
+        legends="figure" if bys or len(lines) > 1 else "none",
+        legend_title=", ".join(map(style.words, bys)) or None,
         layout=LAYOUT,
-        notes=notes,
+        notes=notes + differing,
     )
 
 
 def _keys(
     records: list[Record], x: str | None, ys: list[str] | None, by: str | None
-) -> tuple[str, list[str], str | None]:
-    """Return x, ys and by, chosen where they are None; raise if no record has one of them."""
-    x = x or max(X_KEYS, key=lambda key: len({lookup(record, key) for record in records}))
-    if by is None and len({str(lookup(record, "recipe.labels")) for record in records}) > 1:
+) -> tuple[str, list[str], list[str]]:
+    """Return x, ys and bys, chosen where they are None; raise if no record has one of them."""
+    x = x or _chosen_x(records)
+    is_free = by is None and x != "recipe.labels"
+    if is_free and len({str(lookup(record, "recipe.labels")) for record in records}) > 1:
         by = "recipe.labels"
+    bys = [key.strip() for key in by.split(",")] if by else []
     ys = ys or [
         key for key in Y_KEYS if any(log10_of(record, key) is not None for record in records)
     ]
@@ -96,28 +112,35 @@ def _keys(
         raise GentoolError(
             "none of these files holds one of the paper's measures; name a key with --y"
         )
-    for key in (x, *ys, *([by] if by else [])):
+    for key in (x, *ys, *bys):
         check_key(records, key)
-    return x, ys, by
+    return x, ys, bys
 
 
-def _points(records: list[Record], x: str) -> tuple[Points, list[str]]:
-    """Return the records that have an x, and the categories if these are not numbers.
+def _chosen_x(records: list[Record]) -> str:
+    """Return the size that varies most; the file if none does and no two may be averaged."""
+    sizes = {key: {lookup(record, key) for record in records} - {None} for key in X_KEYS}
+    x = max(X_KEYS, key=lambda key: len(sizes[key]))
+    is_alone = len(seed_groups(records)) == len(records) > 1
+    return "checkpoint.file" if is_alone and len(sizes[x]) < 2 else x
+
+
+def _places(records: list[Record], x: str) -> tuple[dict[int, float], list[str]]:
+    """Return the x of each record that has one, by its id, and the categories if x is no number.
 
     Categories have the places 0, 1, ... on the axis.
     """
-    values = [(record, lookup(record, x)) for record in records if lookup(record, x) is not None]
+    values = {id(r): value for r in records if (value := lookup(r, x)) is not None}
     if not values:
         raise GentoolError(f"none of these files has a value of {x}")
-    if all(is_number(value) for _, value in values):
-        return [(record, float(value)) for record, value in values], []
-    categories = sorted({str(value) for _, value in values}, key=label_order)
-    return [(record, float(categories.index(str(value)))) for record, value in values], categories
+    if all(map(is_number, values.values())):
+        return {key: float(value) for key, value in values.items()}, []
+    categories = sorted({str(value) for value in values.values()}, key=label_order)
+    return {key: float(categories.index(str(v))) for key, v in values.items()}, categories
 
 
-def _missing(points: Points, y: str) -> str:
+def _missing(records: list[Record], y: str) -> str:
     """Return a note on the records that have no value of y; empty if all have one."""
-    records = [record for record, _ in points]
     missing = sum(lookup(r, y) is None and log10_of(r, y) is None for r in records)
     if not missing:
         return ""
@@ -125,10 +148,10 @@ def _missing(points: Points, y: str) -> str:
     return f"{missing} of {len(records)} files have no {y}" + (f" ({reason})" if reason else "")
 
 
-def _is_log(points: Points, y: str) -> bool:
+def _is_log(records: list[Record], y: str) -> bool:
     """Return whether the values of y span decades, or some are too large for a float."""
-    values = [lookup(record, y) for record, _ in points]
-    logs = [log10_of(record, y) for record, _ in points]
+    values = [lookup(record, y) for record in records]
+    logs = [log10_of(record, y) for record in records]
     finite = [log for log in logs if log is not None]
     both = zip(values, logs, strict=True)
     if not finite or len(finite) < sum(v is not None or log is not None for v, log in both):
@@ -137,21 +160,17 @@ def _is_log(points: Points, y: str) -> bool:
     return is_wide or values.count(None) > logs.count(None)
 
 
-def _groups(points: Points, y: str, by: str | None, *, is_log: bool) -> Groups:
-    """Return x and value (or its log10) of each record that has one, by the label of its curve."""
-    groups: Groups = defaultdict(list)
-    for record, place in points:
-        value = log10_of(record, y) if is_log else lookup(record, y)
-        if isinstance(value, (int, float)):
-            label = "" if by is None else str(lookup(record, by))
-            groups[label].append((place, float(value)))
-    return groups
-
-
 def _panel(x: Axis, y: Axis, curves: list[Curve]) -> Panel:
     """Return a panel; on a logarithmic x axis the x of its curves become exponents."""
     if x.scale == "log10":
-        curves = [replace(curve, x=tuple(map(math.log10, curve.x))) for curve in curves]
+        curves = [
+            replace(
+                curve,
+                x=tuple(map(math.log10, curve.x)),
+                runs=tuple((math.log10(x), y) for x, y in curve.runs),
+            )
+            for curve in curves
+        ]
     return Panel("", x, y, curves, messages=[] if curves else ["no values"])
 
 

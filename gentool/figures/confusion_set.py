@@ -12,7 +12,7 @@ from gentool.records.measure_file import Record, has_fitted
 CONFUSION = "recipe.confusion"
 
 
-@FIGURES.register("3", "records", "reference", "path_norms")
+@FIGURES.register("3", "records", "reference", "path_norms", "errorbar")
 def confusion(records: list[Record], options: FigureOptions) -> Sheet:
     """Prepare figure 3 of the paper: errors, measures and KL curves by confusion-set size."""
     networks = _networks(records)
@@ -25,13 +25,15 @@ def confusion(records: list[Record], options: FigureOptions) -> Sheet:
     axis = Axis(style.words(CONFUSION))
     colours = panels.size_colours(fit, CONFUSION, ())
     reading = path_norms.reading(fit, options.path_norms)
+    settings = panels.measured_alike("3", fit, reading)
     shown = [
-        panels.errors(networks.records, axis, CONFUSION, {}, notes),
-        panels.rescaled(fit, axis, CONFUSION, reading, None, notes),
+        panels.errors(networks.records, axis, CONFUSION, {}, notes, options.errorbar),
+        panels.rescaled(fit, axis, CONFUSION, reading, None, notes, options.errorbar),
         panels.on_kl("expected sharpness", fit, CONFUSION, colours, None, notes),
     ]
     size = networks.records[0]["recipe"]["subset"]
-    return panels.sheet(shown, caption(networks.records, f"{size:,} true labels"), notes)
+    words = caption(networks.records, f"{size:,} true labels", settings)
+    return panels.sheet(shown, words, notes, errorbar=options.errorbar)
 
 
 def _networks(records: list[Record]) -> Networks:

@@ -1,5 +1,7 @@
 """Draw curves: ours in front with bars or a band, the paper's thin and dashed behind."""
 
+import math
+
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
@@ -7,6 +9,7 @@ from gentool.figures.axes import draw_faded_axis, reference_fits
 from gentool.figures.sheet import Curve, Layout, Panel
 
 LARGEST, SMALLEST = 8, 4  # marker, where later curves have smaller ones
+RUN = 0.6  # of a marker's size, the points of single runs
 SINGLE = 6  # marker of single points of a curve
 
 
@@ -53,7 +56,12 @@ def _draw_curve(axes: Axes, curve: Curve, size: float, layout: Layout) -> Errorb
         marker=curve.marker,
         markersize=size,
         markevery=None if curve.marked is None else list(curve.marked),
+        markerfacecolor="white" if curve.is_open else curve.colour,
     )
+    if curve.runs:
+        x, y = zip(*curve.runs, strict=True)
+        look = {"color": curve.colour, "marker": curve.marker, "linestyle": "none"}
+        axes.plot(x, y, markersize=RUN * size, markeredgewidth=0, alpha=0.6, **look)
     if layout.is_above_frame:
         drawn.lines[0].set_zorder(3)  # the line alone: bars stay below the lines of all curves
     if curve.is_band:
@@ -62,7 +70,10 @@ def _draw_curve(axes: Axes, curve: Curve, size: float, layout: Layout) -> Errorb
 
 
 def _bars(curve: Curve) -> tuple[list[float], list[float]]:
-    """Return how far the bars reach below and above; rounding may put a mean beyond its values."""
-    below = [max(0.0, y - low) for y, low in zip(curve.y, curve.low, strict=True)]
-    above = [max(0.0, high - y) for y, high in zip(curve.y, curve.high, strict=True)]
+    """Return how far the bars reach below and above; rounding may put a mean beyond its values.
+
+    A bar of no length is NaN, which is not drawn.
+    """
+    below = [max(0.0, y - low) or math.nan for y, low in zip(curve.y, curve.low, strict=True)]
+    above = [max(0.0, high - y) or math.nan for y, high in zip(curve.y, curve.high, strict=True)]
     return below, above

@@ -13,14 +13,15 @@ from math import log10
 from gentool.claims.families import settings
 from gentool.common.errors import GentoolError
 from gentool.common.json import is_number
-from gentool.figures import panels, path_norms, series, style
+from gentool.figures import averages, panels, path_norms, style
 from gentool.figures.legend import LegendEntry, legend_entries, summary
 from gentool.figures.path_norms import Reading
 from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.selection import count
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet
-from gentool.records.averaging import group_key
-from gentool.records.measure_file import Record, log10_of, lookup
+from gentool.records.averaging import conditions, group_key
+from gentool.records.measure_file import Record, lookup
+from gentool.records.settings import is_cut
 
 LOSS = Axis("training loss, in evaluation mode", "log10", is_reversed=True)
 MARKERS = "os^DvPX"
@@ -38,7 +39,7 @@ class Line:
     trainings: list[Training]
 
 
-@FIGURES.register("growth", "records", "path_norms")
+@FIGURES.register("growth", "records", "path_norms", "errorbar")
 def growth(records: list[Record], options: FigureOptions) -> Sheet:
     """Prepare measures against the training loss, a line for each training or mean over seeds."""
     trainings = [training for training in _trainings(records) if _losses(training) > 1]
@@ -56,9 +57,14 @@ def growth(records: list[Record], options: FigureOptions) -> Sheet:
     reading = path_norms.reading(drawn, options.path_norms)
     has_sharpness = any(lookup(record, "sharpness") is not None for record in drawn)
     names = panels.MEASURES if has_sharpness else panels.MEASURES[:4]
-    shown = [_panel(lines, drawn, name, reading, notes) for name in names]
+    keys = [reading.key(name) for name in names]
+    averages.check_measured("growth", drawn, keys)
+    shown = [_panel(lines, drawn, name, reading, notes, options.errorbar) for name in names]
+    settings = averages.settings_in_words(drawn, keys)
     caption = f"{summary(drawn)} of {count(len(trainings), 'training')}"
-    return panels.sheet(shown, caption, notes, 3 if has_sharpness else 2, legends="figure")
+    caption = ", ".join(filter(None, [caption, settings]))
+    columns = 3 if has_sharpness else 2
+    return panels.sheet(shown, caption, notes, columns, "figure", options.errorbar)
 
 
 def _trainings(records: list[Record]) -> Iterator[Training]:
@@ -73,8 +79,10 @@ def _trainings(records: list[Record]) -> Iterator[Training]:
 
 
 def _kind(record: Record) -> str:
-    """Return the settings in which the trainings of a line agree: all but seed and threshold."""
-    return group_key(settings(record, ("stop_loss",)))
+    """Return all in which the trainings of a line agree: everything but seed and threshold."""
+    shared = conditions(record)
+    shared.pop("recipe.stop_loss", None)
+    return group_key(shared)
 
 
 def _loss(record: Record) -> float | None:
@@ -144,9 +152,10 @@ def _lines(trainings: list[Training]) -> list[Line]:
     groups: dict[tuple[str, frozenset[Moment]], list[Training]] = defaultdict(list)
     for training in trainings:
         groups[_kind(_first(training)), frozenset(training)].append(training)
-    kinds = [kind for kind, _ in groups]
+    divided = [(kind, part) for (kind, _), group in groups.items() for part in _seeds(group)]
+    kinds = [kind for kind, _ in divided]
     named = {}
-    for (kind, _), group in groups.items():
+    for kind, group in divided:
         is_seed_named = kinds.count(kind) > 1 and len(group) == 1
         record = _as_named(_first(group[0]), is_seed_named=is_seed_named)
         named[id(record)] = (record, group)
@@ -156,6 +165,15 @@ def _lines(trainings: list[Training]) -> list[Line]:
         Line(entry, marker, named[id(entry.record)][1])
         for entry, marker in zip(entries, markers, strict=True)
     ]
+
+
+def _seeds(trainings: list[Training]) -> list[list[Training]]:
+    """Return the trainings as one group if their seeds differ; else each of them alone.
+
+    Two trainings of one recipe and one seed, as on two machines, are no two samples.
+    """
+    seeds = {_first(training)["recipe"].get("seed") for training in trainings}
+    return [trainings] if len(seeds) == len(trainings) else [[t] for t in trainings]
 
 
 def _markers(records: list[Record]) -> list[str]:
@@ -179,27 +197,36 @@ def _as_named(record: Record, *, is_seed_named: bool) -> Record:
 
 
 def _panel(
-    lines: list[Line], records: list[Record], name: str, reading: Reading, notes: list[str]
+    lines: list[Line],
+    records: list[Record],
+    name: str,
+    reading: Reading,
+    notes: list[str],
+    errorbar: str | None,
 ) -> Panel:
     """Return a panel of one measure, as logarithms unless one is 0: means over seeds."""
     key = reading.key(name)
     is_log = all(lookup(record, key) != 0 for record in records)
-    curves = [_curve(line, key, is_log=is_log) for line in lines]
+    value = averages.value_of(key, is_log=is_log)
+    curves = [curve for line in lines for curve in _curves(line, key, value, errorbar)]
     y = Axis(reading.label(name), "log10" if is_log else "linear")
-    drawn = Panel("", LOSS, y, [curve for curve in curves if curve.x])
+    drawn = Panel("", LOSS, y, curves)
     return panels.panel(drawn, notes, reading.missing(records, name))
 
 
-def _curve(line: Line, key: str, *, is_log: bool) -> Curve:
-    """Return the curve of a line, at the geometric mean of its seeds' losses at each threshold.
+def _curves(line: Line, key: str, value: averages.Value, errorbar: str | None) -> list[Curve]:
+    """Return the curves of a line, at the geometric mean of its seeds' losses at each threshold.
 
     A threshold at which a seed lacks the measure is left out.
     """
-    points: dict[float, list[float | None]] = {}  # below two thresholds at once is one point
+    points: dict[float, averages.SeedPoint] = {}  # below two thresholds at once is one point
     for moment in line.trainings[0]:
         same = [training[moment] for training in line.trainings]
-        x = statistics.fmean(log10(_loss(record)) for record in same)
-        points[x] = [log10_of(r, key) if is_log else lookup(r, key) for r in same]
-    complete = {x: values for x, values in points.items() if all(map(is_number, values))}
-    pairs = [(x, float(value)) for x, values in complete.items() for value in values]
-    return series.averaged(pairs, line.entry.name, line.entry.colour, line.marker)
+        values = tuple(map(value, same))
+        if None not in values:
+            x = statistics.fmean(log10(_loss(record)) for record in same)
+            is_open = any(is_cut(record, key) for record in same)
+            points[x] = averages.SeedPoint(x, values, is_open)
+    ordered = [points[x] for x in sorted(points)]
+    entry = line.entry
+    return averages.curves(ordered, entry.name, entry.colour, line.marker, errorbar)

@@ -11,7 +11,7 @@ ON_KL = (32, 128, 512, 2048)  # of the paper's right panel
 PAPER_ERRORS = {"outcome.train_error": "fig4_err_train", "outcome.test_error": "fig4_err_test"}
 
 
-@FIGURES.register("4", "records", "reference", "path_norms")
+@FIGURES.register("4", "records", "reference", "path_norms", "errorbar")
 def width(records: list[Record], options: FigureOptions) -> Sheet:
     """Prepare figure 4 of the paper: errors, measures and KL curves by hidden units of MLPs."""
     networks = choose(
@@ -36,9 +36,12 @@ def width(records: list[Record], options: FigureOptions) -> Sheet:
     errors, measures, kl = (
         (PAPER_ERRORS, "fig4_mid_", "fig4_pb_") if options.reference else ({}, None, None)
     )
+    settings = panels.measured_alike("4", fit, reading)
     shown = [
-        panels.errors(networks.records, axis, HIDDEN, errors, notes),
-        panels.rescaled(fit, axis, HIDDEN, reading, measures, notes),
+        panels.errors(networks.records, axis, HIDDEN, errors, notes, options.errorbar),
+        panels.rescaled(fit, axis, HIDDEN, reading, measures, notes, options.errorbar),
         panels.on_kl("expected sharpness", fit, HIDDEN, colours, kl, notes),
     ]
-    return panels.sheet(shown, caption(networks.records), notes)
+    return panels.sheet(
+        shown, caption(networks.records, settings), notes, errorbar=options.errorbar
+    )

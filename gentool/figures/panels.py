@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gentool.figures import number_formats, paper, series, style
+from gentool.figures import averages, number_formats, paper, series, style
 from gentool.figures.path_norms import Reading
 from gentool.figures.sheet import Axis, Curve, Panel, Sheet
 from gentool.records.measure_file import Record, lookup
@@ -26,22 +26,41 @@ def panel(drawn: Panel, notes: list[str], *messages: str) -> Panel:
 
 
 def sheet(
-    panels: list[Panel], caption: str, notes: list[str], columns: int = 3, legends: str = "panels"
+    panels: list[Panel],
+    caption: str,
+    notes: list[str],
+    columns: int = 3,
+    legends: str = "panels",
+    errorbar: str | None = None,
 ) -> Sheet:
-    """Return a sheet; its caption explains the bars if there are any."""
-    has_bars = any(curve.has_bars for panel in panels for curve in panel.curves)
-    caption += "; mean over runs, bars from lowest to highest" * has_bars
+    """Return a sheet; its caption explains means, bars and open markers if there are any."""
+    caption = "; ".join(filter(None, [caption, averages.words(panels, errorbar)]))
     return Sheet(panels, caption, columns, legends, notes=notes)
 
 
+def measured_alike(figure: str, records: list[Record], reading: Reading) -> str:
+    """Return the settings of what figures 3 and 4 draw, in words.
+
+    Raise NotAlikeError if a measure was computed with several settings.
+    """
+    keys = [reading.key(name) for name in MEASURES]
+    averages.check_measured(figure, records, [*keys, "expected_sharpness.curve"])
+    return averages.settings_in_words(records, keys)
+
+
 def errors(
-    records: list[Record], x: Axis, key: str, paper: dict[str, str], notes: list[str]
+    records: list[Record],
+    x: Axis,
+    key: str,
+    paper: dict[str, str],
+    notes: list[str],
+    errorbar: str | None,
 ) -> Panel:
     """Return a panel of training, test and confusion error against a size."""
     curves, behind = [], []
     for name in ERRORS:
-        if values := series.values(records, key, name):
-            curves.append(series.averaged(values, style.words(name), *style.fixed(name)))
+        points = averages.points(records, key, name)
+        curves += averages.curves(points, style.words(name), *style.fixed(name), errorbar)
         if name in paper:
             behind.append(paper_curve(paper[name], style.words(name), name))
     return panel(Panel("errors", x, Axis("error", is_shared=True), curves, behind), notes)
@@ -54,16 +73,18 @@ def rescaled(
     reading: Reading,
     prefix: str | None,
     notes: list[str],
+    errorbar: str | None,
 ) -> Panel:
     """Return a panel of each measure against a size, rescaled from 0 (lowest) to 1 (highest)."""
     curves, behind, messages = [], [], []
     for name in MEASURES:
         messages.append(reading.missing(records, name))
-        values = series.relative(records, key, reading.key(name))
-        curve = values and series.averaged(values, style.short(name), *style.fixed(name))
-        if curve and (scaled := series.rescaled(curve)):
-            curves.append(scaled)
-        elif curve:
+        value = series.relative(records, reading.key(name))
+        points = averages.points(records, key, reading.key(name), value)
+        drawn = averages.curves(points, style.short(name), *style.fixed(name), errorbar)
+        if drawn and (scaled := averages.rescaled(drawn)):
+            curves += scaled
+        elif drawn:
             messages.append(f"{name} has one value only, which cannot be rescaled")
         if prefix:
             paper_key = f"{prefix}{paper.NAMES[name]}"

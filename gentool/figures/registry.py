@@ -17,6 +17,7 @@ class FigureOptions:
 
     reference: bool = False
     path_norms: str = "maxpool"
+    errorbar: str | None = None
     witness: Path | None = None
     alpha: float | None = None
     data: str | None = None

@@ -55,7 +55,7 @@ def caption(records: list[Record], *more: str) -> str:
     """Return one line for the caption: data, model, number of networks."""
     recipe = records[0]["recipe"]
     parts = [describe_source(recipe["data"]), *_model(records), count(len(records), "network")]
-    return ", ".join([*parts, *more])
+    return ", ".join(filter(None, [*parts, *more]))
 
 
 def _model(records: list[Record]) -> list[str]:

@@ -1,12 +1,11 @@
-"""Make curves from records: averaged over runs, rescaled, or of expected sharpness against KL."""
+"""Make curves of expected sharpness against KL, and say why measures are missing."""
 
 import math
-import statistics
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
 from gentool.common.json import is_number
+from gentool.figures import averages
 from gentool.figures.selection import count
 from gentool.figures.sheet import Curve
 from gentool.records.measure_file import Record, log10_of, lookup
@@ -17,59 +16,16 @@ COMMANDS = {
 }
 DECADES_FOR_LOG = 1.5  # that values span on a logarithmic axis
 FAINT = 0.01  # expected sharpness, below which the curves are long, flat and not drawn
-Values = list[tuple[float, float]]  # x, value of one network each
 
 
-def values(records: list[Record], x: str, key: str, *, is_log: bool = False) -> Values:
-    """Return x and the value (or its log10) under a key of each network that has a value."""
-    pairs = []
-    for record in records:
-        value = log10_of(record, key) if is_log else lookup(record, key)
-        if is_number(value):
-            pairs.append((float(lookup(record, x)), float(value)))
-    return pairs
-
-
-def averaged(values: Values, label: str, colour: str, marker: str) -> Curve:
-    """Return the curve of the mean at each x, with bars from lowest to highest over the runs.
-
-    Every average over runs in a figure is made here. There are no bars if no x has several runs.
-    """
-    groups: dict[float, list[float]] = defaultdict(list)
-    for x, value in values:
-        groups[x].append(value)
-    ordered = sorted(groups.items())
-    several = any(len(group) > 1 for group in groups.values())
-    return Curve(
-        label,
-        tuple(x for x, _ in ordered),
-        tuple(statistics.fmean(group) for _, group in ordered),
-        colour,
-        marker,
-        low=tuple(min(group) for _, group in ordered) if several else None,
-        high=tuple(max(group) for _, group in ordered) if several else None,
-    )
-
-
-def relative(records: list[Record], x: str, key: str) -> Values:
-    """Return values divided by the largest, so that none overflows, however large they are."""
-    logs = values(records, x, key, is_log=True)
-    if not logs or len(logs) < len(values(records, x, key)):  # some are 0, which has no log
-        return values(records, x, key)
-    top = max(log for _, log in logs)
-    return [(place, 10 ** (log - top)) for place, log in logs]
-
-
-def rescaled(curve: Curve) -> Curve | None:
-    """Return the curve rescaled to [0, 1]; None if all its points are equal."""
-    low, high = min(curve.y), max(curve.y)
-    if low == high:
-        return None
-
-    def scale(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        return numbers and tuple((number - low) / (high - low) for number in numbers)
-
-    return replace(curve, y=scale(curve.y), low=scale(curve.low), high=scale(curve.high))
+def relative(records: list[Record], key: str) -> averages.Value:
+    """Return a function that reads values over the largest, so that none overflows."""
+    logs = [log for record in records if is_number(log := log10_of(record, key))]
+    numbers = [record for record in records if is_number(lookup(record, key))]
+    if not logs or len(logs) < len(numbers):  # some are 0, which has no log
+        return averages.value_of(key, is_log=False)
+    top, log_of = max(logs), averages.value_of(key, is_log=True)
+    return lambda record: None if (log := log_of(record)) is None else 10 ** (log - top)
 
 
 def rows(record: Record) -> list[dict]:

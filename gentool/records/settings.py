@@ -126,6 +126,16 @@ def is_cut(record: Json, key: str) -> bool:
     return _searched(name) and made["stopped"]["search"] is not None
 
 
+def notable(settings: Json) -> Json:
+    """Return ε and α, and of the other settings those that are not the default."""
+    usual = _MEANT | {"protocol": None, "restarts": None, "units": None}
+    first = {name: settings[name] for name in ("epsilon", "alpha") if name in settings}
+    unusual = {
+        name: settings[name] for name in usual if settings.get(name, usual[name]) != usual[name]
+    }
+    return first | unusual
+
+
 def in_words(setting: str, value: object) -> str:
     """Return a setting with its value: `α 0.0005`, `batch norm folded: no`."""
     words = _WORDS.get(setting, setting.replace("_", " "))

@@ -55,29 +55,57 @@ def test_values_too_large_for_a_float_are_drawn_too():
     assert sheet.notes == []
 
 
-def test_seeds_are_averaged_and_their_spread_is_shown():
-    """Logarithms 1 and 3: centre 2, from 1 to 3."""
+def test_two_seeds_are_averaged_and_drawn_as_points():
+    """Logarithms 1 and 3: centre 2, a point at each; the lowest to the highest if asked for."""
     records = runs({10: 10.0}, seed=0) + runs({10: 1000.0}, seed=1)
     sheet = chart(records, "recipe.subset", ["l2"])
     [curve] = sheet.panels[0].curves
-    assert (curve.y, curve.low, curve.high) == ((2.0,), (1.0,), (3.0,))
-    assert sheet.caption == "mean over runs with the same x; bars from lowest to highest"
-    assert not is_averaged(chart(records[:1], "recipe.subset", ["l2"]))
+    assert (curve.y, curve.low, curve.runs) == ((2.0,), None, ((10.0, 1.0), (10.0, 3.0)))
+    assert sheet.caption == (
+        "mean over seeds (n = 2, of logarithms on logarithmic axes); "
+        "small points: each run, where n is below 3"
+    )
+    sheet = chart(records, "recipe.subset", ["l2"], errorbar="minmax")
+    [curve] = sheet.panels[0].curves
+    assert (curve.low, curve.high, curve.runs) == ((1.0,), (3.0,), ())
+    assert sheet.caption.endswith("bars: lowest to highest")
+    assert chart(records[:1], "recipe.subset", ["l2"]).caption == ""
+
+
+@pytest.mark.parametrize(
+    ("errorbar", "half"),
+    [(None, 1.0), ("sd", 1.0), ("se", 3**-0.5), ("ci95", 4.302652729911275 * 3**-0.5)],
+)
+def test_three_seeds_have_a_bar(errorbar, half):
+    """1, 2 and 3: mean 2, standard deviation 1; a fourth run at 20 is a run alone."""
+    records = [run for seed in range(3) for run in runs({10: 1.0 + seed}, seed=seed)]
+    sheet = chart(records + runs({20: 2.0}), "recipe.subset", ["l2"], errorbar=errorbar)
+    [curve] = sheet.panels[0].curves
+    assert (curve.y, curve.counts, curve.runs) == ((2.0, 2.0), (3, 1), ())
+    assert (curve.low[0], curve.high[0]) == (pytest.approx(2 - half), pytest.approx(2 + half))
+    assert (curve.low[1], curve.high[1]) == (2.0, 2.0)
+    assert "n = 1 to 3" in sheet.caption
+
+
+def test_no_bars_are_drawn_if_none_are_asked_for():
+    records = [run for seed in range(3) for run in runs({10: 1.0 + seed}, seed=seed)]
+    [curve] = chart(records, "recipe.subset", ["l2"], errorbar="none").panels[0].curves
+    assert (curve.y, curve.has_bars, curve.runs) == ((2.0,), False, ())
 
 
 def test_equal_values_of_several_seeds_are_drawn():
     """In floating point the mean of three times 0.1 is above 0.1: no bar is shorter than 0."""
     records = [run for seed in range(3) for run in runs({10: 0.1}, seed=seed)]
-    sheet = chart(records, "recipe.subset", ["l2"])
+    sheet = chart(records, "recipe.subset", ["l2"], errorbar="minmax")
     assert sheet.panels[0].curves[0].y[0] > sheet.panels[0].curves[0].high[0]
     assert draw(sheet).axes[0].containers
 
 
 def is_averaged(sheet):
-    """Return whether curves have bars; the caption explains them if they do."""
-    has_bars = any(curve.has_bars for panel in sheet.panels for curve in panel.curves)
-    assert has_bars == bool(sheet.caption)
-    return has_bars
+    """Return whether a point is of several runs; the caption says so if one is."""
+    counts = {n for panel in sheet.panels for curve in panel.curves for n in curve.counts}
+    assert (counts > {1}) == ("mean over seeds" in sheet.caption)
+    return counts != {1}
 
 
 def test_a_missing_value_does_not_make_an_average():
@@ -195,3 +223,137 @@ def test_plot_does_not_import_torch(tmp_path):
     files = [str(tmp_path / "0.json"), str(tmp_path / "1.json"), "-o", str(tmp_path / "a.png")]
     done = subprocess.run([sys.executable, "-c", code, "plot", *files], capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+def vary(key, *values, **others):
+    """Return networks of three seeds at two sizes for each value of a field of the recipe."""
+    records = []
+    for value in values:
+        for seed in range(3):
+            for network in runs({10: 1.0 + seed, 20: 2.0 + seed}, seed=seed):
+                network["recipe"] |= {key: value} | others
+                network["checkpoint"]["sha256"] += f"{key}{value}"
+                records.append(network)
+    return records
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "labels"),
+    [
+        ("confusion", (0, 250), ["confusion 0", "confusion 250"]),
+        ("hidden", (16, 64), ["hidden 16", "hidden 64"]),
+        ("data", ("digits", "mnist"), ["data digits", "data mnist"]),
+        ("batch_norm", (False, True), ["no batch norm", "batch norm"]),
+        ("patience", (None, 30), ["no patience", "patience 30"]),
+        ("a_later_field", (0.5, 1.5), ["a later field 0.5", "a later field 1.5"]),
+        ("labels", ("true", "random"), ["true", "random"]),
+    ],
+)
+def test_networks_that_differ_in_anything_but_the_seed_have_a_line_each(key, values, labels):
+    """Named by the key; each point is a mean over three seeds."""
+    sheet = chart(vary(key, *values), "recipe.subset", ["l2"])
+    assert [curve.label for curve in sheet.panels[0].curves] == labels
+    assert {curve.counts for curve in sheet.panels[0].curves} == {(3, 3)}
+    if key != "labels":
+        listed = [", ".join(map(str, order)) for order in (values, values[::-1])]
+        assert any(f"recipe.{key} ({words})" in sheet.notes[0] for words in listed)
+    assert len(chart(vary(key, *values), f"recipe.{key}", ["l2"]).panels[0].curves) == 2
+
+
+def test_lines_that_differ_in_many_keys_are_named_by_the_first_that_tell_them_apart():
+    records = vary("model", "mlp", lr=0.1, warmup=0, dropout=0.0) + vary(
+        "model", "vgg", lr=0.2, warmup=5, dropout=0.5
+    )
+    sheet = chart(records, "recipe.subset", ["l2"])
+    assert [curve.label for curve in sheet.panels[0].curves] == ["model mlp", "model vgg"]
+    assert "recipe.lr (0.1, 0.2)" in sheet.notes[0]
+
+
+def test_other_settings_of_the_measurement_are_lines_of_their_own():
+    """ε 0.05 and 0.5; l2 without the margin does not depend on it."""
+    records = vary("labels", "true")
+    for network in records:
+        epsilon = 0.5 if network["recipe"]["subset"] == 20 else 0.05
+        network["margin"] = {"epsilon": epsilon}
+        network["measures"]["l2_unnormalized"] = network["log10"]["l2_unnormalized"] = 1.0
+    sheet = chart(records, "recipe.subset", ["l2", "l2_unnormalized"])
+    assert curves(sheet) == {"ε 0.05": ([10], [2.0]), "ε 0.5": ([20], [3.0])}
+    assert list(curves(sheet, 1).values()) == [([10, 20], [1.0, 1.0])]
+    assert "ε 0.05, ε 0.5" in sheet.caption
+
+
+def test_a_search_that_was_cut_short_has_an_open_marker_of_its_own():
+    """Of three seeds one: the mean is over the other two."""
+    records = [run for seed in range(3) for run in runs({10: 1.0}, seed=seed)]
+    for seed, network in enumerate(records):
+        network["measures"]["sharpness"], network["log10"]["sharpness"] = 1.0 + seed, 0.0
+        stopped = "time" if seed == 0 else None
+        network["sharpness"] = {"points": [{"alpha": 0.0005, "stopped": stopped}]}
+    sheet = chart(records, "recipe.subset", ["sharpness"])
+    cut, whole = sheet.panels[0].curves
+    assert (cut.is_open, cut.y, cut.counts) == (True, (1.0,), (1,))
+    assert (whole.is_open, whole.y, whole.counts) == (False, (2.5,), (2,))
+    assert cut.colour == whole.colour
+    assert "open markers: the search was cut short" in sheet.caption
+    assert "α 0.0005" in sheet.caption
+    assert draw(sheet).axes[0].lines[0].get_markerfacecolor() == "white"
+
+
+def test_networks_of_other_programs_are_never_averaged():
+    """Two of one architecture and size: a line each, named by its file."""
+    recipe = {"model": "layers", "subset": 10, "labels": "true", "layers": [{"type": "linear"}]}
+    records = [
+        record(sha256=name, recipe=recipe, l2=value)
+        | {"checkpoint": {"file": name, "sha256": name}}
+        for name, value in (("a.pth", 1.0), ("b.pth", 3.0))
+    ]
+    sheet = chart(records, "recipe.subset", ["l2"])
+    assert curves(sheet) == {"a.pth": ([10], [1.0]), "b.pth": ([10], [3.0])}
+    sheet = chart(records)
+    assert sheet.panels[0].x.tick_labels == ("a.pth", "b.pth")
+    assert not is_averaged(sheet)
+
+
+def test_checkpoints_of_one_training_are_not_averaged():
+    """Of one recipe and one seed, at three epochs: a line each, or a point each by their epochs."""
+    records = [run for value in (1.0, 2.0, 3.0) for run in runs({10: value})]
+    for i, network in enumerate(records):
+        network["checkpoint"] = {"file": f"a.epoch{i}.safetensors", "sha256": str(i)}
+        network["outcome"] = {"epochs": i}
+    assert len(chart(records, "recipe.subset", ["l2"]).panels[0].curves) == 3
+    sheet = chart(records, "outcome.epochs", ["l2"])
+    assert curves(sheet)[""] == ([0, 1, 2], [1.0, 2.0, 3.0])
+
+
+def test_against_a_measure_each_network_is_a_point():
+    """Two seeds of one gap are two points of it."""
+    records = vary("labels", "true", "random")
+    for network in records:
+        network["outcome"] = {"test_error": 0.5, "train_error": 0.25}
+    sheet = chart(records, "gap", ["l2"])
+    assert {label: len(x) for label, (x, _) in curves(sheet).items()} == {"true": 6, "random": 6}
+    assert not is_averaged(sheet)
+
+
+def test_lines_are_divided_by_several_keys_and_by_outcomes():
+    records = vary("lr", 0.1, 0.2)
+    for network in records:
+        network["outcome"] = {"epochs": network["recipe"]["seed"] // 2}
+    sheet = chart(records, "recipe.subset", ["l2"], "recipe.lr,outcome.epochs")
+    assert {curve.label: curve.counts for curve in sheet.panels[0].curves} == {
+        "0.1, 0": (2, 2),
+        "0.1, 1": (1, 1),
+        "0.2, 0": (2, 2),
+        "0.2, 1": (1, 1),
+    }
+
+
+def test_records_without_an_x_are_noted():
+    records = [*runs({10: 1.0}), record(sha256="b", recipe={"seed": 0}, l2=1.0)]
+    assert chart(records, "recipe.subset", ["l2"]).notes == ["1 of 2 files have no recipe.subset"]
+
+
+def test_an_unknown_errorbar_is_a_usage_error(tmp_path, capsys):
+    write_record(tmp_path / "a.json", record(l2=1.0))
+    assert run(["plot", str(tmp_path / "a.json"), "--errorbar", "std"]) == 2
+    assert "known: minmax, sd, se, ci95, none" in capsys.readouterr().err

@@ -17,8 +17,8 @@ RECORDS = {"1": by_size, "2": by_size, "3": by_confusion, "4": by_width}
 VGG = {"model": "vgg", "width": 1.0, "depth": None, "hidden": None, "input_shape": [3, 32, 32]}
 
 
-def sheet(figure, records, reference=False, path_norms="maxpool"):
-    options = FigureOptions(reference=reference, path_norms=path_norms)
+def sheet(figure, records, **options):
+    options = FigureOptions(**options)
     return FIGURES[figure].prepare(records, options)
 
 
@@ -117,8 +117,12 @@ def test_seeds_are_averaged_and_their_kl_curves_are_thin():
         record["log10"]["l2"] = l2
     prepared = sheet("1", records)
     curve = prepared.panels[0].curves[0]
-    assert (curve.y, curve.low, curve.high) == ((505.0,), (10.0,), (1000.0,))
-    assert prepared.caption.endswith("4 networks; mean over runs, bars from lowest to highest")
+    assert (curve.y, curve.low) == ((505.0,), None)
+    assert curve.runs == ((10.0, 10.0), (10.0, 1000.0))
+    words = "4 networks; mean over seeds (n = 2, of logarithms on logarithmic axes); small points"
+    assert words in prepared.caption
+    [curve, _] = sheet("1", records, errorbar="minmax").panels[0].curves
+    assert (curve.low, curve.high) == ((10.0,), (1000.0,))
     assert [c.is_thin for c in sheet("2", records).panels[1].curves] == [True, True]
 
 
@@ -205,7 +209,7 @@ def test_networks_with_confusion_sets_are_in_figure_3_alone():
         2000,
         4000,
     ]
-    assert curves(sheet("3", records).panels[0])["test error"][0] == [0, 100, 200]
+    assert curves(sheet("3", records[1:]).panels[0])["test error"][0] == [0, 100, 200]
     with pytest.raises(GentoolError, match="train them with gentool train --confusion"):
         sheet("3", by_size())
 
@@ -292,3 +296,91 @@ def test_sums_over_paths_share_no_axis_with_the_paper():
     """The paper's values are of the other reading; l2 and spectral have one only."""
     panels = sheet("1", by_size((5000,), **VGG), reference=True, path_norms="sum").panels
     assert [reference_fits(panel, "y") for panel in panels] == [True, False, False, True]
+
+
+def with_settings(records, epsilon=None, alpha=None, stopped=None, **command):
+    """Set the settings with which records were measured."""
+    for record in records:
+        record["command"] = record["command"] | command
+        record["margin"]["epsilon"] = epsilon
+        record["sharpness"] = {"points": [{"alpha": alpha, "stopped": stopped}]}
+    return records
+
+
+@pytest.mark.parametrize(
+    ("figure", "one", "other", "words"),
+    [
+        ("1", {"epsilon": 0.05}, {"epsilon": 0.5}, "l2 has several values of epsilon: 0.05, 0.5"),
+        ("1", {}, {"biases": False}, "l1_path has several values of biases: True, False"),
+        ("2", {"alpha": 5e-4}, {"alpha": 5e-3}, "sharpness has several values of alpha: 0.0005"),
+        ("2", {}, {"method": "keskar2017"}, "method: default, keskar2017"),
+        ("2", {}, {"units": 20.0}, "sharpness has several values of units"),
+        ("2", {}, {"precision": 0.1}, "expected_sharpness.curve has several values of precision"),
+        ("3", {"alpha": 5e-4}, {"alpha": 5e-3}, "sharpness has several values of alpha"),
+        ("4", {}, {"protocol": "random"}, "sharpness has several values of protocol"),
+        ("4", {}, {"an_option_of_later": 1}, "an_option_of_later"),
+    ],
+)
+def test_values_measured_otherwise_are_an_error_that_names_the_setting(figure, one, other, words):
+    """Whichever of the networks were: also those of the other line."""
+    records = RECORDS[figure]()
+    half = len(records) // 2
+    records = with_settings(records[:half], **one) + with_settings(records[half:], **other)
+    with pytest.raises(GentoolError, match=words) as error:
+        sheet(figure, records)
+    assert f"figure {figure} draws values measured alike" in str(error.value)
+
+
+def test_the_caption_names_epsilon_alpha_and_what_is_not_the_default():
+    records = with_settings(by_width(), 0.05, 0.0005, method="pga")
+    assert sheet("4", records).caption.endswith("ε 0.05, α 0.0005, method pga")
+    assert "α" not in sheet("1", with_settings(by_size(), 0.05, 0.0005)).caption
+
+
+def test_a_search_that_was_cut_short_has_an_open_marker():
+    records = with_settings(by_size((10, 20)), alpha=0.0005)
+    records[0]["sharpness"]["points"][0]["stopped"] = "time"
+    prepared = sheet("2", records)
+    cut, whole, random = prepared.panels[0].curves
+    assert [curve.is_open for curve in (cut, whole, random)] == [True, False, False]
+    assert (cut.label, cut.x, whole.x) == ("true labels", (10.0,), (20.0,))
+    assert "open markers: the search was cut short" in prepared.caption
+
+
+@pytest.mark.parametrize("figure", RECORDS)
+def test_checkpoints_of_one_training_are_an_error(figure):
+    """They have one recipe and one seed, and cannot be averaged."""
+    records = RECORDS[figure]() + RECORDS[figure]()
+    for i, record in enumerate(records):
+        record["checkpoint"] = {"file": f"a{i}", "sha256": str(i)}
+    with pytest.raises(GentoolError, match="give one of them"):
+        sheet(figure, records)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        by_width((512,)),
+        by_width(train_error=0.1),
+        [record | {"measures": {}, "log10": {}} for record in by_width()],
+        [record | {"measures": {}, "log10": {}} for record in by_width((8,), curve=False)],
+    ],
+    ids=["one width", "none fits", "expected alone", "nothing"],
+)
+@pytest.mark.parametrize("reference", [False, True])
+def test_a_panel_without_data_says_so(records, reference):
+    """Figure 4 of one width, of expected sharpness alone, of networks none of which fits."""
+    prepared = sheet("4", records, reference=reference)
+    assert len(draw(prepared).axes) >= 3
+    for panel in prepared.panels:
+        assert panel.curves or panel.messages
+
+
+@pytest.mark.parametrize("figure", RECORDS)
+def test_every_panel_of_a_figure_without_values_says_so(figure):
+    records = RECORDS[figure](curve=False)
+    for record in records:
+        record["measures"], record["log10"], record["outcome"] = {}, {}, None
+    prepared = sheet(figure, records)
+    assert all(panel.messages and not panel.curves for panel in prepared.panels)
+    assert draw(prepared).axes

@@ -77,8 +77,11 @@ def test_labels_have_their_colours_and_seeds_are_averaged_with_bars():
     assert (true.label, true.colour, true.marker) == ("true labels", "#0072b2", "o")
     assert (random.label, random.colour, random.marker) == ("random labels", "#d55e00", "s")
     assert [10**x for x in true.x[::-1]] == pytest.approx([loss / 2 for loss in LOSSES.values()])
-    assert true.has_bars
-    assert prepared.caption.endswith("bars from lowest to highest")
+    assert len(true.runs) == 6
+    words = "mean over seeds (n = 2, of logarithms on logarithmic axes); small points: each run"
+    assert words in prepared.caption
+    [bars, _] = sheet(records, errorbar="minmax").panels[0].curves
+    assert bars.has_bars
     assert "12 networks of 4 trainings" in prepared.caption
 
 
@@ -225,3 +228,17 @@ def test_growth_of_a_trained_network_is_that_of_its_files(tmp_path, monkeypatch)
     [line] = curves(sheet(records)).values()
     assert list(line) == [pytest.approx(r["outcome"]["train_loss"], abs=1e-8) for r in records]
     assert list(line.values()) == pytest.approx([r["log10"]["l2"] for r in records])
+
+
+def test_one_training_on_two_machines_is_two_lines():
+    """One recipe and one seed, with other histories: no two samples of a mean."""
+    records = kept_at(LOSSES) + kept_at(LOSSES, value=40.0)
+    drawn = sheet(records).panels[0].curves
+    assert [curve.counts for curve in drawn] == [(1, 1, 1)] * 2
+
+
+def test_measures_computed_with_several_settings_are_an_error():
+    records = kept_at(LOSSES)
+    records[0]["margin"]["epsilon"], records[1]["margin"]["epsilon"] = 0.05, 0.5
+    with pytest.raises(GentoolError, match=r"l2 has several values of epsilon: 0.05, 0.5, None"):
+        sheet(records)
