@@ -130,10 +130,8 @@ def notable(settings: Json) -> Json:
     """Return ε and α, and of the other settings those that are not the default."""
     usual = _MEANT | {"protocol": None, "restarts": None, "units": None}
     first = {name: settings[name] for name in ("epsilon", "alpha") if name in settings}
-    unusual = {
-        name: settings[name] for name in usual if settings.get(name, usual[name]) != usual[name]
-    }
-    return first | unusual
+    others = {name: settings[name] for name in usual if name in settings}
+    return first | {name: value for name, value in others.items() if value != usual[name]}
 
 
 def in_words(setting: str, value: object) -> str:
