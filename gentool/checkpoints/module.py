@@ -110,11 +110,11 @@ def described_by_module(
 ) -> tuple[Recipe, dict[str, Tensor], Normalisation | None]:
     """Return the recipe and state dict of a network that `--module` builds.
 
-    The last item is a normalising layer of the file that the module lacks. Raise UsageError if the
-    input shape has to be named, GentoolError if the module does not fit the tensors.
+    The last item is the normalising layer at the input, of the file or of the module. Raise
+    UsageError if the input shape has to be named, GentoolError if the module does not fit.
     """
     model = load_module(hints.module)
-    layers, kept, others, normalisation = layers_of_module(model, tensors)
+    layers, kept, others, normalisation = layers_of_module(model, tensors, hints.input_shape)
     words = [f"layers as the forward pass of {hints.module} calls them", *others]
     shape = hints.input_shape or _vector_shape(layers)
     check_layers(model, layers, kept, shape)

@@ -15,6 +15,7 @@ from gentool.checkpoints.foreign.set_aside import (
     without_normalisation,
 )
 from gentool.checkpoints.foreign.tensor_sets import listed
+from gentool.checkpoints.module_normaliser import without_normaliser
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
 from gentool.networks.layer_list import chain, describe
@@ -26,14 +27,15 @@ Tensors = dict[str, Tensor]
 
 
 def layers_of_module(
-    model: nn.Module, tensors: Tensors
+    model: nn.Module, tensors: Tensors, input_shape: tuple[int, int, int] | None = None
 ) -> tuple[list[Json], Tensors, list[str], Normalisation | None]:
     """Load a state dict strictly; return its layers, their tensors, what was left aside in words.
 
-    The last item is the normalising layer of the file that the module lacks. The module holds the
-    tensors in the precision of the file, in evaluation mode; weights that are formulas are computed
-    in float64. A module that takes vectors gets its images flattened. Raise GentoolError, naming
-    the tensor, if the state dict does not fit, or naming the layer, if it cannot be described.
+    The last item is the normalising layer: of the file, if the module lacks it, or of the module,
+    which has the identity in its place afterwards. The module holds the tensors in the precision
+    of the file, in evaluation mode; weights that are formulas are computed in float64. A module
+    that takes vectors gets its images flattened. Raise GentoolError, naming the tensor, if the
+    state dict does not fit, or naming the layer, if it cannot be described.
     """
     tensors, words, normalisation = _of_module(tensors, set(model.state_dict()))
     try:
@@ -41,6 +43,9 @@ def layers_of_module(
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]]
         raise GentoolError(f"the tensors do not fit --module: {'; '.join(lines[:3])}") from error
+    if own := without_normaliser(model.eval(), input_shape):
+        normalisation = own
+        tensors = {name: t for name, t in tensors.items() if not name.startswith(f"{own.name}.")}
     plain = with_plain_weights(copied(model.eval()).double())
     layers = describe(_renamed(steps_of(plain)))
     if takes_vectors(layers):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # torch is imported only to prepare this figure
     from gentool.data.dataset import DataSet
     from gentool.data.subset import LabelledImages
 
+_DRAW = ("labels", "subset", "seed")  # facts that decide which images and labels are drawn
 ROWS = 3  # of the subset; the confusion set has one
 
 
@@ -24,7 +25,7 @@ ROWS = 3  # of the subset; the confusion set has one
 def samples(path: Path, options: FigureOptions) -> Gallery:
     """Prepare images of the training set, chosen by --seed, with their given and true labels."""
     from gentool.checkpoints import checkpoint
-    from gentool.checkpoints.training_data import load_data_set
+    from gentool.checkpoints.training_data import assumed_facts, load_data_set
     from gentool.data.examples import draw_for
     from gentool.data.sources import DataSets
 
@@ -40,7 +41,11 @@ def samples(path: Path, options: FigureOptions) -> Gallery:
         f"{describe_source(recipe.data)}; below each image the label that training was given, "
         "blue where it is the true one, orange where it is wrong, the (true one) below it"
     )
-    return Gallery(shelves, caption, inference_notes(read))
+    notes = inference_notes(read)
+    assumed = assumed_facts(read.recipe, options.data, options.hints)
+    if facts := [f"{name} {getattr(recipe, name)}" for name in assumed if name in _DRAW]:
+        notes.append(f"assumed of the training data: {', '.join(facts)}")
+    return Gallery(shelves, caption, notes)
 
 
 def _shelf(name: str, drawn: "LabelledImages", source: "DataSet", most: int, seed: int) -> Shelf:

@@ -62,6 +62,14 @@ def is_lipschitz(activation: nn.Module) -> bool:
 
 Step = tuple[str, nn.Module]
 """A layer and its name, a dotted path in the module."""
+Modules = dict[str, nn.Module]
+"""The modules that a graph calls, by name."""
+
+
+def is_known(module: nn.Module) -> bool:
+    """Return whether the type of a module is one of a layer that is treated exactly."""
+    known = (*EXACT_LAYERS, *BATCH_NORM, *OUTPUT_SOFTMAX, *_IDENTITY_IN_EVALUATION)
+    return type(module) in known
 
 
 def steps_of(model: nn.Module) -> list[Step]:
@@ -72,20 +80,28 @@ def steps_of(model: nn.Module) -> list[Step]:
         name = type(model).__name__.lower()
         _check_exact(name, model)
         return [(name, model)]
+    tracer = _Tracer()
     try:
-        graph = _Tracer().trace(model)
+        graph = tracer.trace(model)
     except Exception as error:  # tracing runs the model's own code, which may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GentoolError(f"cannot list the layers of {type(model).__name__}: {reason}") from error
     steps: list[Step] = []
     previous: set[fx.Node] = set()  # the nodes that hold the data by now
-    needed = _needed(graph, model)
+    modules = dict(model.named_modules(remove_duplicate=False)) | tracer.made
+    needed = _needed(graph, modules)
     for node in graph.nodes:
         if node.op == "placeholder" and not previous:
             previous = {node}
             continue
         if node.op == "get_attr" or _is_shape_arithmetic(node) or node not in needed:
             continue
+        nodes = [a for a in node.args if isinstance(a, fx.Node) and a.op != "get_attr"]
+        if not steps and _name(node) in _ARITHMETIC and nodes == list(previous):
+            raise GentoolError(
+                f"{node.name!r} changes the images before the first layer; leave it out of the "
+                "forward pass (and say --mean and --std instead, if it normalises them)"
+            )
         data_inputs = [
             argument for argument in node.all_input_nodes if not _is_shape_arithmetic(argument)
         ]
@@ -95,17 +111,17 @@ def steps_of(model: nn.Module) -> list[Step]:
             )
         if node.op == "output":
             break
-        steps += _step(node, model)
-        previous = {node} | (previous if _is_in_place(node, model) else set())
+        steps += _step(node, modules)
+        previous = {node} | (previous if _is_in_place(node, modules) else set())
     return _with_unique_names(steps)
 
 
-def _needed(graph: fx.Graph, model: nn.Module) -> set[fx.Node]:
+def _needed(graph: fx.Graph, modules: Modules) -> set[fx.Node]:
     """Return the nodes that the output depends on: results that nothing uses are no layers.
 
     A call in place changes the data whether or not its result is used.
     """
-    waiting = [node for node in graph.nodes if node.op == "output" or _is_in_place(node, model)]
+    waiting = [node for node in graph.nodes if node.op == "output" or _is_in_place(node, modules)]
     needed: set[fx.Node] = set()
     while waiting:
         node = waiting.pop()
@@ -115,13 +131,13 @@ def _needed(graph: fx.Graph, model: nn.Module) -> set[fx.Node]:
     return needed
 
 
-def _is_in_place(node: fx.Node, model: nn.Module) -> bool:
+def _is_in_place(node: fx.Node, modules: Modules) -> bool:
     """Return whether a node overwrites its input, as `relu_` or `ReLU(inplace=True)` do."""
     if node.op == "call_module":
-        return getattr(model.get_submodule(node.target), "inplace", False) is True
+        return getattr(modules[node.target], "inplace", False) is True
     if node.op not in ("call_function", "call_method"):
         return False
-    name = str(getattr(node.target, "__name__", node.target))
+    name = _name(node)
     names = _CALLS.get(name, ("", None))[0].split()
     arguments = dict(zip(names, node.args[1:], strict=False)) | dict(node.kwargs)
     is_operator = node.op == "call_function" and node.target.__module__ == "_operator"
@@ -142,11 +158,41 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 class _Tracer(fx.Tracer):
-    """Trace subclasses of layers as one step too, so that they can be refused by name."""
+    """Trace subclasses of layers as one step too, so that they can be refused by name.
+
+    `made` are modules without weights that the forward pass makes itself, as `nn.AvgPool2d(2)(x)`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: Modules = {}
+
+    def path_of_module(self, mod: nn.Module) -> str:
+        try:
+            return super().path_of_module(mod)
+        except NameError:  # it is not a part of the model
+            if mod.state_dict():
+                kind = type(mod).__name__
+                raise GentoolError(
+                    f"its forward pass makes a {kind} with new weights; make it in __init__"
+                ) from None
+            name = type(mod).__name__.lower()
+            while name in self.made or hasattr(self.root, name):
+                name += "_"
+            self.made[name] = mod
+            return name
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         is_layer = isinstance(m, (*EXACT_LAYERS, *BATCH_NORM, *OUTPUT_SOFTMAX))
         return is_layer or super().is_leaf_module(m, module_qualified_name)
+
+
+_ARITHMETIC = ("sub", "truediv", "div", "mul", "add", "normalize")
+
+
+def _name(node: fx.Node) -> str:
+    """Return the name of the function or method that a node of the graph calls."""
+    return str(getattr(node.target, "__name__", node.target))
 
 
 def _with_unique_names(steps: list[Step]) -> list[Step]:
@@ -168,15 +214,15 @@ def _is_shape_arithmetic(node: fx.Node) -> bool:
     return node.op == "call_function" and node.target is operator.getitem
 
 
-def _step(node: fx.Node, model: nn.Module) -> list[Step]:
+def _step(node: fx.Node, modules: Modules) -> list[Step]:
     """Return the layer of a node of the graph, an empty list if it is the identity."""
     if node.op == "call_module":
-        module = model.get_submodule(node.target)
+        module = modules[node.target]
         if type(module) in _IDENTITY_IN_EVALUATION:
             return []
         _check_exact(node.target, module)
         return [(node.target, module)]
-    name = str(getattr(node.target, "__name__", node.target))
+    name = _name(node)
     module = _module_of_call(name, node)
     if module is not None:
         return [] if type(module) is nn.Identity else [(node.name, module)]

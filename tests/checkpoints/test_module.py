@@ -11,7 +11,7 @@ from gentool.checkpoints import checkpoint
 from gentool.checkpoints.hints import Hints
 from gentool.checkpoints.module import parse_module
 from gentool.cli.main import run
-from gentool.common.errors import UsageError
+from gentool.common.errors import GentoolError, UsageError
 from gentool.networks.canonical import canonical
 
 CODE = """
@@ -166,3 +166,102 @@ def test_the_arguments_of_a_class_are_literals():
     for text in ("Net", "a.py:", ":Net", "a.py:Net(*x)", "a.py:Net(__import__('os'))"):
         with pytest.raises(UsageError, match=r"FILE\.py:NAME"):
             parse_module(text)
+
+
+NORMALISED = """
+import torch
+from torch import nn
+from torchvision.transforms import Normalize
+
+class Buffers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        for name, values in (("mean", (0.25, 0.5, 0.75)), ("std", (0.5, 0.25, 2.0))):
+            self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1))
+
+    def forward(self, x):
+        return (x - self.mean) / self.std
+
+class Noise(nn.Module):
+    def forward(self, x):
+        return x + torch.randn_like(x) if self.training else x
+
+def rest():
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), Noise(), nn.Flatten(), nn.Linear(8, 10))
+
+def buffers():
+    return nn.Sequential(Buffers(), rest())
+
+def transform():
+    return nn.Sequential(Normalize((0.25, 0.5, 0.75), (0.5, 0.25, 2.0)), rest())
+
+class Arithmetic(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rest = rest()
+
+    def forward(self, x):
+        return self.rest((x - 0.5) / 0.5)
+
+class Made(nn.Module):
+    def __init__(self, kind="AvgPool2d"):
+        super().__init__()
+        self.conv, self.out, self.kind = nn.Conv2d(3, 2, 3), nn.Linear(2, 10), kind
+
+    def forward(self, x):
+        made = nn.AvgPool2d(2) if self.kind == "AvgPool2d" else nn.Conv2d(2, 2, 2)
+        return self.out(torch.flatten(made(self.conv(x)), 1))
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    """The file with the modules above; and a function that saves one and returns it."""
+    file = tmp_path / "nets.py"
+    file.write_text(NORMALISED)
+    specification = importlib.util.spec_from_file_location("nets", file)
+    nets = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(nets)
+
+    def save(name):
+        torch.manual_seed(0)
+        module = getattr(nets, name)().eval()
+        torch.save(module.state_dict(), tmp_path / f"{name}.pth")
+        return module, tmp_path / f"{name}.pth", f"{file}:{name}"
+
+    return save
+
+
+@pytest.mark.parametrize("name", ["buffers", "transform"])
+def test_a_module_that_normalises_its_input_gives_mean_and_deviation(written, name):
+    """The rest is the network; noise that has no effect in evaluation mode is none."""
+    module, path, specification = written(name)
+    read = checkpoint.read(path, Hints(module=specification, input_shape=(3, 4, 4)))
+    mean, std = (torch.tensor(read.recipe.origin[part]) for part in ("mean", "std"))
+    assert torch.allclose(mean, torch.tensor((0.25, 0.5, 0.75)))
+    assert torch.allclose(std, torch.tensor((0.5, 0.25, 2.0)))
+    images = torch.rand(5, 3, 4, 4)
+    normalised = (images - mean.reshape(-1, 1, 1)) / std.reshape(-1, 1, 1)
+    assert torch.allclose(read.model()(normalised), module(images), atol=1e-6)
+
+
+def test_a_module_without_effect_says_nothing_about_the_images(written):
+    _, path, specification = written("rest")
+    read = checkpoint.read(path, Hints(module=specification, input_shape=(3, 4, 4)))
+    assert "mean" not in read.recipe.origin
+
+
+def test_arithmetic_on_the_images_names_the_options_instead(written, capsys):
+    _, path, specification = written("Arithmetic")
+    options = ["--module", specification, "--input-shape", "3x4x4", "--no-data", "-o", "-"]
+    assert run(["measure", str(path), *options]) == 1
+    assert "say --mean and --std instead" in capsys.readouterr().err
+
+
+def test_a_pooling_that_the_forward_pass_makes_is_a_layer_and_new_weights_are_refused(written):
+    module, path, specification = written("Made")
+    read = checkpoint.read(path, Hints(module=specification, input_shape=(3, 4, 4)))
+    images = torch.rand(5, 3, 4, 4)
+    assert torch.allclose(read.model()(images), module(images), atol=1e-6)
+    with pytest.raises(GentoolError, match="makes a Conv2d with new weights"):
+        checkpoint.read(path, Hints(module=f"{specification}('x')", input_shape=(3, 4, 4)))

@@ -41,16 +41,17 @@ _PAIRS = (("mean", "std"), ("means", "stds"), ("mu", "sigma"), ("mean", "sd"))
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Hold the mean and deviation of each channel that a file holds beside the weights."""
+    """Hold the mean and deviation of each channel that a file, or a module, holds."""
 
     name: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    where: str = "file"
 
     @property
     def words(self) -> str:
         mean, std = (",".join(f"{value:.6g}" for value in part) for part in (self.mean, self.std))
-        return f"images are normalised by {self.name!r} in the file: mean {mean}, std {std}"
+        return f"images are normalised by {self.name!r} in the {self.where}: mean {mean}, std {std}"
 
 
 def without_others(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
