@@ -8,7 +8,6 @@ A file without that key, or a file of torch.save, comes from another program: it
 from the names and shapes of its tensors (see `gentool.checkpoints.foreign`).
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
 from gentool.checkpoints.module import described_by_list, described_by_module
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import sha256, write_whole
-from gentool.common.json import Json
+from gentool.common.json import Json, dumps
 from gentool.networks.layer_shapes import output_shapes
 from gentool.networks.models import build
 from gentool.numerics.device import versions
@@ -101,8 +100,7 @@ def content_of(model: nn.Module, recipe: Recipe, outcome: Outcome | None) -> byt
         **training_as_json(recipe, outcome),
         "versions": versions(),
     }
-    metadata = {KEY: json.dumps(about, ensure_ascii=False, allow_nan=False)}
-    return save(apart(model.state_dict()), metadata)
+    return save(apart(model.state_dict()), {KEY: dumps(about)})
 
 
 def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,6 @@ Running the user's code is what `--module` asks for; nothing of a checkpoint is 
 import ast
 import importlib
 import importlib.util
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from gentool.checkpoints.hints import Hints
 from gentool.checkpoints.module_tensors import check_layers, layers_of_module, tensors_of
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import sha256
-from gentool.common.json import Json
+from gentool.common.json import Json, dumps, loads
 from gentool.networks.layer_list import chain, describe
 from gentool.networks.layer_shapes import output_shapes
 from gentool.networks.models import ImageShape, build
@@ -166,10 +165,10 @@ def read_layers(path: Path) -> tuple[list[Json], tuple[int, int, int] | None]:
     GentoolError, naming the file, if it holds no such list.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = loads(path.read_bytes())
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise GentoolError(f"{path} is not a list of layers as JSON ({error})") from error
     layers, shape = content, None
     if isinstance(content, dict):
@@ -191,8 +190,8 @@ def layers_of(recipe: Recipe) -> list[Json]:
 
 def layers_as_text(layers: Sequence[Json], input_shape: Sequence[int]) -> str:
     """Return a list of layers as JSON to be edited, one layer a line."""
-    lines = ",\n".join(f"  {json.dumps(layer, ensure_ascii=False)}" for layer in layers)
-    return f'{{"input_shape": {json.dumps(list(input_shape))},\n "layers": [\n{lines}\n]}}\n'
+    lines = ",\n".join(f"  {dumps(layer)}" for layer in layers)
+    return f'{{"input_shape": {dumps(list(input_shape))},\n "layers": [\n{lines}\n]}}\n'
 
 
 def _vector_shape(layers: list[Json]) -> tuple[int, int, int]:

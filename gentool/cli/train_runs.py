@@ -325,8 +325,9 @@ def outcome_in_words(recipe: Recipe, outcome: Outcome) -> str:
     test = "no test set"
     if outcome.test_error is not None:
         test = f"{outcome.test_error:.4f} on the test set"
+    loss = "not finite" if outcome.train_loss is None else f"{outcome.train_loss:.4g}"
     return (
         f"{rule} after {outcome.epochs} epochs: in evaluation mode cross-entropy "
-        f"{outcome.train_loss:.4g}, error {outcome.train_error:.4f} on {recipe.subset} training "
+        f"{loss}, error {outcome.train_error:.4f} on {recipe.subset} training "
         f"images{confusion}, {test}"
     )

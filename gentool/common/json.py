@@ -1,9 +1,66 @@
-"""Hold numbers as strict JSON can: a number that does not exist is None."""
+"""Read and write strict JSON, in which a number that does not exist is null. The one place for it.
 
+Writers write no NaN and no infinity; readers refuse both, numbers that no float can hold, and
+halves of characters that no file can hold, so that nothing behind them has to expect any.
+"""
+
+import json
 import math
+import re
 from typing import Any
 
 Json = dict[str, Any]
+
+
+def loads(text: str | bytes) -> Any:  # noqa: ANN401 - whatever the JSON holds
+    """Return the value of a JSON text; raise ValueError, with the reason, if it is not strict JSON.
+
+    Python's own reader takes NaN and Infinity, makes 1e999 infinite, and lets `\\ud800` through.
+    """
+    text = _decoded(text)
+    value, end = first_value(text, _SPACE.match(text).end())
+    if rest := text[end:].strip(" \t\n\r"):
+        raise ValueError(f"something follows the first value: {_short(rest)}")
+    return value
+
+
+def first_value(text: str, start: int = 0) -> tuple[Any, int]:
+    """Return the JSON value that begins at a place of a text, and the place after it.
+
+    Raise ValueError as `loads` does.
+    """
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+        part = text[start:end]
+        if _MAY_OVERFLOW.search(part):  # seldom, and each number costs a call then
+            _STRICT_DECODER.raw_decode(part)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if "\\ud" in part.lower():
+        _check_characters(value)
+    return value, end
+
+
+def dumps(value: object, indent: int | None = None) -> str:
+    """Return a value as strict JSON; raise ValueError for NaN and infinity."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def with_nulls(value: Any, where: str = "") -> tuple[Any, list[str]]:  # noqa: ANN401 - as JSON is
+    """Return a value with null for each NaN and infinity, and the places of these, as `a.b.0`."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None, [f"{where.removeprefix('.')}: it is {value}, and null stands for it"]
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    else:
+        return value, []
+    pairs = [(key, with_nulls(item, f"{where}.{key}")) for key, item in items]
+    notes = [note for _, (_, of_item) in pairs for note in of_item]
+    if isinstance(value, dict):
+        return {key: item for key, (item, _) in pairs}, notes
+    return [item for _, (item, _) in pairs], notes
 
 
 def finite(value: float) -> float | None:
@@ -19,3 +76,44 @@ def is_number(value: object) -> bool:
 def log10(value: float | None) -> float | None:
     """Return the decimal logarithm, or None if there is none."""
     return math.log10(value) if value is not None and value > 0 else None
+
+
+def _decoded(text: str | bytes) -> str:
+    try:
+        return text if isinstance(text, str) else text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{_short(digits)} is beyond the numbers of a computer")
+    return value
+
+
+def _int(digits: str) -> int:
+    _float(digits)  # raises ValueError if no float can hold it
+    return int(digits)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not strict JSON")
+
+
+def _short(digits: str) -> str:
+    return digits if len(digits) <= 20 else f"{digits[:17]}..."
+
+
+def _check_characters(value: object) -> None:
+    """Raise ValueError if a text in a value has half a character, as `\\ud800`."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"it has half a character ({error.reason})") from None
+
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_MAY_OVERFLOW = re.compile(r"\d[eE]\+?\d{3}|\d{300}")
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_STRICT_DECODER = json.JSONDecoder(parse_float=_float, parse_int=_int)

@@ -1,8 +1,9 @@
 """Read the paper's values, taken from its vector figures, to draw them behind ours."""
 
-import json
 from functools import cache
 from importlib import resources
+
+from gentool.common.json import loads
 
 NAMES = {"l2": "l2", "l1_path": "l1path", "l2_path": "l2path", "spectral": "spectral"}
 NAMES |= {"sharpness": "sharpness"}
@@ -14,7 +15,7 @@ Points = tuple[tuple[float, ...], tuple[float, ...]]
 def values() -> dict[str, list[list[float]]]:
     """Return points [x, y] by the keys of the file, which describes them and names its source."""
     text = (resources.files("gentool.figures") / "paper_figures.json").read_text("utf-8")
-    return json.loads(text)["values"]
+    return loads(text)["values"]
 
 
 def points(key: str) -> Points:

@@ -3,13 +3,12 @@
 The metadata is one JSON text under the key `gentool`: format, recipe, outcome, versions.
 """
 
-import json
 from pathlib import Path
 
 import safetensors
 
 from gentool.common.errors import GentoolError, UsageError
-from gentool.common.json import Json
+from gentool.common.json import Json, loads
 from gentool.records.recipe import Outcome, Recipe
 
 FORMAT = 1
@@ -48,9 +47,11 @@ def parse(text: str) -> Json:
     Raise GentoolError if the text is damaged, or of a format that this version does not know.
     """
     try:
-        metadata = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise GentoolError("its gentool metadata is not JSON; the file is damaged") from error
+        metadata = loads(text)
+    except ValueError as error:
+        raise GentoolError(
+            f"its gentool metadata is not JSON ({error}); the file is damaged"
+        ) from error
     if not isinstance(metadata, dict) or not {"format", "recipe", "outcome"} <= set(metadata):
         raise GentoolError(
             "its gentool metadata lacks format, recipe or outcome; the file is damaged"

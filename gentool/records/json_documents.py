@@ -3,13 +3,13 @@
 `measure -o - > all.jsonl` writes JSON Lines, and `cat *.json > all.json` documents in a row.
 """
 
-import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from gentool.common.errors import GentoolError
+from gentool.common.json import first_value, loads
 from gentool.records.file_kind import file_kind
 
 STDIN = Path("-")
@@ -32,8 +32,8 @@ def _lines(path: Path, lines: list[tuple[int, str]]) -> Iterator[tuple[str, obje
     for number, line in lines:
         where = f"{path}, line {number}"
         try:
-            yield where, json.loads(line, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+            yield where, loads(line)
+        except ValueError as error:
             yield where, GentoolError(f"{where} is not JSON ({error})")
 
 
@@ -44,8 +44,8 @@ def _objects(path: Path, text: str) -> Iterator[tuple[str, object]]:
         count += 1
         where = str(path) if count == 1 else f"{path}, record {count}"
         try:
-            document, end = _DECODER.raw_decode(text, place)
-        except (ValueError, RecursionError) as error:
+            document, end = first_value(text, place)
+        except ValueError as error:
             yield where, GentoolError(f"{where} is not JSON ({error})")
             return
         yield where, document
@@ -72,10 +72,4 @@ def _text(path: Path) -> str:
         raise GentoolError(f"{path} is not JSON ({error})") from error
 
 
-def _refuse_constant(name: str) -> None:
-    """Raise ValueError for NaN or Infinity, which Python's JSON reader takes and JSON has not."""
-    raise ValueError(f"{name} is not strict JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _SPACE = re.compile(r"\s*")

@@ -1,6 +1,5 @@
 """Write, read and merge measure files: one JSON object a checkpoint and command. No torch."""
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from gentool.common.errors import GentoolError, unknown
 from gentool.common.files import write_whole
-from gentool.common.json import is_number, log10
+from gentool.common.json import dumps, is_number, log10, with_nulls
 from gentool.records.json_documents import documents
 from gentool.records.recipe import with_later_fields
 from gentool.records.settings import PARTS, origin
@@ -41,12 +40,21 @@ _TYPES = {
 
 def dumps_line(record: Record) -> str:
     """Return a record as one line of strict JSON."""
-    return json.dumps(record, ensure_ascii=False, allow_nan=False)
+    return _strict(record)
+
+
+def _strict(record: Record, indent: int | None = None) -> str:
+    """Return a record as strict JSON: null, and a note, for each number that is not finite."""
+    try:
+        return dumps(record, indent)
+    except ValueError:  # NaN or infinity
+        record, notes = with_nulls(record)
+        return dumps(record | {"notes": [*record["notes"], *notes]}, indent)
 
 
 def write(path: Path, record: Record) -> None:
     """Write a record as strict, indented JSON, whole or not at all."""
-    text = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1)
+    text = _strict(record, indent=1)
     write_whole(path, f"{text}\n".encode())
 
 

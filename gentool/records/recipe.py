@@ -5,15 +5,16 @@ A recipe begins with the options of the command line. Drawing the data adds fact
 must give the same facts. Checkpoints and measure files hold all of it.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from gentool.common.errors import GentoolError, UsageError
-from gentool.common.json import Json
+from gentool.common.json import Json, finite
 from gentool.records import ranges
 from gentool.records.ranges import Range
 
@@ -193,13 +194,13 @@ class Outcome:
     `training_mode_error` are the running ones of the last epoch, with dropout and with the batch
     norm statistics of each batch; None before the first epoch.
     `history` holds, for each epoch, the running loss and error in training mode: `epoch`, `loss`,
-    `error`.
+    `error`. A loss that is infinite or NaN is None, and `notes` says so.
     """
 
     epochs: int
     stop_rule_met: bool
     gave_up: bool
-    train_loss: float
+    train_loss: float | None
     train_error: float
     confusion_loss: float | None
     confusion_error: float | None
@@ -208,9 +209,22 @@ class Outcome:
     training_mode_loss: float | None
     training_mode_error: float | None
     history: dict[str, list[float]]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> Json:
-        return asdict(self)
+        """Return the outcome as JSON; without notes, where there are none, as earlier versions."""
+        values = asdict(self) | {"notes": list(self.notes)}
+        return values if self.notes else {k: v for k, v in values.items() if k != "notes"}
+
+    def with_losses(self, **losses: float | None) -> "Outcome":
+        """Return the outcome with other losses: None for one that is not finite, and a note."""
+        notes = tuple(
+            f"{name}: it is {loss}, and null stands for it"
+            for name, loss in losses.items()
+            if loss is not None and not math.isfinite(loss)
+        )
+        numbers = {k: None if v is None else finite(v) for k, v in losses.items()}
+        return replace(self, **numbers, notes=(*self.notes, *notes))
 
     @classmethod
     def from_json(cls, values: object) -> "Outcome":
@@ -220,13 +234,15 @@ class Outcome:
         values = _later_outcome_fields(values) | values
         if set(values) != {field.name for field in fields(cls)}:
             raise GentoolError("the outcome is not one that gentool wrote")
-        return cls(**values)
+        if not isinstance(values["notes"], list):
+            raise GentoolError("the outcome is not one that gentool wrote: its notes are no list")
+        return cls(**values | {"notes": tuple(map(str, values["notes"]))})
 
 
 def _later_outcome_fields(values: Json) -> Json:
     """Return the fields that outcomes of earlier versions lack, as far as the others tell them."""
     history = values.get("history")
-    later: Json = {"gave_up": False}
+    later: Json = {"gave_up": False, "notes": []}
     for name in ("loss", "error"):
         running = history.get(name) if isinstance(history, dict) else None
         later[f"training_mode_{name}"] = (

@@ -5,7 +5,6 @@ the values of the parameters that are not on a face. With it anyone can check a 
 by one pass over the data, without repeating the search.
 """
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from gentool.checkpoints import checkpoint as checkpoints
 from gentool.checkpoints.checkpoint import Checkpoint
 from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
-from gentool.common.json import Json
+from gentool.common.json import Json, dumps, loads
 from gentool.data.examples import Examples, TrainingSet
 from gentool.networks.models import build
 from gentool.records.recipe import Outcome
@@ -80,14 +79,14 @@ def write(path: Path, witness: Witness) -> None:
     """Write a witness atomically."""
     tensors = {"signs": witness.signs, "inner": witness.inner, "values": witness.values}
     about = {"format": FORMAT, **asdict(witness.claim)}
-    write_whole(path, save(tensors, {KEY: json.dumps(about, allow_nan=False)}))
+    write_whole(path, save(tensors, {KEY: dumps(about)}))
 
 
 def read(path: Path) -> Witness:
     """Read a witness; raise GentoolError if the file is missing, damaged or no witness."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})[KEY])
+            about = loads((file.metadata() or {})[KEY])
             tensors = [file.get_tensor(name) for name in ("signs", "inner", "values")]
         if about.pop("format") != FORMAT:
             raise GentoolError(f"{path} has a format that is not known here; update gentool")
@@ -217,10 +216,12 @@ def _outcome_at(
     return replace(
         old,
         stop_rule_met=False,
-        train_loss=train.loss,
         train_error=train.error,
-        confusion_loss=confusion.loss if confusion else None,
         confusion_error=confusion.error if confusion else None,
-        test_loss=test.loss if test else None,
         test_error=test.error if test else None,
+        notes=(),
+    ).with_losses(
+        train_loss=train.loss,
+        confusion_loss=confusion.loss if confusion else None,
+        test_loss=test.loss if test else None,
     )

@@ -175,19 +175,22 @@ class Run:
             evaluate(state.model, part, self.group) if len(part) else (None, None)
             for part in (sets.confusion, sets.test)
         )
-        return Outcome(
+        outcome = Outcome(
             epochs=state.epoch,
             stop_rule_met=state.stopped,
             gave_up=not state.stopped and self.has_given_up,
-            train_loss=train_loss,
+            train_loss=None,
             train_error=train_error,
-            confusion_loss=confusion_loss,
+            confusion_loss=None,
             confusion_error=confusion_error,
-            test_loss=test_loss,
+            test_loss=None,
             test_error=test_error,
             training_mode_loss=state.history["loss"][-1] if state.epoch else None,
             training_mode_error=state.history["error"][-1] if state.epoch else None,
             history={name: list(values) for name, values in state.history.items()},
+        )
+        return outcome.with_losses(
+            train_loss=train_loss, confusion_loss=confusion_loss, test_loss=test_loss
         )
 
     def _meets_stop_rule(self) -> bool:

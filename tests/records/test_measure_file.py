@@ -27,10 +27,11 @@ def test_a_record_that_is_written_and_read_is_unchanged(tmp_path):
     assert read(path) == record(l2=1.5, spectral=None)
 
 
-def test_a_record_with_nan_is_not_written(tmp_path):
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write(tmp_path / "a.json", record() | {"seconds": float("nan")})
-    assert list(tmp_path.iterdir()) == []
+def test_a_record_with_nan_is_written_with_null_and_a_note(tmp_path):
+    path = tmp_path / "a.json"
+    write(path, record() | {"measures": {"l2": float("nan"), "l1": 1.0}})
+    assert read(path)["measures"] == {"l2": None, "l1": 1.0}
+    assert read(path)["notes"][-1] == "measures.l2: it is nan, and null stands for it"
 
 
 @pytest.mark.parametrize(
