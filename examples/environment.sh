@@ -1,10 +1,19 @@
-# Sourced by the other scripts: installs gentool into the virtual environment .venv, or reuses it.
-# Needs Python 3.11 or later.
+# Sourced by the other scripts: in a clone of gentool, installs it into the virtual environment .venv,
+# or reuses that. Needs Python 3.11 or later. Copied by `gentool examples`, the scripts use the
+# gentool that is installed.
 #
 #   . examples/environment.sh                  gentool alone
 #   EXTRAS='[dev]' . examples/environment.sh   with the packages that its tests need
 #
 # VENV names another folder for the environment, PYTHON the interpreter that makes it.
+
+if [ ! -f gentool/common/version.py ]; then # no clone
+    command -v gentool >/dev/null || {
+        echo "gentool is not on the PATH; activate the environment that it is installed in" >&2
+        exit 1
+    }
+    return
+fi
 
 VENV=${VENV:-.venv}
 PYTHON=${PYTHON:-python3}

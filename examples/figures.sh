@@ -37,8 +37,9 @@ folder=$(mkdir -p "${1:-figures-$SCALE}" && cd "${1:-figures-$SCALE}" && pwd)
 case $DATA in # DIR is relative to the folder in which the script was called
 folder:*) DATA=folder:$(cd "${DATA#folder:}" && pwd) ;;
 esac
-cd "$(dirname "$0")/.."
-. examples/environment.sh
+examples=$(cd "$(dirname "$0")" && pwd)
+cd "$examples/.."
+. "$examples/environment.sh"
 
 set -- ${TRAIN:-} # from here on "$@" holds the training options
 

@@ -118,9 +118,10 @@ case $DATA in # relative to the folder in which the script was called
 folder:*) DATA=folder:$(cd "${DATA#folder:}" && pwd) ;;
 npz:*) DATA=npz:$(cd "$(dirname "${DATA#npz:}")" && pwd)/$(basename "${DATA#npz:}") ;;
 esac
-cd "$(dirname "$0")/.."
+examples=$(cd "$(dirname "$0")" && pwd)
+cd "$examples/.."
 if [ -z "${GENTOOL:-}" ]; then
-    . examples/environment.sh
+    . "$examples/environment.sh"
     GENTOOL=gentool
 fi
 

@@ -8,8 +8,9 @@
 # exist are kept: after an interruption, run the script again to go on.
 set -eu
 folder=$(mkdir -p "${1:-quickstart}" && cd "${1:-quickstart}" && pwd)
-cd "$(dirname "$0")/.."
-. examples/environment.sh
+examples=$(cd "$(dirname "$0")" && pwd)
+cd "$examples/.."
+. "$examples/environment.sh"
 
 # No pipe between the commands: in a pipe, sh would not notice that a training failed.
 for labels in true random; do

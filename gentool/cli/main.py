@@ -12,6 +12,7 @@ import typer.core
 
 from gentool.cli.claims import claims
 from gentool.cli.convert import convert
+from gentool.cli.examples import examples
 from gentool.cli.inspect import InspectCommand, inspect
 from gentool.cli.measure import measure
 from gentool.cli.messages import interruption, message_and_code, rest_of
@@ -61,6 +62,7 @@ app.command(cls=InspectCommand)(inspect)
 app.command()(convert)
 app.command()(plot)
 app.command()(claims)
+app.command()(examples)
 
 
 def _print_version(is_requested: bool) -> None:

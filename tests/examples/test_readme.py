@@ -76,9 +76,13 @@ def test_the_commands_on_a_foreign_checkpoint_run(tmp_path, monkeypatch, capsys)
         assert code == 0, (arguments, error)
 
 
-def test_the_python_example_runs():
-    [code] = re.findall(r"```python\n(import gentool.*?)```", README, re.DOTALL)
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_the_python_examples_run(tmp_path):
+    blocks = re.findall(r"```python\n(import gentool.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2
+    for code in blocks:
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+        assert done.returncode == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def row(measure):
