@@ -30,7 +30,7 @@ from gentool.checkpoints.module import described_by_list, described_by_module
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import sha256, write_whole
 from gentool.common.json import Json, dumps
-from gentool.networks.layer_shapes import output_shapes
+from gentool.networks.layer_shapes import output_shapes, some_shape
 from gentool.networks.models import build
 from gentool.numerics.device import versions
 from gentool.records.checkpoint_metadata import FORMAT, KEY, parse, recipe_and_outcome
@@ -74,7 +74,8 @@ class Checkpoint:
             model = build(self.recipe)
             _check_fit(self.tensors, model.state_dict())
             if self.recipe.model == LAYERS:
-                output_shapes(build(self.recipe), self.recipe.input_shape)
+                network = build(self.recipe)
+                output_shapes(network, self.recipe.input_shape or some_shape(network.eval()))
         except GentoolError as error:
             raise GentoolError(f"{self.path}: {error}") from error
         return model

@@ -4,7 +4,6 @@ The trap avoided: a record that says less than a measure file does could be neit
 nor merged with another one of the same network.
 """
 
-import copy
 import hashlib
 import warnings
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from gentool.data.arrays import Arrays, Batches, Normalisation, example_batches,
 from gentool.data.examples import Examples, TrainingSet
 from gentool.networks.canonical import canonical
 from gentool.networks.layer_list import describe
+from gentool.networks.same_function import copied
 from gentool.networks.tracing import BATCH_NORM, steps_of, unwrapped
 from gentool.records import ranges
 from gentool.records.recipe import Recipe, Role
@@ -42,7 +42,7 @@ class ModuleInMemory(Checkpoint):
     module: nn.Module | None = None
 
     def model(self) -> nn.Module:
-        return copy.deepcopy(self.module).cpu().eval()
+        return copied(self.module).cpu().eval()
 
     def empty_model(self) -> nn.Module:
         return self.model()
@@ -58,7 +58,7 @@ def checkpoint_in_memory(
 
     A loaded network is its own; it has images given only if its own data is unknown. Raise
     GentoolError, naming the layer, if a layer cannot be treated exactly; UsageError for a fact that
-    is not a field of a recipe or is out of range, and if the shape of the images is missing.
+    is not a field of a recipe or is out of range. Without `input_shape` the weights are measured.
     """
     if isinstance(module, TrainedNetwork):
         return _without_data(module, input_shape, name, facts)
@@ -67,17 +67,16 @@ def checkpoint_in_memory(
             f"the network is a {type(module).__name__}; give a torch.nn.Module or a network of "
             "gentool.load"
         )
-    if input_shape is None:
-        raise UsageError("the shape of the images is unknown; give input_shape, as (3, 32, 32)")
-    input_shape = tuple(input_shape)
-    if not ranges.SHAPE.includes(input_shape):
+    input_shape = None if input_shape is None else tuple(input_shape)
+    if input_shape is not None and not ranges.SHAPE.includes(input_shape):
         raise UsageError(f"input_shape is {input_shape}; it is (channels, height, width)")
     facts = checked_facts(facts)
     module = unwrapped(module)
-    classes = canonical(module, input_shape).classes
-    steps = steps_of(copy.deepcopy(module).eval())
+    network = canonical(module, input_shape)
+    input_shape, classes = network.input_shape, network.classes
+    steps = steps_of(copied(module).eval())
     tensors = apart(module.state_dict())
-    words = {"layers": f"{tuple(input_shape)} {steps}"}
+    words = {"layers": f"{input_shape} {steps}"}
     digest = hashlib.sha256(save(tensors, words)).hexdigest()
     kind = type(module).__name__
     name = name or f"{kind}-{digest[:8]}"

@@ -8,7 +8,7 @@ from gentool.checkpoints.checkpoint import Checkpoint, training_as_json
 from gentool.checkpoints.record import heading
 from gentool.common.json import Json
 from gentool.networks.layer_list import TYPES
-from gentool.networks.layer_shapes import output_shapes
+from gentool.networks.layer_shapes import output_shapes, some_shape
 
 _NAMES = {module: name for name, (module, _) in TYPES.items()}
 
@@ -19,8 +19,11 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> Json:
     Raise GentoolError if the tensors do not fit the recipe's model, or the model its input shape.
     """
     model = checkpoint.empty_model()
-    shapes = output_shapes(model, checkpoint.recipe.input_shape)
-    layers = [_layer(name, model.get_submodule(name), shape) for name, shape in shapes.items()]
+    shape = checkpoint.recipe.input_shape
+    shapes = output_shapes(model, shape or some_shape(model.eval()))
+    if shape is None:  # of vectors alone
+        shapes = {name: size if len(size) == 1 else None for name, size in shapes.items()}
+    layers = [_layer(name, model.get_submodule(name), size) for name, size in shapes.items()]
     return {
         **heading(checkpoint, {"name": "inspect"}),
         "kind": checkpoint.kind,
@@ -35,10 +38,11 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> Json:
     }
 
 
-def _layer(name: str, module: nn.Module, shape: tuple[int, ...]) -> Json:
+def _layer(name: str, module: nn.Module, shape: tuple[int, ...] | None) -> Json:
     """Return one layer: type, shape of the weight, shape and number of outputs, parameters.
 
-    Running statistics of batch norm are not parameters.
+    Shape and number of outputs are None where the size of the images is unknown. Running statistics
+    of batch norm are not parameters.
     """
     weight = getattr(module, "weight", None)
     return {
@@ -46,8 +50,8 @@ def _layer(name: str, module: nn.Module, shape: tuple[int, ...]) -> Json:
         "type": _NAMES.get(type(module), type(module).__name__.lower()),
         "options": module.extra_repr(),
         "shape": list(weight.shape) if weight is not None else None,
-        "output_shape": list(shape),
-        "units": math.prod(shape),
+        "output_shape": None if shape is None else list(shape),
+        "units": None if shape is None else math.prod(shape),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
     }
 

@@ -20,7 +20,7 @@ from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import sha256
 from gentool.common.json import Json, dumps, loads
 from gentool.networks.layer_list import chain, describe
-from gentool.networks.layer_shapes import output_shapes
+from gentool.networks.layer_shapes import output_shapes, some_shape
 from gentool.networks.models import ImageShape, build
 from gentool.networks.tracing import steps_of
 from gentool.records.recipe import Recipe
@@ -110,7 +110,7 @@ def described_by_module(
     """Return the recipe and state dict of a network that `--module` builds.
 
     The last item is the normalising layer at the input, of the file or of the module. Raise
-    UsageError if the input shape has to be named, GentoolError if the module does not fit.
+    GentoolError if the module does not fit.
     """
     model = load_module(hints.module)
     layers, kept, others, normalisation = layers_of_module(model, tensors, hints.input_shape)
@@ -137,10 +137,16 @@ def described_by_list(
 
 
 def _recipe(
-    layers: list[Json], shape: ImageShape, words: list[str], hints: Hints, file: str, digest: str
+    layers: list[Json],
+    shape: ImageShape | None,
+    words: list[str],
+    hints: Hints,
+    file: str,
+    digest: str,
 ) -> Recipe:
     with torch.device("meta"):
-        outputs = list(output_shapes(chain(layers), shape).values())
+        network = chain(layers)
+        outputs = list(output_shapes(network, shape or some_shape(network.eval())).values())
     if len(outputs[-1]) != 1:
         size = "x".join(map(str, outputs[-1]))
         raise GentoolError(f"the network puts out {size} numbers an image, not one a class")
@@ -188,19 +194,21 @@ def layers_of(recipe: Recipe) -> list[Json]:
     return list(recipe.layers) if recipe.layers else describe(steps_of(build(recipe).eval()))
 
 
-def layers_as_text(layers: Sequence[Json], input_shape: Sequence[int]) -> str:
+def layers_as_text(layers: Sequence[Json], input_shape: Sequence[int] | None) -> str:
     """Return a list of layers as JSON to be edited, one layer a line."""
     lines = ",\n".join(f"  {dumps(layer)}" for layer in layers)
-    return f'{{"input_shape": {dumps(list(input_shape))},\n "layers": [\n{lines}\n]}}\n'
+    shape = None if input_shape is None else list(input_shape)
+    return f'{{"input_shape": {dumps(shape)},\n "layers": [\n{lines}\n]}}\n'
 
 
-def _vector_shape(layers: list[Json]) -> tuple[int, int, int]:
-    """Return the shape of vectors, which a network that begins with a linear layer takes."""
+def _vector_shape(layers: list[Json]) -> ImageShape | None:
+    """Return the shape of vectors, which a network that begins with a linear layer takes.
+
+    The size of the images that a convolution takes is unknown: None.
+    """
     weighty = [layer for layer in layers if layer["type"] in ("conv2d", "linear")]
     if not weighty or weighty[0]["type"] == "conv2d":
-        raise UsageError(
-            "the size of the images is unknown; name it with --input-shape, as 3x32x32"
-        )
+        return None
     return (1, 1, weighty[0]["in_features"])
 
 

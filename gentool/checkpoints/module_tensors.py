@@ -19,7 +19,7 @@ from gentool.checkpoints.module_normaliser import without_normaliser
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
 from gentool.networks.layer_list import chain, describe
-from gentool.networks.layer_shapes import output_shapes
+from gentool.networks.layer_shapes import output_shapes, some_shape
 from gentool.networks.same_function import check_same_function, copied
 from gentool.networks.tracing import WEIGHT_LAYERS, Step, steps_of
 
@@ -77,11 +77,15 @@ def _in_one_precision(tensors: Tensors) -> Tensors:
 
 
 def check_layers(
-    model: nn.Module, layers: list[Json], tensors: Tensors, shape: tuple[int, int, int]
+    model: nn.Module, layers: list[Json], tensors: Tensors, shape: tuple[int, int, int] | None
 ) -> None:
-    """Raise GentoolError if a module computes something that its list of layers does not hold."""
+    """Raise GentoolError if a module computes something that its list of layers does not hold.
+
+    Without `shape` it is checked on images of some size.
+    """
     with torch.device("meta"):
         listed_network = chain(layers)
+        shape = shape or some_shape(listed_network.eval())
         output_shapes(listed_network, shape)  # names the layer that does not accept its input
     listed_network.load_state_dict(tensors, assign=True)
     if layers[1:] and takes_vectors(layers[1:]):

@@ -108,7 +108,13 @@ def recipe_at_data_shape(recipe: Recipe, data: DataSet, hints: Hints) -> Recipe:
     try:
         output_shapes(model, data.input_shape)
     except GentoolError as error:
-        shape, expected = ("x".join(map(str, s)) for s in (data.input_shape, recipe.input_shape))
+        shape = "x".join(map(str, data.input_shape))
+        if recipe.input_shape is None:
+            raise GentoolError(
+                f"the network does not take the images of {recipe.data} as they are ({error}); "
+                f"name their shape with --input-shape {shape}, or other data with --data"
+            ) from error
+        expected = "x".join(map(str, recipe.input_shape))
         raise GentoolError(
             f"the images of {recipe.data} are {shape}, the network takes {expected} ({error}); "
             "name other data with --data"

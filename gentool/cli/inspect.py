@@ -114,8 +114,8 @@ def _show(content: "Json") -> None:
             layer["name"],
             layer["type"],
             _sizes(layer["shape"]),
-            _sizes(layer["output_shape"]),
-            f"{layer['units']:,}",
+            "unknown" if layer["output_shape"] is None else _sizes(layer["output_shape"]),
+            "unknown" if layer["units"] is None else f"{layer['units']:,}",
             f"{layer['parameters']:,}",
         ]
         for layer in content["layers"]

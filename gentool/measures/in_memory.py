@@ -75,7 +75,8 @@ def measure(
 
     `module` is any chain of convolutions, linear layers, batch norm, activations, max, average and
     adaptive average pooling, flattening and dropout; `input_shape` is (channels, height, width), by
-    default that of the images. Or it is a network of `gentool.load` or `gentool.train`, which
+    default that of the images; without both, measures that depend on the size of the images are
+    None. Or it is a network of `gentool.load` or `gentool.train`, which
     brings its training set.
 
     `images` of shape (m, *input_shape), normalised as in training, and `labels` of shape (m,) are

@@ -150,7 +150,7 @@ def measured_parts(
     """Return the parts of a record that are measured: measures, log10, layers, margin, notes."""
     layers = net.network.weight_layers
     needs_operators = any("spectral" in m.name and "_operator" in m.name for m in selected)
-    if needs_operators:
+    if needs_operators and net.network.input_shape is not None:
         for i, layer in enumerate(layers, start=1):
             _ = layer.spectral_operator  # a cached property, so that progress can be shown
             on_progress("operator norms", i / len(layers))

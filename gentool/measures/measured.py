@@ -66,6 +66,15 @@ class Measured:
             raise Undefined(f"the margin gamma = {self.gamma:.6g} is not positive")
         return log(self.gamma)
 
+    def check_size(self) -> None:
+        """Raise Undefined if the size of the images is unknown, and so that of the maps."""
+        if self.network.input_shape is None:
+            first = self.layers[0].module
+            raise Undefined(
+                "it needs the size of the images, which is unknown; name it with --input-shape, "
+                f"as --input-shape {first.weight.shape[1] * first.groups}x32x32"
+            )
+
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Return the weight layers, W_1 to W_d."""
@@ -98,11 +107,13 @@ class Measured:
     @property
     def log_frobenius_operator(self) -> list[float]:
         """Return log ‖Aᵢ‖_F of each layer as a linear map. Raise Undefined like log_frobenius."""
+        self.check_size()
         return self.log_norms(layer.frobenius_operator for layer in self.layers)
 
     @property
     def log_spectral_operator(self) -> list[float]:
         """Return log ‖Aᵢ‖₂ of each layer as a linear map. Raise Undefined like log_frobenius."""
+        self.check_size()
         return self.log_norms(layer.spectral_operator.lower for layer in self.layers)
 
     def log_norms(self, norms: Iterable[float]) -> list[float]:

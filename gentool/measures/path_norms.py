@@ -123,6 +123,7 @@ def log_path_sum(net: Measured, p: int, factor: Factor = _one) -> float:
 
 
 def _log_path_sum(net: Measured, p: int, factor: Factor) -> float:
+    net.check_size()
     ones = torch.ones(1, *net.network.input_shape, dtype=torch.float64, device=net.network.device)
     sums = _Scaled(ones)
     with torch.inference_mode():

@@ -9,6 +9,7 @@ anything else is refused by name rather than treated approximately.
 """
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
 from gentool.networks.convolution import Operator
-from gentool.networks.layer_shapes import layer_shapes
+from gentool.networks.layer_shapes import layer_shapes, some_shape
 from gentool.networks.operator_norm import Bounds, spectral_norm
 from gentool.networks.same_function import check_same_function, copied
 from gentool.networks.tracing import (
@@ -36,13 +37,14 @@ from gentool.numerics import matrix_norms
 class Layer:
     """Hold a layer of the canonical network: a torch module of a type in EXACT_LAYERS, in float64.
 
-    `in_shape` and `out_shape` are the shapes of one example, without the batch dimension.
+    `in_shape` and `out_shape` are the shapes of one example, without the batch dimension; None for
+    maps whose size is unknown.
     """
 
     name: str
     module: nn.Module
-    in_shape: tuple[int, ...]
-    out_shape: tuple[int, ...]
+    in_shape: tuple[int, ...] | None
+    out_shape: tuple[int, ...] | None
 
     @property
     def has_weight(self) -> bool:
@@ -65,7 +67,12 @@ class Layer:
 
     @cached_property
     def frobenius_operator(self) -> float:
-        """Frobenius norm of the layer as a linear map; of a linear layer the norm of its weight."""
+        """Frobenius norm of the layer as a linear map; of a linear layer the norm of its weight.
+
+        NaN for maps of an unknown size.
+        """
+        if self.in_shape is None:
+            return math.nan
         operator = self._operator
         return self.frobenius if operator is None else operator.frobenius()
 
@@ -73,8 +80,11 @@ class Layer:
     def spectral_operator(self) -> Bounds:
         """Bounds of the spectral norm of the layer as a linear map.
 
-        For a linear layer both are the norm of its weight, exact to rounding.
+        For a linear layer both are the norm of its weight, exact to rounding; NaN for maps of an
+        unknown size.
         """
+        if self.in_shape is None:
+            return Bounds(math.nan, math.nan)
         operator = self._operator
         return Bounds(self.spectral, self.spectral) if operator is None else spectral_norm(operator)
 
@@ -91,20 +101,28 @@ class Layer:
         return self.module.weight.shape[0]
 
     @property
-    def units(self) -> int:
-        """Return the number of output units: channels x height x width for a convolution."""
-        return torch.Size(self.out_shape).numel()
+    def units(self) -> int | None:
+        """Return the number of output units: channels x height x width for a convolution.
+
+        None for maps of an unknown size.
+        """
+        return None if self.out_shape is None else torch.Size(self.out_shape).numel()
+
+    def without_map_size(self) -> "Layer":
+        """Return the layer with the shapes of vectors alone, as the size of maps is unknown."""
+        shapes = (shape if len(shape) == 1 else None for shape in (self.in_shape, self.out_shape))
+        return Layer(self.name, self.module, *shapes)
 
 
 @dataclass(frozen=True)
 class Network:
-    """Hold the canonical network: a chain of layers for inputs of `input_shape`.
+    """Hold the canonical network: a chain of layers for inputs of `input_shape`, None if unknown.
 
     `notes` say what was left out of the model, for the record.
     """
 
     layers: tuple[Layer, ...]
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, int, int] | None
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -138,12 +156,13 @@ class Network:
         return replace(self, layers=tuple(layers))
 
 
-def canonical(model: nn.Module, input_shape: tuple[int, int, int]) -> Network:
+def canonical(model: nn.Module, input_shape: tuple[int, int, int] | None) -> Network:
     """Return the canonical network of a trained model, which is not changed.
 
     `model` is any module that is a plain chain of convolutions, linear layers, batch norm,
     activations, max, average and adaptive average pooling, flattening and dropout; a softmax or
-    log-softmax at the end is left out. `input_shape` is (channels, height, width).
+    log-softmax at the end is left out. `input_shape` is (channels, height, width); without it the
+    network is checked on images of some size, and the sizes of its maps are unknown.
 
     Raise GentoolError, naming the layer, if a layer cannot be treated exactly or does not accept
     its input, if the model is not a chain, or if it computes something beside its layers.
@@ -151,13 +170,15 @@ def canonical(model: nn.Module, input_shape: tuple[int, int, int]) -> Network:
     model = unwrapped(model)
     steps = steps_of(copied(model).to("cpu", torch.float64).eval())
     steps, output = _without_softmax(steps)
-    layers = _with_shapes(_fold_batch_norm(steps), input_shape)
+    steps = _fold_batch_norm(steps)
+    shape = tuple(input_shape or some_shape(nn.Sequential(*(module for _, module in steps))))
+    layers = _with_shapes(steps, shape)
     notes = () if output is None else (_softmax_note(output),)
-    network = Network(layers, tuple(input_shape), notes)
-    check_same_function(
-        model, network if output is None else lambda x: output(network(x)), network.input_shape
-    )
-    return network
+    network = Network(layers, shape, notes)
+    check_same_function(model, network if output is None else lambda x: output(network(x)), shape)
+    if input_shape is not None or len(layers[0].in_shape) == 1:
+        return network
+    return Network(tuple(layer.without_map_size() for layer in layers), None, notes)
 
 
 def _without_softmax(steps: list[Step]) -> tuple[list[Step], nn.Module | None]:

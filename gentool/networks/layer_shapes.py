@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
 
+LARGEST_SQUARE = 256
 Shape = tuple[int, ...]
 
 
@@ -58,6 +59,31 @@ def layer_shapes(
         for hook in hooks:
             hook.remove()
     return shapes
+
+
+def some_shape(model: nn.Module) -> Shape:
+    """Return the shape of some images that a network accepts: vectors, or squares up to 256x256.
+
+    It serves to compute what does not depend on the size of the images. Raise GentoolError if the
+    network accepts none.
+    """
+    weights = (layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear))
+    first = next(weights, None)
+    if first is None:
+        raise GentoolError("the network has no convolution and no linear layer")
+    if isinstance(first, nn.Linear):
+        return (1, 1, first.in_features)
+    for side in (32, 64, 128, 224, *range(1, LARGEST_SQUARE + 1)):
+        shape = (first.in_channels, side, side)
+        try:
+            layer_shapes(model, shape)
+        except GentoolError:
+            continue
+        return shape
+    raise GentoolError(
+        f"the network accepts no square images up to {LARGEST_SQUARE}x{LARGEST_SQUARE}; name the "
+        f"size of its images with --input-shape, as --input-shape {first.in_channels}x32x48"
+    )
 
 
 def output_shapes(model: nn.Module, input_shape: Shape) -> dict[str, Shape]:

@@ -158,11 +158,11 @@ def build(recipe: Recipe) -> nn.Module:
     Raise UsageError for an unknown model, GentoolError if the recipe lacks an option or the input
     is too small for the pooling.
     """
-    if recipe.input_shape is None or recipe.classes is None:
-        raise GentoolError("the recipe lacks the input shape or the number of classes")
-    if recipe.model == LAYERS:
+    if recipe.model == LAYERS and recipe.classes is not None:
         with torch.device("meta"):
             return chain(recipe.layers)
+    if recipe.input_shape is None or recipe.classes is None:
+        raise GentoolError("the recipe lacks the input shape or the number of classes")
     options = {name: getattr(recipe, name) for name in options_of(recipe.model)}
     if isinstance(options["batch_norm"], str) and "last_pool" not in options:
         raise UsageError(

@@ -227,8 +227,6 @@ def test_the_order_of_linear_layers_follows_from_their_sizes(tmp_path):
 
 
 AMBIGUOUS = {
-    "size of the images": (TorchvisionVGG, {}, "--input-shape 3x32x32"),
-    "size of timm's images": (TimmVGG, {}, "--input-shape 3x32x32"),
     "dropout or pooling": (DropoutVGG, {}, "--model vgg13"),
     "the last pooling": (lambda: CifarVGG(last_pooling=False), {}, "--input-shape 3x32x32"),
     "an unknown plan": (SmallAverageVGG, {}, "--input-shape .* --pool .* --activation"),

@@ -12,15 +12,15 @@ from torch import Tensor
 from gentool.checkpoints.foreign.layer_builder import InferredNetwork
 from gentool.checkpoints.foreign.layers import COUNTER
 from gentool.checkpoints.foreign.module_tree import ModuleTree, chain_of
+from gentool.checkpoints.foreign.vgg import UNKNOWN_SIZE
 from gentool.checkpoints.hints import Hints, as_options
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
 from gentool.networks.layer_list import TYPES, chain
-from gentool.networks.layer_shapes import output_shapes
+from gentool.networks.layer_shapes import LARGEST_SQUARE, output_shapes, some_shape
 from gentool.networks.tracing import ACTIVATIONS
 from gentool.records.recipe import Recipe
 
-LARGEST_SQUARE = 256
 _NORMS = ("batch_norm1d", "batch_norm2d")
 _NEUTRAL = ("Identity", "Dropout", "Dropout2d", "AlphaDropout", "FeatureAlphaDropout", "Flatten")
 _LOSSES = ("CrossEntropyLoss", "NLLLoss", "MSELoss", "BCEWithLogitsLoss", "BCELoss")
@@ -121,8 +121,12 @@ def _network(layers: list[Json], hints: Hints) -> InferredNetwork:
         words.append(f"inputs are vectors of {shape[2]}")
     else:
         shape = _smallest_square(model, layers, first["in_channels"])
-        words.append(f"input shape {'x'.join(map(str, shape))}, the smallest square that fits")
-    last = list(output_shapes(model, shape).values())[-1]
+        words.append(
+            f"input shape {'x'.join(map(str, shape))}, the smallest square that fits"
+            if shape is not None
+            else UNKNOWN_SIZE
+        )
+    last = list(output_shapes(model, shape or some_shape(model.eval())).values())[-1]
     if math.prod(last) != last[0]:
         raise GentoolError(
             f"its last layer gives {'x'.join(map(str, last))} numbers, not one for each class"
@@ -130,7 +134,10 @@ def _network(layers: list[Json], hints: Hints) -> InferredNetwork:
     return InferredNetwork(layers, shape, last[0], words)
 
 
-def _smallest_square(model: torch.nn.Module, layers: list[Json], channels: int) -> tuple[int, ...]:
+def _smallest_square(
+    model: torch.nn.Module, layers: list[Json], channels: int
+) -> tuple[int, int, int] | None:
+    """Return the smallest square that a module takes, None if it takes squares of any size."""
     kinds = [layer["type"] for layer in layers]
     if "linear" in kinds and "adaptive_avg_pool2d" not in kinds:
         for size in range(1, LARGEST_SQUARE + 1):
@@ -139,7 +146,4 @@ def _smallest_square(model: torch.nn.Module, layers: list[Json], channels: int) 
             except GentoolError:
                 continue
             return (channels, size, size)
-    raise UsageError(
-        "the module takes images of several sizes; name the size that it was trained at with "
-        f"--input-shape, as {channels}x32x32"
-    )
+    return None

@@ -12,7 +12,7 @@ from gentool.checkpoints.foreign.vgg import RELU_ALL, infer_vgg
 from gentool.checkpoints.hints import Hints
 from gentool.common.errors import GentoolError, UsageError
 from gentool.networks.layer_list import chain
-from gentool.networks.layer_shapes import output_shapes
+from gentool.networks.layer_shapes import output_shapes, some_shape
 from gentool.records.recipe import Recipe
 
 
@@ -42,7 +42,7 @@ def infer_recipe(
     network = infer(layers, hints, is_ordered)
     with torch.device("meta"):
         model = chain(network.layers)
-    output_shapes(model, network.input_shape)
+    output_shapes(model, network.input_shape or some_shape(model.eval()))
     recipe = Recipe.of_foreign(
         batch_norm=any(layer.kind == "norm" for layer in layers),
         input_shape=network.input_shape,

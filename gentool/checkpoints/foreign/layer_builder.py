@@ -12,10 +12,13 @@ from gentool.common.json import Json
 
 @dataclass(frozen=True)
 class InferredNetwork:
-    """Hold an inferred network: its layers, and in words the facts that no tensor holds."""
+    """Hold an inferred network: its layers, and in words the facts that no tensor holds.
+
+    `input_shape` is None if the network takes images of any size, and nothing tells theirs.
+    """
 
     layers: list[Json]
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, int, int] | None
     classes: int
     words: list[str]
     order: tuple[ForeignLayer, ...] = ()  # those with weights, from first to last

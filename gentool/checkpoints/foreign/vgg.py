@@ -2,8 +2,8 @@
 
 The tensors do not hold three facts. *Places and kinds of the poolings*: see `vgg_poolings`. *Stride
 and padding*: see `windows`. *Size of the images*: the side of the first linear layer's map times
-the poolings. A VGG that pools its last map to 7x7 accepts images of any size, so --input-shape has
-to name theirs, except for the 1000 classes of ImageNet (224x224).
+the poolings. A VGG that pools its last map to 7x7 accepts images of any size: with 1000 classes
+they are ImageNet's, 224x224; else theirs is that of the data or of --input-shape, or unknown.
 """
 
 import math
@@ -21,6 +21,7 @@ from gentool.common.errors import UsageError
 
 _IMAGENET = (1000, 224)
 RELU_ALL = "ReLU between all"
+UNKNOWN_SIZE = "the size of the images is unknown, as it takes all (--input-shape names it)"
 
 
 def infer_vgg(layers: list[ForeignLayer], hints: Hints, in_file_order: bool) -> InferredNetwork:
@@ -46,10 +47,12 @@ def infer_vgg(layers: list[ForeignLayer], hints: Hints, in_file_order: bool) -> 
         if (pooling := plan.after[i]) is not None:
             size = {"kernel_size": pooling.size, "stride": pooling.size}
             builder.add_in_container(f"{pooling.kind}_pool2d", **size)
-    map_size = map_sizes(net, plan, where, shape)
+    map_size = None if shape is None else map_sizes(net, plan, where, shape)
     head_words = _add_head(builder, net, norms, activations, map_size, is_known=is_vgg)
     words = [*_in_words(net, plan, where, norms, activations), *head_words]
-    if hints.input_shape is None:
+    if shape is None:
+        words.append(UNKNOWN_SIZE)
+    elif hints.input_shape is None:
         smallest = "" if net.side == ADAPTED else ", the smallest square that fits"
         words.append(f"input shape {'x'.join(map(str, shape))}{smallest}")
     return InferredNetwork(
@@ -57,16 +60,19 @@ def infer_vgg(layers: list[ForeignLayer], hints: Hints, in_file_order: bool) -> 
     )
 
 
-def _input_shape(net: VGGParts, sizes: list[int]) -> tuple[int, int, int]:
+def _input_shape(net: VGGParts, sizes: list[int]) -> tuple[int, int, int] | None:
     """Return the smallest square input whose map has the size that the classifier takes.
 
-    Raise UsageError if the shapes do not show it, so that --input-shape is needed.
+    None if the network pools its map to 7x7 and so takes images of any size. Raise UsageError if
+    the map is no square, so that --input-shape is needed.
     """
     side, channels = net.side, net.body[0].inputs
     classes, imagenet_side = _IMAGENET
     if side == ADAPTED and net.linears[-1].outputs == classes:
         return (channels, imagenet_side, imagenet_side)
-    if side == ADAPTED or side != int(side):
+    if side == ADAPTED:
+        return None
+    if side != int(side):
         raise UsageError(
             "the size of the images does not follow from the shapes; name it with --input-shape, "
             f"as --input-shape {channels}x32x32"
@@ -80,17 +86,19 @@ def _add_head(
     net: VGGParts,
     norms: BatchNorms,
     activations: dict[str, str],
-    map_size: list[int],
+    map_size: list[int] | None,
     *,
     is_known: bool,
 ) -> list[str]:
     """Add the layers after the convolutions; return a description of those without tensors.
 
     `map_size` is the height and width of the map after the convolutions. Known VGGs pool it to 7x7,
-    which changes nothing for images of 224x224.
+    which changes nothing for images of 224x224; timm's do so only if it is smaller, which is left
+    out if the size is unknown.
     """
     words = []
-    if is_known and net.side == ADAPTED and (not net.head or min(map_size) < ADAPTED):
+    is_small = map_size is not None and min(map_size) < ADAPTED
+    if is_known and net.side == ADAPTED and (not net.head or is_small):
         size = [max(ADAPTED, side) for side in map_size] if net.head else [ADAPTED, ADAPTED]
         builder.add_between_containers("adaptive_avg_pool2d", "avgpool", output_size=size)
         words.append(f"adaptive average pooling to {size[0]}x{size[1]} before the classifier")
