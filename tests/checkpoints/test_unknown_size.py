@@ -136,5 +136,3 @@ def test_a_class_of_the_user_and_a_whole_module_need_no_size_either(tmp_path):
     ]
     assert both[0]["l2_unnormalized"] == both[1]["l2_unnormalized"]
     assert both[0]["l1_path_unnormalized"] is None
-    with pytest.raises(gentool.common.errors.UsageError, match="without input_shape"):
-        gentool.measure(model, images=torch.zeros(1, 3, 9, 9), labels=[0])
