@@ -13,8 +13,10 @@ from gentool.networks.layer_shapes import output_shapes, some_shape
 _NAMES = {module: name for name, (module, _) in TYPES.items()}
 
 
-def inspect_checkpoint(checkpoint: Checkpoint) -> Json:
+def inspect_checkpoint(checkpoint: Checkpoint, evaluation: Json | None = None) -> Json:
     """Return the content of a checkpoint as JSON: layers, recipe, outcome, digest and versions.
+
+    `evaluation` holds loss and error on its data, None without data.
 
     Raise GentoolError if the tensors do not fit the recipe's model, or the model its input shape.
     """
@@ -28,6 +30,7 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> Json:
         **heading(checkpoint, {"name": "inspect"}),
         "kind": checkpoint.kind,
         **training_as_json(checkpoint.recipe, checkpoint.outcome),
+        "evaluation": evaluation,
         "layers": layers,
         "parameters": sum(layer["parameters"] for layer in layers),
         "dtypes": sorted({_dtype(tensor) for tensor in checkpoint.tensors.values()}),

@@ -8,12 +8,15 @@ import typer.core
 
 from gentool.checkpoints.hints import Hints
 from gentool.cli import options
-from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
+from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
 from gentool.common.console import print_table, say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output, write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gentool.checkpoints.checkpoint import Checkpoint
     from gentool.common.json import Json
 
 
@@ -53,8 +56,12 @@ def inspect(
             "--layers FILE. --layers without a file means the same.",
         ),
     ] = False,
+    data: options.DataOverride = None,
     *,
     network: options.ForeignNetwork,
+    training_data: options.TrainingData,
+    data_folder: options.DataFolder,
+    machine: options.Machine,
     outputs: options.Outputs,
     messages: options.Messages,
 ) -> None:
@@ -62,13 +69,14 @@ def inspect(
 
     Tables are printed on stderr. With -o - the content is also printed on stdout as JSON, one
     object a line. Foreign checkpoints, saved by other programs, are shown with the inferred
-    architecture. No weights are loaded into a network.
+    architecture. No weights are loaded into a network, unless --data or another option about the
+    training data is given: then loss and error of the network as read are shown too.
 
     \b
     Example:
       gentool inspect mlp-digits-random-500-seed0.safetensors -o - | python3 -m json.tool
     """
-    hints = options.parse_hints(network)
+    hints = options.parse_hints(network, training_data)
     if write_layers:
         if len(checkpoints) > 1 or output in (None, "-"):
             raise UsageError("--write-layers takes one checkpoint and a file, as -o layers.json")
@@ -76,8 +84,30 @@ def inspect(
         return
     destination = "-" if output is None else output
     jobs = jobs_for(checkpoints, destination, ".inspect.json", outputs.existing())
+    evaluate = None
+    if data is not None or hints.data():
+        options.check_data(data)
+        evaluate = _evaluation(data, hints, data_folder, machine, messages.quiet)
     for_each(
-        jobs, lambda job: _inspect(job, hints, output is not None, messages.quiet), messages.debug
+        jobs,
+        lambda job: _inspect(job, hints, evaluate, output is not None, messages.quiet),
+        messages.debug,
+    )
+
+
+def _evaluation(
+    data: str | None,
+    hints: Hints,
+    data_folder: options.DataFolder,
+    machine: options.Machine,
+    quiet: bool,
+) -> "Callable[[Checkpoint], Json]":
+    """Return a function that evaluates a checkpoint on the data that the options name."""
+    from gentool.checkpoints.set_evaluation import evaluate_checkpoint
+
+    device, data_sets = machine.use_device(), data_folder.data_sets(quiet)
+    return lambda read: evaluate_checkpoint(
+        read, device=device, data_sets=data_sets, data=data, hints=hints
     )
 
 
@@ -93,18 +123,26 @@ def _write_layers(path: Path, output: Path, hints: Hints, outputs: options.Outpu
     print(output)
 
 
-def _inspect(job: Job, hints: Hints, with_json: bool, quiet: bool) -> None:
+def _inspect(
+    job: Job,
+    hints: Hints,
+    evaluate: "Callable[[Checkpoint], Json] | None",
+    with_json: bool,
+    quiet: bool,
+) -> None:
     """Inspect one checkpoint: write JSON if asked to, and print tables."""
     from gentool.checkpoints import checkpoint
     from gentool.checkpoints.inspection import inspect_checkpoint
 
     read = checkpoint.read(job.checkpoint, hints)
-    content = inspect_checkpoint(read)
+    content = inspect_checkpoint(read, None if evaluate is None else evaluate(read))
     if with_json:
         job.write(content)
     if not quiet:
         say_inferred(read)
         _show(content)
+        if content["evaluation"] is not None:
+            say_evaluation(job.checkpoint.name, content["evaluation"])
 
 
 def _show(content: "Json") -> None:

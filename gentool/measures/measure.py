@@ -1,6 +1,5 @@
 """Measure a checkpoint: canonical network, margins, measures, record."""
 
-import copy
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -10,15 +9,15 @@ import torch
 from torch import nn
 
 from gentool.checkpoints.checkpoint import Checkpoint, read
-from gentool.checkpoints.evaluation import Evaluated, Tally, evaluate, evaluation_record
+from gentool.checkpoints.evaluation import Tally, evaluation_record
 from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
 from gentool.checkpoints.record import assemble
+from gentool.checkpoints.set_evaluation import evaluate_others
 from gentool.checkpoints.training_data import assumed_facts, load_training_set
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
-from gentool.data.examples import TrainingSet
 from gentool.data.sources import DataSets
-from gentool.measures.margin import MARGIN_BATCH, Progress, margin_summary, training_margins
+from gentool.measures.margin import Progress, margin_summary, training_margins
 from gentool.measures.measured import Measured
 from gentool.measures.registry import MEASURES, Measure, evaluate_measures
 from gentool.networks.canonical import Network, canonical
@@ -101,7 +100,7 @@ def measure_checkpoint(
             recipe,
             sets,
             assumed_facts(checkpoint.recipe, options.data, options.hints),
-            _evaluated(network, sets, tally, on_progress),
+            evaluate_others(network, sets, tally.mean, on_progress),
             network,
         )
     initial = cache(lambda: initial_network(recipe, options, network))
@@ -117,30 +116,6 @@ def measure_checkpoint(
         began=began,
         evaluation=evaluation,
         **parts,
-    )
-
-
-def _evaluated(
-    network: Network, sets: TrainingSet, train: Tally, on_progress: Progress
-) -> Evaluated:
-    """Return losses and errors, those of the training set from its tally.
-
-    The test set is evaluated in float32, which is several times as fast and as exact as needed.
-    """
-    is_confused = len(sets.confusion) > 0
-    single = nn.Sequential(*(copy.deepcopy(layer.module).float() for layer in network.layers))
-    return Evaluated(
-        train.mean,
-        evaluate(network, sets.confusion, torch.float64, MARGIN_BATCH) if is_confused else None,
-        evaluate(
-            single,
-            sets.test,
-            torch.float32,
-            MARGIN_BATCH,
-            lambda fraction: on_progress("test set", fraction),
-        )
-        if len(sets.test)
-        else None,
     )
 
 

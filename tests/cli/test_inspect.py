@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from helpers.foreign_networks import TimmVGG
 
+from gentool.checkpoints import checkpoint
 from gentool.cli.main import run
 
 
@@ -107,3 +108,24 @@ def test_help_does_not_import_torch():
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "Example:" in done.stdout
+
+
+def test_loss_and_error_are_shown_where_data_is_given(saved, tmp_path, capsys):
+    """The same as `measure` computes, of gentool's own networks and of foreign ones."""
+    own = inspected(saved, capsys, "--data", "digits")["evaluation"]
+    assert own["train_error"] == 0
+    tensors = {f"fc.{name}": t for name, t in checkpoint.read(saved).tensors.items()}
+    torch.save(tensors, tmp_path / "net.pt")
+    options = ["--data", "digits", "--labels", "random", "--first", "90", "--mean", "0.3"]
+    options += ["--std", "0.4"]
+    assert run(["inspect", str(tmp_path / "net.pt"), *options, "-o", "-"]) == 0
+    captured = capsys.readouterr()
+    evaluation = json.loads(captured.out)["evaluation"]
+    command = ["measure", str(tmp_path / "net.pt"), *options, "--only", "margin", "-q", "-o", "-"]
+    assert run(command) == 0
+    assert evaluation == json.loads(capsys.readouterr().out)["evaluation"]
+    assert (evaluation["images"], evaluation["draw"], evaluation["mean"]) == (90, "first", [0.3])
+    assert "net.pt: training loss" in captured.err
+    assert inspected(saved, capsys)["evaluation"] is None
+    assert run(["inspect", str(tmp_path / "net.pt"), "--subset", "9"]) == 2
+    assert "name it with --data" in capsys.readouterr().err

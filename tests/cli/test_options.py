@@ -78,7 +78,11 @@ READING = "channels resize channels_first classes"
             f"witness data {NETWORK} {READING} labels subset first seed mean std "
             "data_dir device threads quiet debug",
         ),
-        ("inspect", f"write_layers {NETWORK} force skip_existing quiet debug"),
+        (
+            "inspect",
+            f"write_layers data {NETWORK} {READING} labels subset first seed mean std "
+            "data_dir device threads force skip_existing quiet debug",
+        ),
         (
             "plot",
             f"seed data {NETWORK} {READING} labels subset first data_seed mean std "
