@@ -1,9 +1,10 @@
 """Name what is assumed about a network because no state dict can tell it.
 
-A state dict holds no activations. Nor does it show a skip connection x + f(x) around layers f with
-as many outputs as inputs: shapes, names and order are those of a plain chain. Only an nn.Sequential
-proves one: its layers have indices, and its forward pass calls them one after the other. So what is
-not proved is recorded and said; the training error shows whether it is wrong.
+A state dict holds no activations, and not the eps of batch norm. Nor does it show a skip connection
+x + f(x) around layers f with as many outputs as inputs: shapes, names and order are those of a
+plain chain. Only an nn.Sequential proves one: its layers have indices, and its forward pass calls
+them one after the other. So what is not proved is recorded and said; the training error shows
+whether it is wrong.
 """
 
 from itertools import groupby
@@ -13,11 +14,12 @@ from gentool.checkpoints.hints import Hints
 from gentool.common.json import Json
 from gentool.records.recipe import Recipe
 
-ACTIVATION, CHAIN = "activation", "no skip connection"
+ACTIVATION, CHAIN, EPS = "activation", "no skip connection", "eps"
 _WORDS = {
     ACTIVATION: "ReLU as the activation (--activation names another)",
     CHAIN: "no skip connection around layers with as many outputs as inputs (--module builds the "
     "network from its code)",
+    EPS: "eps 1e-5 of batch norm (--layers names another)",
 }
 
 
@@ -36,6 +38,8 @@ def assumptions(
         assumed.append(ACTIVATION)
     if _may_be_skipped(order):
         assumed.append(CHAIN)
+    if not is_activation_told and any(layer["type"].startswith("batch_norm") for layer in layers):
+        assumed.append(EPS)
     return assumed
 
 
