@@ -251,6 +251,15 @@ def test_a_module_without_effect_says_nothing_about_the_images(written):
     assert "mean" not in read.recipe.origin
 
 
+def test_a_mean_of_0_and_a_deviation_of_1_say_that_images_are_not_normalised(written):
+    module, path, specification = written("buffers")
+    module[0].mean.zero_()
+    module[0].std.fill_(1)
+    torch.save(module.state_dict(), path)
+    read = checkpoint.read(path, Hints(module=specification, input_shape=(3, 4, 4)))
+    assert (read.recipe.origin["mean"], read.recipe.origin["std"]) == ([0, 0, 0], [1, 1, 1])
+
+
 def test_arithmetic_on_the_images_names_the_options_instead(written, capsys):
     _, path, specification = written("Arithmetic")
     options = ["--module", specification, "--input-shape", "3x4x4", "--no-data", "-o", "-"]
