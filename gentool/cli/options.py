@@ -344,6 +344,15 @@ DataOverride = Annotated[
         show_default="as recorded in the checkpoint",
     ),
 ]
+Log = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        help="File in JSON Lines to append to, as log.jsonl: an object for each epoch of training "
+        "or step of a search. Several networks and processes may share it.",
+        show_default="none",
+    ),
+]
 Output = Annotated[
     str | None,
     typer.Option(

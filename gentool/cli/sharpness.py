@@ -12,7 +12,8 @@ from gentool.common import stops
 from gentool.common.errors import Interrupted, UsageError
 from gentool.common.files import Existing, check_output
 from gentool.common.progress import progress
-from gentool.sharpness.search.progress import search_progress
+from gentool.common.run_log import RunLog, steps_of
+from gentool.sharpness.search.progress import as_step, search_progress
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gentool.sharpness.expected import ExpectedOptions
     from gentool.sharpness.expected_record import ExpectedSharpnessOptions
     from gentool.sharpness.inputs import SharpnessInputs
+    from gentool.sharpness.search.state import SearchState
     from gentool.sharpness.worst_case import SearchResult
     from gentool.sharpness.worst_case_record import SharpnessOptions
 
@@ -156,6 +158,7 @@ def sharpness(
     ] = False,
     output: options.Output = None,
     data: options.DataOverride = None,
+    log: options.Log = None,
     *,
     network: options.ForeignNetwork,
     training_data: options.TrainingDataBesideSeed,
@@ -186,6 +189,7 @@ def sharpness(
     ending = ".expected.json" if expected else ".sharpness.json"
     jobs = jobs_for(checkpoints, output, ending, outputs.existing())
     _check_perturbation(save_perturbation, len(jobs), outputs.existing(), expected)
+    run_log = None if log is None else RunLog(log)
     device = machine.use_device()
     data_sets = data_folder.data_sets(messages.quiet)
     options.check_data(data)
@@ -196,7 +200,7 @@ def sharpness(
         expected_options = ExpectedSharpnessOptions(noise, fold_batch_norm, batching, data, hints)
         for_each(
             jobs,
-            lambda job: _sample(job, expected_options, device, data_sets, messages.quiet),
+            lambda job: _sample(job, expected_options, device, data_sets, messages.quiet, run_log),
             messages.debug,
         )
         return
@@ -230,7 +234,7 @@ def sharpness(
     for_each(
         jobs,
         lambda job: _search(
-            job, sharpness_options, device, data_sets, messages.quiet, save_perturbation
+            job, sharpness_options, device, data_sets, messages.quiet, save_perturbation, run_log
         ),
         messages.debug,
     )
@@ -276,6 +280,7 @@ def _sample(
     device: "torch.device",
     data_sets: "DataSets",
     quiet: bool,
+    log: RunLog | None,
 ) -> None:
     """Sample the expected sharpness of one checkpoint and write its record."""
     from gentool.checkpoints import checkpoint
@@ -295,10 +300,12 @@ def _sample(
     )
     if not quiet:
         say_evaluation(job.checkpoint.name, inputs.evaluation)
+    step = steps_of(log, "expected", job.checkpoint)
     with progress(quiet, job.checkpoint.stem, job.count) as show:
 
-        def show_points(done: int, points: int) -> None:
+        def show_points(done: int, points: int, draws: int) -> None:
             show(done / points, precise=f"{done} of {points}")
+            step(precise_points=done, points=points, draws=draws)
 
         record, curve = expected_record(inputs, expected_options, show_points)
     job.write(record)
@@ -332,6 +339,7 @@ def _search(
     data_sets: "DataSets",
     quiet: bool,
     perturbation: Path | None,
+    log: RunLog | None,
 ) -> None:
     """Search one checkpoint and write its record."""
     from gentool.checkpoints import checkpoint
@@ -351,8 +359,14 @@ def _search(
     )
     if not quiet:
         say_evaluation(job.checkpoint.name, inputs.evaluation)
+    step = steps_of(log, "sharpness", job.checkpoint)
     with search_progress(quiet, job.checkpoint.stem, job.count) as show:
-        record, results = worst_case_record(inputs, sharpness_options, show)
+
+        def show_state(state: "SearchState") -> None:
+            show(state)
+            step(**as_step(state))
+
+        record, results = worst_case_record(inputs, sharpness_options, show_state)
     if perturbation is not None and results:
         _save_worst(perturbation, inputs, results[0])
     job.write(record)

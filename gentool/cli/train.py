@@ -12,6 +12,7 @@ from gentool.cli import options
 from gentool.cli.train_runs import TrainOptions, train_distributed, train_grid, train_one
 from gentool.common.errors import UsageError
 from gentool.common.files import Existing
+from gentool.common.run_log import RunLog
 from gentool.common.torchrun import is_launched
 from gentool.data.reading import check_classes
 from gentool.records.presets import training_options
@@ -262,6 +263,7 @@ def train(
             show_default="named after the recipe",
         ),
     ] = None,
+    log: options.Log = None,
     *,
     images: options.ImageReading,
     data_folder: options.DataFolder,
@@ -348,6 +350,7 @@ def train(
         jobs=jobs,
         is_compiled=compile_step,
         arguments=ctx.obj,
+        log=None if log is None else RunLog(log),
     )
     is_grid = len(networks) > 1
     if is_grid and is_launched():

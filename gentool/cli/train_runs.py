@@ -14,6 +14,7 @@ from gentool.common.console import say
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.files import Existing
 from gentool.common.progress import progress
+from gentool.common.run_log import RunLog
 from gentool.records.recipe import Outcome, Recipe
 from gentool.training.plan import PlannedRun, worker_batches
 
@@ -33,6 +34,7 @@ class TrainOptions:
     must_fit: bool
     jobs: int
     is_compiled: bool
+    log: RunLog | None
     arguments: tuple[str, ...]  # of the command line, for the message on how to resume
 
     def settings(self, resume: bool, group: "ProcessGroup | None" = None) -> "RunSettings":
@@ -47,6 +49,7 @@ class TrainOptions:
             resume=resume,
             group=group or SINGLE_PROCESS,
             is_compiled=self.is_compiled,
+            log=self.log,
         )
 
 

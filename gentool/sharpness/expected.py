@@ -25,6 +25,7 @@ LOWEST, HIGHEST = 0.002, 0.3  # expected sharpness at the ends of the curve
 LEVEL = 0.05  # the paper's line
 PILOT_ROUNDS = 3
 FEWEST = 64  # samples before a standard error is trusted
+Show = Callable[[int, int, int], None]
 FARTHEST = 250  # grid steps from the anchor: α from 2.5e-9 to 99
 
 
@@ -113,9 +114,13 @@ def scale(weights: Tensor, alpha: float) -> Tensor:
 def expected_curve(
     objective: Objective,
     options: ExpectedOptions,
-    show: Callable[[int, int], None] = lambda done, all: None,
+    show: Show = lambda done, points, draws: None,
 ) -> NoiseCurve:
-    """Sample the curve, or one point of it; after Ctrl-C return the samples so far, marked."""
+    """Sample the curve, or one point of it; after Ctrl-C return the samples so far, marked.
+
+    `show` gets the number of points that are precise, that of all, and the most draws at a point,
+    before every round.
+    """
     noise = Noise(objective, options.seed)
     pilot = [noise.draw() for _ in range(PILOT_ROUNDS)]
     w, notes = objective.network.weights, []
@@ -146,13 +151,14 @@ def _sample(
     noise: Noise,
     points: list[NoisePoint],
     options: ExpectedOptions,
-    show: Callable[[int, int], None],
+    show: Show,
 ) -> str | None:
     """Draw in rounds for every α that is not precise yet; return the reason for an early end."""
     w = noise.objective.network.weights
     while open_points := [point for point in points if not _is_precise(point, options)]:
-        show(len(points) - len(open_points), len(points))
-        if max(point.draws for point in open_points) >= options.most_draws:
+        draws = max(point.draws for point in open_points)
+        show(len(points) - len(open_points), len(points), draws)
+        if draws >= options.most_draws:
             return "draws"
         draws = noise.draw()
         for point in open_points:

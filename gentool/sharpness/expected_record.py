@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
@@ -16,6 +15,7 @@ from gentool.sharpness.expected import (
     ExpectedOptions,
     NoiseCurve,
     NoisePoint,
+    Show,
     at_level,
     expected_curve,
     kl,
@@ -51,7 +51,7 @@ class ExpectedSharpnessOptions:
 def expected_record(
     inputs: SharpnessInputs,
     options: ExpectedSharpnessOptions,
-    show: Callable[[int, int], None] = lambda done, all: None,
+    show: Show = lambda done, points, draws: None,
 ) -> tuple[Json, NoiseCurve]:
     """Sample expected sharpness, at one α or the whole curve; return the record and the curve."""
     began = time.perf_counter()

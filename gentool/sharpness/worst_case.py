@@ -174,6 +174,8 @@ class WorstCaseSearch:
             box(self.network.weights, alpha, dtype, self.options.offset),
             self.before.loss,
             generator,
+            alpha=alpha,
+            method=options.method,
             units=units,
             deadline=deadline,
             show=self.show,

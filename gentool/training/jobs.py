@@ -22,6 +22,7 @@ from torch import nn
 from gentool.checkpoints import checkpoint
 from gentool.common import stops
 from gentool.common.errors import GentoolError
+from gentool.common.run_log import RunLog
 from gentool.data.examples import training_set
 from gentool.data.reading import reading_of
 from gentool.data.sources import DataSets
@@ -46,7 +47,7 @@ THREADED_STACK = 4
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Settings that affect speed but not results (up to rounding), and whether to resume."""
+    """Settings that affect speed but not results (up to rounding); whether to resume; the log."""
 
     device: str
     threads: int | None
@@ -54,6 +55,7 @@ class RunSettings:
     resume: bool
     group: ProcessGroup = SINGLE_PROCESS
     is_compiled: bool = False
+    log: RunLog | None = None
 
 
 @dataclass(frozen=True)
@@ -176,17 +178,26 @@ def _start_run(
             checkpoint.write(path, model, replace(recipe, stop_loss=threshold), outcome)
             callbacks.on_file(path)
 
+    series = None
+
+    def on_epoch(report: EpochReport) -> None:
+        callbacks.on_epoch(planned, report)
+        if series is not None:
+            series.append(epochs=recipe.epochs, **report.to_json())
+
     policy = CheckpointPolicy(
         state_path=planned.state_path,
         resume=settings.resume,
         save_every=planned.save_every,
-        on_epoch=lambda report: callbacks.on_epoch(planned, report),
+        on_epoch=on_epoch,
         on_checkpoint=save if planned.has_intermediate_checkpoints else None,
         keep_at=planned.keep_at,
         on_threshold=save_at,
     )
     run = Run(recipe, sets, device, policy, settings.group, settings.is_compiled)
     run.start()
+    if settings.log is not None and settings.group.is_main:
+        series = settings.log.series("train", planned.path, after=run.state.epoch)
     return run
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
+from gentool.common.json import Json, finite
 from gentool.data.examples import Examples, TrainingSet
 from gentool.networks.models import has_convolutions
 from gentool.numerics.compiled import compiled
@@ -35,12 +36,25 @@ SECONDS_BETWEEN_STATES = 10.0
 
 @dataclass(frozen=True)
 class EpochReport:
-    """Hold the running loss and error of an epoch, in training mode, and its speed."""
+    """Hold the running loss and error of an epoch, in training mode, its time and its speed.
+
+    `lr` is the learning rate of its last step.
+    """
 
     epoch: int
     loss: float
     error: float
     images_per_second: float
+    lr: float
+    seconds: float
+
+    def to_json(self) -> Json:
+        """Return the report as it stands in a log: a loss that is not finite is null."""
+        return asdict(self) | {
+            "loss": finite(self.loss),
+            "images_per_second": round(self.images_per_second),
+            "seconds": round(self.seconds, 6),
+        }
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,7 @@ class Run:
         if is_compiled:
             self.module = compiled(self.module)
         self.saved_at = -math.inf
+        self.last_rate = recipe.lr
 
     def start(self) -> None:
         """Resume from the state file, if asked to; otherwise write the initial checkpoint."""
@@ -142,7 +157,9 @@ class Run:
 
     def learning_rates(self, steps: int) -> list[float]:
         """Return the learning rate of each step of the next epoch."""
-        return learning_rates(self.recipe, self.state.history["loss"], steps)
+        rates = learning_rates(self.recipe, self.state.history["loss"], steps)
+        self.last_rate = rates[-1]
+        return rates
 
     def after_epoch(self, loss: float, error: float, seconds: float) -> None:
         """Record an epoch, check the stop rule, and write checkpoint and state if they are due.
@@ -154,7 +171,8 @@ class Run:
         for name, value in {"epoch": state.epoch, "loss": loss, "error": error}.items():
             state.history[name].append(value)
         speed = len(self.examples) / seconds
-        self.policy.on_epoch(EpochReport(state.epoch, loss, error, speed))
+        report = EpochReport(state.epoch, loss, error, speed, self.last_rate, seconds)
+        self.policy.on_epoch(report)
         if not math.isfinite(loss):
             raise GentoolError(
                 f"training diverged in epoch {state.epoch} (loss {loss}); lower --lr"

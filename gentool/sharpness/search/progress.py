@@ -1,9 +1,10 @@
-"""Show the progress of a search."""
+"""Show and log the progress of a search."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gentool.common.json import Json, finite
 from gentool.common.progress import progress
 
 if TYPE_CHECKING:  # the command line shows help without torch
@@ -25,3 +26,13 @@ def search_progress(
             )
 
         yield show_state
+
+
+def as_step(state: "SearchState") -> Json:
+    """Return what a log says about a step of a search."""
+    return {
+        "alpha": state.alpha,
+        "method": state.method,
+        "rise": finite(state.rise),
+        "passes": round(state.units_spent, 3),
+    }

@@ -37,15 +37,17 @@ class Start:
 class SearchState:
     """Hold a search that raises the loss of `objective` within `box`; `loss_before` is L(w).
 
-    `units` is the most that the search may cost, in forward passes over the whole set; `deadline`
-    the time at which it has to stop, as time.monotonic(). `show` is called with the state before
-    every chunk of work.
+    `alpha` and `method` name the search. `units` is the most that it may cost, in forward passes
+    over the whole set; `deadline` the time at which it has to stop, as time.monotonic(). `show` is
+    called with the state before every chunk of work.
     """
 
     objective: Objective
     box: Box
     loss_before: float
     generator: torch.Generator
+    alpha: float = math.nan
+    method: str = ""
     units: float = math.inf
     expected_units: float = 0.0  # estimated cost, for the progress bar
     deadline: float = math.inf
