@@ -9,7 +9,7 @@ import typer
 from gentool.cli import options
 from gentool.cli.inputs import CHECKPOINTS, RECORDS, LeftOut, files_in
 from gentool.common.console import say
-from gentool.common.errors import UsageError, unknown
+from gentool.common.errors import UsageError
 from gentool.common.files import check_output
 
 if TYPE_CHECKING:
@@ -126,12 +126,12 @@ def plot(
     from gentool.figures import FIGURES
     from gentool.figures.registry import FigureOptions
     from gentool.figures.save import check_format, write
+    from gentool.records.averaging import check_errorbar
 
     entry = None if figure is None else FIGURES[figure]
     _check_options(context, entry)
     check_format(output)
-    if errorbar is not None:
-        _check_errorbar(errorbar)
+    check_errorbar(errorbar)
     if not check_output(output, outputs.existing()):
         print(output)
         return
@@ -163,13 +163,6 @@ def plot(
     write(drawn, output)
     print(output, flush=True)
     left_out.check(len(named))
-
-
-def _check_errorbar(name: str) -> None:
-    from gentool.records.averaging import ERRORBARS
-
-    if name not in ERRORBARS:
-        raise unknown("errorbar", name, ERRORBARS)
 
 
 def _check_options(context: typer.Context, entry: "NamedFigure | None") -> None:

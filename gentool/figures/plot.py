@@ -40,6 +40,7 @@ class FigureArguments(TypedDict, total=False):
 
     reference: bool
     path_norms: str
+    errorbar: str
     witness: str | Path
     alpha: float
     data: str
@@ -63,7 +64,9 @@ def plot(
     `records` are dictionaries, as `gentool.measure` and `gentool.sharpness` return them, measure
     files or folders of them; those about one network are joined. `x`, `y` and `by` are keys: a
     measure (l2), gap, or a dotted path (recipe.subset, outcome.test_error). Several `y` make
-    panels, each value of `by` a line. What is None is chosen: as `x` what varies most.
+    panels, each value of `by` a line. What is None is chosen: as `x` what varies most. Values are
+    averaged over the seed alone; `errorbar` is minmax, sd, se, ci95 or none, None for the standard
+    deviation of three seeds or more and all points of fewer.
 
     `figure` names a figure instead: 1 to 4 are those of the paper; "growth" and "margins" are of
     records; "training" takes networks of `gentool.load` and `gentool.train`, or checkpoints, too;
@@ -84,10 +87,12 @@ def plot(
     >>> figure.savefig("classes.png")
     """
     if figure is None:
+        errorbar = options.pop("errorbar", None)
         if options:
             raise UsageError(f"{next(iter(options))} is for named figures; leave it out")
         keys = y.split(",") if isinstance(y, str) else y
-        return _drawn(chart(merge(_records(records)), x, keys and list(keys), by), title)
+        sheet = chart(merge(_records(records)), x, keys and list(keys), by, errorbar)
+        return _drawn(sheet, title)
     if (x, y, by) != (None, None, None):
         raise UsageError(f"figure {figure} has its own axes; leave out x, y and by")
     entry = FIGURES[str(figure)]

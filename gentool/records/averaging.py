@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gentool.common.errors import GentoolError
+from gentool.common.errors import GentoolError, unknown
 from gentool.common.json import Json, is_number
 from gentool.records.measure_file import Record
 from gentool.records.recipe import LAYERS, Role, default_init, fields_with
@@ -130,12 +130,19 @@ def check_one_group(records: Iterable[Record], key: str | None = None) -> None:
     raise NotAlikeError(f"networks differ in {differences(groups)}")
 
 
+def check_errorbar(name: str | None) -> None:
+    """Raise UsageError, with the known names, for an unknown kind of error bars; None is one."""
+    if name is not None and name not in ERRORBARS:
+        raise unknown("errorbar", name, ERRORBARS)
+
+
 def average(values: Sequence[float], errorbar: str | None = None) -> Average:
     """Return the mean of a group's values, with its bar; `errorbar` is a name of ERRORBARS.
 
     None means the standard deviation of three values or more, and no bar of fewer. Standard
-    deviations have the divisor n − 1; one value has no bar.
+    deviations have the divisor n − 1; one value has no bar. Raise UsageError for an unknown name.
     """
+    check_errorbar(errorbar)
     mean, n = statistics.fmean(values), len(values)
     values = tuple(values)
     if errorbar == "minmax" and n > 1:

@@ -1,8 +1,11 @@
 """Charts: which values are drawn where, and figure files in three formats."""
 
+import csv
 import math
 import subprocess
 import sys
+from collections import defaultdict
+from pathlib import Path
 
 import pytest
 from helpers.records import record
@@ -12,6 +15,7 @@ from gentool.common.errors import GentoolError, UsageError
 from gentool.figures import draw, style
 from gentool.figures.chart import chart
 from gentool.figures.save import write
+from gentool.records.measure_file import merge, read
 from gentool.records.measure_file import write as write_record
 
 
@@ -357,3 +361,25 @@ def test_an_unknown_errorbar_is_a_usage_error(tmp_path, capsys):
     write_record(tmp_path / "a.json", record(l2=1.0))
     assert run(["plot", str(tmp_path / "a.json"), "--errorbar", "std"]) == 2
     assert "known: minmax, sd, se, ci95, none" in capsys.readouterr().err
+
+
+def test_the_means_of_the_results_folder_are_those_of_its_seeds():
+    """At 2,000 true labels 7.5e14, from runs.csv; not 1.62e15, the mean over confusion sets."""
+    results = Path(__file__).parents[2] / "examples" / "results"
+    with (results / "runs.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["folder"] == "small"]
+    expected = defaultdict(list)
+    for row in rows:
+        name = f"{row['labels']}, confusion {row['confusion']}"
+        expected[name, float(row["size"])].append(float(row["log10_l2"]))
+    records = merge(map(read, sorted((results / "small").glob("*.measures.json"))))
+    sheet = chart(records, "recipe.subset", ["l2"])
+    drawn = {
+        (curve.label, round(10**x)): (y, n)
+        for curve in sheet.panels[0].curves
+        for x, y, n in zip(curve.x, curve.y, curve.counts, strict=True)
+    }
+    assert drawn == {
+        key: (pytest.approx(sum(logs) / 3), len(logs)) for key, logs in expected.items()
+    }
+    assert 10 ** drawn["true, confusion 0", 2000][0] == pytest.approx(7.5e14, rel=0.01)
