@@ -12,7 +12,7 @@ from gentool.common.errors import GentoolError
 from gentool.common.json import is_number
 from gentool.figures import averages, series, style
 from gentool.figures.legend import label_order
-from gentool.figures.lines import divide
+from gentool.figures.lines import divide, is_averaged, is_of_others
 from gentool.figures.number_formats import number
 from gentool.figures.sheet import Axis, Curve, Layout, Panel, Sheet
 from gentool.records.averaging import seed_groups
@@ -78,10 +78,13 @@ def chart(
         value = averages.value_of(y, is_log=y_is_log[y])
         curves = []
         for line, look in zip(lines, looks, strict=True):
-            points = averages.of_groups(
-                line.groups.get(y, []), lambda record: places[id(record)], value
-            )
-            curves += averages.curves(points, line.label, *look, errorbar)
+            groups = line.groups.get(y, [])
+            points = averages.of_groups(groups, lambda record: places[id(record)], value)
+            is_scatter = not is_averaged(x) or any(map(is_of_others, groups))
+            curves += [
+                replace(curve, is_scatter=is_scatter)
+                for curve in averages.curves(points, line.label, *look, errorbar)
+            ]
         x_axis = _x_axis(x, categories, curves, is_log=x_is_log)
         panels.append(_panel(x_axis, _y_axis(y, is_log=y_is_log[y]), curves))
     settings = averages.settings_in_words(placed, ys)

@@ -53,6 +53,7 @@ def _draw_curve(axes: Axes, curve: Curve, size: float, layout: Layout) -> Errorb
         elinewidth=1,
         color=curve.colour,
         linewidth=0.8 if curve.is_thin else 1.6,
+        linestyle="none" if curve.is_scatter else "-",
         marker=curve.marker,
         markersize=size,
         markevery=None if curve.marked is None else list(curve.marked),

@@ -26,6 +26,7 @@ from gentool.records.measure_file import Record, lookup
 from gentool.records.recipe import LAYERS, Role, describe_source, fields_with
 from gentool.records.settings import in_words, is_cut, settings_of
 
+OTHERS = "network"  # the condition of networks of other programs that share a line
 MOST_NAMED = 3  # keys in a label; of more, the fewest that tell the lines apart
 _SHAPE = ("width", "depth", "hidden", "last_pool", "layers")  # None in a model that has none
 _FOLLOWING = frozenset(
@@ -58,10 +59,8 @@ def divide(
     groups = {y: _groups(_having(records, y), x, y, bys) for y in ys}
     everything = [group for some in groups.values() for group in some]
     varied = _varied(everything, x)
-    distinct = [without(group, (*varied, *bys)) for group in everything]
-    keys = [key for key in differing(distinct) if is_averaged(x) or not key.startswith("recipe.")]
-    if not is_averaged(x):
-        keys = [key for key in keys if key not in (FILE, DIGEST)]
+    distinct = {y: [without(g, (*varied, *bys)) for g in some] for y, some in groups.items()}
+    keys = list(dict.fromkeys(key for some in distinct.values() for key in differing(some)))
     by_line: dict[str, dict[str, list[SeedGroup]]] = defaultdict(lambda: defaultdict(list))
     firsts: dict[str, SeedGroup] = {}
     for y, some in groups.items():
@@ -75,7 +74,7 @@ def divide(
         for line, (order, label, look) in zip(firsts, names, strict=True)
     ]
     ordered = [line for _, line in sorted(lines, key=lambda pair: pair[0])]
-    return _with_looks(ordered), _notes(distinct, keys)
+    return _with_looks(ordered), _notes(distinct.values(), keys)
 
 
 def _having(records: Iterable[Record], y: str) -> list[Record]:
@@ -89,11 +88,38 @@ def _groups(records: list[Record], x: str, y: str, bys: Sequence[str]) -> list[S
     parts: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         parts[group_key(_by(record, bys))].append(record)
-    return [
+    groups = [
         replace(group, conditions=_by(group.networks[0], bys) | group.conditions)
         for part in parts.values()
         for group in seed_groups(part, y)
     ]
+    return _with_one_line_of_others(groups, x, y, bys)
+
+
+def _with_one_line_of_others(
+    groups: list[SeedGroup], x: str, y: str, bys: Sequence[str]
+) -> list[SeedGroup]:
+    """Return groups in which networks of other programs are points of one line, without a line.
+
+    Only where no two of them are at one x: else each has a line of its own, named by its file.
+    """
+    others = [group for group in groups if is_of_others(group)]
+    known = {
+        id(g): {x: g.conditions.get(x), OTHERS: "of another program"}
+        | _by(g.networks[0], bys)
+        | _alone(g.networks[0], y)
+        for g in others
+    }
+    places = {group_key([known[id(g)], lookup(g.networks[0], x)]) for g in others}
+    if len(places) < len(others):
+        return groups
+    return [replace(g, conditions=known.get(id(g), g.conditions)) for g in groups]
+
+
+def is_of_others(group: SeedGroup) -> bool:
+    """Return whether it is not known how the network of a group was trained."""
+    recipe = group.networks[0].get("recipe") or {}
+    return recipe.get("model") == LAYERS or recipe.get("seed") is None
 
 
 def _alone(record: Record, y: str) -> Json:
@@ -165,10 +191,8 @@ def _fewest(groups: list[SeedGroup], bys: Sequence[str], keys: list[str]) -> lis
 def _label(group: SeedGroup, bys: Sequence[str], named: list[str], keys: list[str]) -> str:
     """Return the values of `bys`, then each key that differs with its value."""
     parts = [str(_plain(shown_value(group, by))) for by in bys]
-    recipe = group.networks[0].get("recipe") or {}
-    is_foreign = recipe.get("model") == LAYERS or not recipe
     if FILE in keys and FILE in group.conditions:
-        chosen = [] if is_foreign else named
+        chosen = [] if is_of_others(group) else named
         return _joined([*parts, *_parts(group, chosen), str(group.conditions[FILE])])
     return _joined([*parts, *_parts(group, named)])
 
@@ -212,18 +236,19 @@ def _joined(parts: Iterable[str]) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _notes(groups: list[SeedGroup], keys: list[str]) -> list[str]:
+def _notes(panels: Iterable[list[SeedGroup]], keys: list[str]) -> list[str]:
     """Return a note that names the keys in which lines differ without having been asked for."""
-    named = [key for key in keys if key not in (FILE, DIGEST)]
+    named = [key for key in keys if key not in (FILE, DIGEST, OTHERS)]
+    named = [key for key in named if key not in _FOLLOWING] or named
     notes = []
-    if named:
-        only = [
-            SeedGroup({key: g.conditions.get(key) for key in named}, g.networks) for g in groups
-        ]
-        notes.append(f"networks that differ in {differences(only)} have lines of their own")
+    for some in panels:
+        of_gentool = [group for group in some if not is_of_others(group)]
+        only = [SeedGroup({k: g.conditions.get(k) for k in named}, g.networks) for g in of_gentool]
+        if words := differences(only):
+            notes.append(f"networks that differ in {words} have lines of their own")
     if FILE in keys or DIGEST in keys:
         notes.append(
             "networks of which the training is not known, or of one recipe and one seed, are never "
             "averaged: each has a line of its own"
         )
-    return notes
+    return list(dict.fromkeys(notes))

@@ -20,6 +20,7 @@ class Curve:
     high: tuple[float, ...] | None = None
     is_band: bool = False
     is_thin: bool = False
+    is_scatter: bool = False  # points without a line
     is_open: bool = False  # its markers are not filled: the search was cut short
     runs: tuple[tuple[float, float], ...] = ()  # x and y of single runs, drawn as small points
     counts: tuple[int, ...] = ()  # seeds of each mean

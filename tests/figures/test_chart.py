@@ -303,6 +303,19 @@ def test_a_search_that_was_cut_short_has_an_open_marker_of_its_own():
     assert draw(sheet).axes[0].lines[0].get_markerfacecolor() == "white"
 
 
+def test_settings_that_belong_to_one_measure_do_not_divide_another():
+    """ε is a setting of l2 alone, α one of sharpness: one line in each panel, and no note."""
+    records = vary("labels", "true")
+    for network in records:
+        network["margin"] = {"epsilon": 0.05}
+        network["measures"]["sharpness"], network["log10"]["sharpness"] = 1.0, 0.0
+        network["sharpness"] = {"points": [{"alpha": 0.0005}]}
+    sheet = chart(records, "recipe.subset", ["l2", "sharpness"])
+    assert [len(panel.curves) for panel in sheet.panels] == [1, 1]
+    assert [list(curves(sheet, i)) for i in (0, 1)] == [[""], [""]]
+    assert sheet.notes == []
+
+
 def test_networks_of_other_programs_are_never_averaged():
     """Two of one architecture and size: a line each, named by its file."""
     recipe = {"model": "layers", "subset": 10, "labels": "true", "layers": [{"type": "linear"}]}
@@ -313,9 +326,24 @@ def test_networks_of_other_programs_are_never_averaged():
     ]
     sheet = chart(records, "recipe.subset", ["l2"])
     assert curves(sheet) == {"a.pth": ([10], [1.0]), "b.pth": ([10], [3.0])}
+    assert len(sheet.notes) == 1
+    assert "never averaged" in sheet.notes[0]
     sheet = chart(records)
     assert sheet.panels[0].x.tick_labels == ("a.pth", "b.pth")
     assert not is_averaged(sheet)
+
+
+def test_networks_of_other_programs_at_different_x_are_points_without_a_line():
+    """Beside a line of networks whose recipes are known."""
+    recipe = {"model": "layers", "labels": "true"}
+    records = [record(str(n), recipe=recipe | {"subset": n}, l2=1.0) for n in (10, 20)]
+    [curve] = chart(records, "recipe.subset", ["l2"]).panels[0].curves
+    assert (curve.label, curve.x, curve.is_scatter) == ("", (10, 20), True)
+    drawn = chart(records + runs({10: 1.0, 20: 2.0}), "recipe.subset", ["l2"]).panels[0].curves
+    assert {curve.label: curve.is_scatter for curve in drawn} == {
+        "network of another program": True,
+        "true": False,
+    }
 
 
 def test_checkpoints_of_one_training_are_not_averaged():
