@@ -60,7 +60,7 @@ def divide(
     everything = [group for some in groups.values() for group in some]
     varied = _varied(everything, x)
     distinct = {y: [without(g, (*varied, *bys)) for g in some] for y, some in groups.items()}
-    keys = list(dict.fromkeys(key for some in distinct.values() for key in differing(some)))
+    keys = list(dict.fromkeys(key for some in distinct.values() for key in _keys(some)))
     by_line: dict[str, dict[str, list[SeedGroup]]] = defaultdict(lambda: defaultdict(list))
     firsts: dict[str, SeedGroup] = {}
     for y, some in groups.items():
@@ -75,6 +75,16 @@ def divide(
     ]
     ordered = [line for _, line in sorted(lines, key=lambda pair: pair[0])]
     return _with_looks(ordered), _notes(distinct.values(), keys)
+
+
+def _keys(groups: list[SeedGroup]) -> list[str]:
+    """Return the keys in which lines differ; fields of a recipe only among those that have them.
+
+    Networks of other programs that share a line have none.
+    """
+    of_recipes = differing([group for group in groups if OTHERS not in group.conditions])
+    others = [key for key in differing(groups) if not key.startswith("recipe.")]
+    return list(dict.fromkeys([*of_recipes, *others]))
 
 
 def _having(records: Iterable[Record], y: str) -> list[Record]:
@@ -156,6 +166,8 @@ def _names(
                 label if labels.count(label) == 1 else _joined([label, *_parts(group, more)])
                 for label, group in zip(labels, groups, strict=True)
             ]
+    if OTHERS in keys:
+        labels = [label or "networks of gentool" for label in labels]
     shown = (*bys, *named)
     orders = [[_order(shown_value(group, key)) for key in shown] for group in groups]
     firsts = [str(shown_value(group, bys[0])) if bys else "" for group in groups]

@@ -342,7 +342,7 @@ def test_networks_of_other_programs_at_different_x_are_points_without_a_line():
     drawn = chart(records + runs({10: 1.0, 20: 2.0}), "recipe.subset", ["l2"]).panels[0].curves
     assert {curve.label: curve.is_scatter for curve in drawn} == {
         "network of another program": True,
-        "true": False,
+        "networks of gentool": False,
     }
 
 
