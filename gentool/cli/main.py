@@ -18,6 +18,7 @@ from gentool.cli.measure import measure
 from gentool.cli.messages import interruption, message_and_code, rest_of
 from gentool.cli.plot import plot
 from gentool.cli.sharpness import sharpness
+from gentool.cli.table import table
 from gentool.cli.train import TrainCommand, train
 from gentool.cli.verify import verify
 from gentool.common import stops
@@ -61,6 +62,7 @@ app.command("sharpness verify")(verify)
 app.command(cls=InspectCommand)(inspect)
 app.command()(convert)
 app.command()(plot)
+app.command()(table)
 app.command()(claims)
 app.command()(examples)
 

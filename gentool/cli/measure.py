@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gentool.cli import options
-from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
-from gentool.common.console import print_table, say
+from gentool.cli.networks_table import show_measures
+from gentool.cli.outputs import Job, for_each, jobs_for
+from gentool.cli.remarks import Remarks
 from gentool.common.errors import UsageError
 from gentool.common.progress import progress
 
@@ -49,6 +50,9 @@ def measure(
             show_default="drawn again from the seed",
         ),
     ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show all measures, not only those that matter most.")
+    ] = False,
     list_measures: Annotated[
         bool, typer.Option("--list", help="Print each measure's name, formula and source.")
     ] = False,
@@ -100,11 +104,20 @@ def measure(
     device = machine.use_device()
     data_sets = data_folder.data_sets(messages.quiet)
     options.check_data(data)
-    for_each(
-        jobs,
-        lambda job: _measure(job, measure_options, device, data_sets, messages.quiet),
-        messages.debug,
-    )
+    remarks = Remarks(len(jobs), messages.quiet)
+    records: list[Json] = []
+    try:
+        for_each(
+            jobs,
+            lambda job: records.append(
+                _measure(job, measure_options, device, data_sets, remarks, messages.quiet)
+            ),
+            messages.debug,
+        )
+    finally:
+        if records and not messages.quiet:
+            show_measures(records, measure_options.only, show_all)
+            remarks.close()
 
 
 def _measure(
@@ -112,15 +125,15 @@ def _measure(
     measure_options: "MeasureOptions",
     device: "torch.device",
     data_sets: "DataSets",
+    remarks: Remarks,
     quiet: bool,
-) -> None:
-    """Measure one checkpoint and write its record."""
+) -> "Json":
+    """Measure one checkpoint, write its record and return it."""
     from gentool.checkpoints import checkpoint
     from gentool.measures.measure import measure_checkpoint
 
     read = checkpoint.read(job.checkpoint, measure_options.hints)
-    if not quiet:
-        say_inferred(read)
+    remarks.inferred(read)
     with progress(quiet, job.checkpoint.stem, job.count) as show:
         record = measure_checkpoint(
             read,
@@ -130,27 +143,13 @@ def _measure(
             on_progress=lambda step, fraction: show(fraction, step=step),
         )
     job.write(record)
-    if not quiet:
-        _show(record)
-        if record["evaluation"] is not None:
-            say_evaluation(job.checkpoint.name, record["evaluation"])
-        if measure_options.use_data and record["recipe"]["data"] is None:
-            say("note: margins need the training data; name it with --data")
-
-
-def _show(record: "Json") -> None:
-    """Print the measures of a record as a table, and each reason of its notes once."""
-    rows = [
-        [name, _number(value), _number(record["log10"][name])]
-        for name, value in record["measures"].items()
-    ]
-    print_table(record["checkpoint"]["file"], ["measure", "value", "log10"], rows)
+    if record["evaluation"] is not None:
+        remarks.evaluation(job.checkpoint.name, record["evaluation"])
     for reason in dict.fromkeys(note.partition(": ")[2] for note in record["notes"]):
-        say(f"note: {reason}")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.6g}"
+        remarks.note(job.checkpoint.name, reason)
+    if measure_options.use_data and record["recipe"]["data"] is None:
+        remarks.note(job.checkpoint.name, "margins need the training data; name it with --data")
+    return record
 
 
 def _print_list() -> None:

@@ -125,12 +125,19 @@ def _path(checkpoint: Path, output: str | None, ending: str, is_one_of_several: 
     return folder
 
 
+def inferred(checkpoint: "Checkpoint") -> str:
+    """Return what was inferred about a foreign checkpoint; empty for one of gentool's own."""
+    if checkpoint.kind == "gentool":
+        return ""
+    from gentool.checkpoints.foreign.inference import inferred_in_words
+
+    return inferred_in_words(checkpoint.recipe)
+
+
 def say_inferred(checkpoint: "Checkpoint") -> None:
     """Print what was inferred about a foreign checkpoint; nothing for one of gentool's own."""
-    if checkpoint.kind != "gentool":
-        from gentool.checkpoints.foreign.inference import inferred_in_words
-
-        say(f"{checkpoint.path.name}: inferred {inferred_in_words(checkpoint.recipe)}")
+    if words := inferred(checkpoint):
+        say(f"{checkpoint.path.name}: inferred {words}")
 
 
 def say_evaluation(name: str, evaluation: Json) -> None:
@@ -146,15 +153,18 @@ def evaluation_in_words(evaluation: Json) -> str:
     for part, words in (("confusion", "confusion set"), ("test", "test")):
         if evaluation[f"{part}_error"] is not None:
             parts.append(f"{words} {_loss_and_error(evaluation, part)}")
+    return "; ".join(filter(None, [*parts, assumed_in_words(evaluation)]))
+
+
+def assumed_in_words(evaluation: Json) -> str:
+    """Return what was assumed about the data of a network; empty if all of it was said."""
     assumed = [name for name, source in evaluation["source"].items() if source == "assumed"]
-    if assumed:
-        facts = (
-            f"{name} {_fact(evaluation[name])}"
-            for name in assumed
-            if name != "draw" and evaluation[name] is not None  # as all images, as stored
-        )
-        parts.append(f"assumed: {', '.join(facts)}")
-    return "; ".join(parts)
+    facts = [
+        f"{name} {_fact(evaluation[name])}"
+        for name in assumed
+        if name != "draw" and evaluation[name] is not None  # as all images, as stored
+    ]
+    return f"assumed: {', '.join(facts)}" if assumed else ""
 
 
 def _loss_and_error(evaluation: Json, part: str) -> str:

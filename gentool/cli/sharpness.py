@@ -1,13 +1,15 @@
 """Define `gentool sharpness`: search the largest rise of the training loss near a network."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gentool.cli import options
-from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
-from gentool.cli.sharpness_tables import print_list, show_expected, show_worst_case
+from gentool.cli.outputs import Job, for_each, jobs_for
+from gentool.cli.remarks import Remarks
+from gentool.cli.sharpness_tables import notes_to_say, print_list, show_expected, show_worst_cases
 from gentool.common import stops
 from gentool.common.errors import Interrupted, UsageError
 from gentool.common.files import Existing, check_output
@@ -16,8 +18,11 @@ from gentool.common.run_log import RunLog, steps_of
 from gentool.sharpness.search.progress import as_step, search_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import torch
 
+    from gentool.common.json import Json
     from gentool.data.sources import DataSets
     from gentool.sharpness.expected import ExpectedOptions
     from gentool.sharpness.expected_record import ExpectedSharpnessOptions
@@ -198,11 +203,21 @@ def sharpness(
 
         noise = _noise_options(alpha, precision, draws, delta, seed)
         expected_options = ExpectedSharpnessOptions(noise, fold_batch_norm, batching, data, hints)
-        for_each(
-            jobs,
-            lambda job: _sample(job, expected_options, device, data_sets, messages.quiet, run_log),
-            messages.debug,
-        )
+        with _summary(len(jobs), messages.quiet, show_expected) as (records, remarks):
+            for_each(
+                jobs,
+                lambda job: _sample(
+                    job,
+                    expected_options,
+                    device,
+                    data_sets,
+                    records,
+                    remarks,
+                    messages.quiet,
+                    run_log,
+                ),
+                messages.debug,
+            )
         return
     from gentool.sharpness.search.baselines import METHODS
     from gentool.sharpness.search.multi_start import DEFAULT_STEPS
@@ -231,13 +246,37 @@ def sharpness(
         data=data,
         hints=hints,
     )
-    for_each(
-        jobs,
-        lambda job: _search(
-            job, sharpness_options, device, data_sets, messages.quiet, save_perturbation, run_log
-        ),
-        messages.debug,
-    )
+    with _summary(len(jobs), messages.quiet, show_worst_cases) as (records, remarks):
+        for_each(
+            jobs,
+            lambda job: _search(
+                job,
+                sharpness_options,
+                device,
+                data_sets,
+                records,
+                remarks,
+                messages.quiet,
+                save_perturbation,
+                run_log,
+            ),
+            messages.debug,
+        )
+
+
+@contextmanager
+def _summary(
+    networks: int, quiet: bool, show: "Callable[[list[Json]], None]"
+) -> "Iterator[tuple[list[Json], Remarks]]":
+    """Collect records and remarks, and print them in one table at the end, however it comes."""
+    records: list[Json] = []
+    remarks = Remarks(networks, quiet)
+    try:
+        yield records, remarks
+    finally:
+        if records and not quiet:
+            show(records)
+        remarks.close()
 
 
 def _alphas(values: list[float] | None) -> tuple[float, ...]:
@@ -279,6 +318,8 @@ def _sample(
     expected_options: "ExpectedSharpnessOptions",
     device: "torch.device",
     data_sets: "DataSets",
+    records: "list[Json]",
+    remarks: Remarks,
     quiet: bool,
     log: RunLog | None,
 ) -> None:
@@ -288,8 +329,7 @@ def _sample(
     from gentool.sharpness.inputs import load_inputs
 
     read = checkpoint.read(job.checkpoint, expected_options.hints)
-    if not quiet:
-        say_inferred(read)
+    remarks.inferred(read)
     inputs = load_inputs(
         read,
         fold_batch_norm=expected_options.fold_batch_norm,
@@ -298,8 +338,7 @@ def _sample(
         data_sets=data_sets,
         hints=expected_options.hints,
     )
-    if not quiet:
-        say_evaluation(job.checkpoint.name, inputs.evaluation)
+    remarks.evaluation(job.checkpoint.name, inputs.evaluation)
     step = steps_of(log, "expected", job.checkpoint)
     with progress(quiet, job.checkpoint.stem, job.count) as show:
 
@@ -309,8 +348,9 @@ def _sample(
 
         record, curve = expected_record(inputs, expected_options, show_points)
     job.write(record)
-    if not quiet:
-        show_expected(record)
+    records.append(record)
+    for note in record["notes"]:
+        remarks.note(job.checkpoint.name, note)
     if stops.is_requested() or curve.stopped == "interrupted":
         raise Interrupted(
             "interrupted; the samples so far are written, marked as stopped early "
@@ -337,6 +377,8 @@ def _search(
     sharpness_options: "SharpnessOptions",
     device: "torch.device",
     data_sets: "DataSets",
+    records: "list[Json]",
+    remarks: Remarks,
     quiet: bool,
     perturbation: Path | None,
     log: RunLog | None,
@@ -347,8 +389,7 @@ def _search(
     from gentool.sharpness.worst_case_record import worst_case_record
 
     read = checkpoint.read(job.checkpoint, sharpness_options.hints)
-    if not quiet:
-        say_inferred(read)
+    remarks.inferred(read)
     inputs = load_inputs(
         read,
         fold_batch_norm=sharpness_options.fold_batch_norm,
@@ -357,8 +398,7 @@ def _search(
         data_sets=data_sets,
         hints=sharpness_options.hints,
     )
-    if not quiet:
-        say_evaluation(job.checkpoint.name, inputs.evaluation)
+    remarks.evaluation(job.checkpoint.name, inputs.evaluation)
     step = steps_of(log, "sharpness", job.checkpoint)
     with search_progress(quiet, job.checkpoint.stem, job.count) as show:
 
@@ -370,8 +410,9 @@ def _search(
     if perturbation is not None and results:
         _save_worst(perturbation, inputs, results[0])
     job.write(record)
-    if not quiet:
-        show_worst_case(record)
+    records.append(record)
+    for note in notes_to_say(record):
+        remarks.note(job.checkpoint.name, note)
     if stops.is_requested() or (results and results[-1].stopped == "interrupted"):
         raise Interrupted(
             "interrupted; the best result so far is written, marked as stopped early "

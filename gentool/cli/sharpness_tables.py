@@ -1,41 +1,92 @@
 """Print the tables of `gentool sharpness` on stderr, and the list of its measures."""
 
-from gentool.common.console import print_table, say
+from collections.abc import Sequence
+
+from gentool.cli.networks_table import names_of
+from gentool.common.console import say
 from gentool.common.json import Json
+from gentool.common.tables import print_explanations, print_table
+from gentool.records.cells import cell, has_value, in_words
+from gentool.records.key_words import explanation, head
+
+HEADS = {
+    "α": "size of the box: each parameter w moves by at most α (|w| + 1)",
+    "loss": "training loss of the network itself",
+    "error": "its training error, a fraction",
+    "sharpness": "largest rise of the training loss found in the box; a lower bound of the maximum",
+    "first order": "the rise that the gradient at the network predicts",
+    "upper bound": "proven bound of the rise, or the maximum itself with --exact; - for none",
+    "error there": "training error at the worst point",
+    "top class": "class predicted most at the worst point, and for which share of the images",
+    "passes": "cost of the search, in passes over the training set",
+}
+EXPECTED = (
+    "expected_sharpness_alpha",
+    "expected_sharpness_kl",
+    "expected_sharpness",
+    "pac_bayes_bound",
+)
+FLATNESS = (
+    "hessian_top_eigenvalue",
+    "hessian_trace",
+    "pac_bayes_sigma",
+    "pac_bayes_sigma_magnitude",
+    "sharpness_magnitude",
+)
+_SAID_IN_THE_TABLE = ("sharpness_exact: not asked", "sharpness_interval_bound: known")
 
 
-def show_worst_case(record: "Json") -> None:
-    """Print the result at each alpha as a table, and the notes of the record."""
-    results = record.get("sharpness")
-    if results is not None:
-        before = f"before: loss {results['loss']:.6g}, error {results['error']:.4f}"
+def show_worst_cases(records: list[Json]) -> None:
+    """Print the results of searches as one table, a row for each network and alpha.
+
+    Below it the comparison of searches and the measures of --flatness, if they were asked for.
+    """
+    searched = [record for record in records if record.get("sharpness") is not None]
+    if searched:
+        names, title = names_of(searched)
+        heads = ["network", *HEADS]
         rows = [
-            [
-                f"{point['alpha']:g}",
-                f"{point['rise']:.6g}",
-                _or_dash(point["first_order"]),
-                _or_dash(point["interval_bound"] if point["exact"] is None else point["exact"]),
-                f"{point['error']:.4f}",
-                f"{point['class']} ({point['class_fraction']:.0%})",
-                f"{point['units']:.0f}",
-            ]
-            for point in results["points"]
+            {"network": name} | _point(record["sharpness"], point)
+            for name, record in zip(names, searched, strict=True)
+            for point in record["sharpness"]["points"]
         ]
-        # In two lines: at 80 columns a wider head would fold the numbers of its neighbours.
-        bounds = ["first\norder", "upper\nbound"]
-        heads = ["alpha", "sharpness", *bounds, "error", "top\nclass", "passes"]
-        print_table(f"{record['checkpoint']['file']}; {before}", heads, rows)
-        _show_comparison(results["points"])
-    for note in record["notes"]:
-        if not note.startswith(("sharpness_exact: not asked", "sharpness_interval_bound: known")):
-            say(f"note: {note}")
+        if len(searched) == 1:
+            results = searched[0]["sharpness"]
+            title = f"{names[0]}; before: loss {results['loss']:.6g}, error {results['error']:.4f}"
+            heads = [head for head in heads if head not in ("network", "loss", "error")]
+        print_table(title, heads, [[row[head] for head in heads] for row in rows])
+        print_explanations((head, HEADS.get(head, "")) for head in heads)
+        for name, record in zip(names, searched, strict=True):
+            _show_comparison(name, record["sharpness"]["points"])
+    _show_values("flatness", records, FLATNESS)
+
+
+def notes_to_say(record: Json) -> list[str]:
+    """Return the notes of a record, without those on bounds that nobody asked for."""
+    return [note for note in record["notes"] if not note.startswith(_SAID_IN_THE_TABLE)]
+
+
+def _point(results: Json, point: Json) -> dict[str, str]:
+    """Return the cells of one search, by their heads."""
+    bound = point["interval_bound"] if point["exact"] is None else point["exact"]
+    return {
+        "α": f"{point['alpha']:g}",
+        "loss": f"{results['loss']:.4g}",
+        "error": f"{results['error']:.4f}",
+        "sharpness": f"{point['rise']:.6g}",
+        "first order": _or_dash(point["first_order"]),
+        "upper bound": _or_dash(bound),
+        "error there": f"{point['error']:.4f}",
+        "top class": f"{point['class']} ({point['class_fraction']:.0%})",
+        "passes": f"{point['units']:.0f}",
+    }
 
 
 def _or_dash(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def _show_comparison(points: "list[Json]") -> None:
+def _show_comparison(name: str, points: list[Json]) -> None:
     """Print the results of all searches at one cost: a column for each alpha."""
     if not any(point["compared"] for point in points):
         return
@@ -44,8 +95,34 @@ def _show_comparison(points: "list[Json]") -> None:
         [results[0]["method"], *(f"{result['rise']:.6g}" for result in results)]
         for results in zip(*searches, strict=False)  # an interrupted comparison has fewer searches
     ]
-    columns = [f"alpha {point['alpha']:g}: {point['units']:.0f} passes" for point in points]
-    print_table("sharpness at equal cost", ["search", *columns], rows)
+    columns = [f"α {point['alpha']:g}, {point['units']:.0f} passes" for point in points]
+    print_table(f"sharpness at equal cost: {name}", ["search", *columns], rows)
+
+
+def _show_values(title: str, records: list[Json], keys: Sequence[str]) -> None:
+    """Print the measures of these names that some record holds: a row a network, or a measure."""
+    keys = [key for key in keys if any(key in record["measures"] for record in records)]
+    if not keys:
+        return
+    if len(records) == 1:
+        [record] = records
+        rows = [[head(key), *_with_stderr(record, key), explanation(key)] for key in keys]
+        heads = ["measure", "value", "±", "what it is"]
+        print_table(title, heads, rows, ends_in_text=True)
+        return
+    names, common = names_of(records)
+    rows = [
+        [name, *(_with_stderr(record, key)[0] for key in keys)]
+        for name, record in zip(names, records, strict=True)
+    ]
+    print_table(f"{title}: {common}", ["network", *map(head, keys)], rows)
+    print_explanations((head(key), explanation(key)) for key in keys)
+
+
+def _with_stderr(record: Json, key: str) -> list[str]:
+    """Return a measure and its standard error, empty if it has none."""
+    value, stderr = cell(record, key), cell(record, f"{key}_stderr")
+    return [in_words(value, 6), in_words(stderr, 2) if has_value(stderr) else ""]
 
 
 def print_list() -> None:
@@ -59,13 +136,11 @@ def print_list() -> None:
         )
 
 
-def show_expected(record: "Json") -> None:
-    """Print the measures of a record as a table, and its notes."""
-    values = dict(record["measures"])
-    if sampled := record.get("expected_sharpness"):
-        values = {"loss before": sampled["loss"]} | values
-        values = {"error before": record["evaluation"]["train_error"]} | values
-    rows = [[name, "-" if value is None else f"{value:.6g}"] for name, value in values.items()]
-    print_table(record["checkpoint"]["file"], ["measure", "value"], rows)
-    for note in record["notes"]:
-        say(f"note: {note}")
+def show_expected(records: list[Json]) -> None:
+    """Print the measures of expected sharpness: a row a network, or of one a row a measure."""
+    for record in records:
+        if len(records) == 1 and (sampled := record.get("expected_sharpness")):
+            error = record["evaluation"]["train_error"]
+            say(f"before: loss {sampled['loss']:.6g}, error {error:.4f}")
+    title = str(records[0]["checkpoint"]["file"]) if len(records) == 1 else "expected sharpness"
+    _show_values(title, records, EXPECTED)

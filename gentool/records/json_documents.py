@@ -19,17 +19,23 @@ CHECKPOINT_KINDS = ("safetensors", "pytorch")
 def documents(path: Path) -> Iterator[tuple[str, object]]:
     """Return each JSON document of a file, or the error in its place, and where it is, in words."""
     text = _text(path)
-    lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
-    objects = sum(line.lstrip()[0] == "{" and line.rstrip()[-1] == "}" for _, line in lines)
-    if len(lines) > 1 and objects >= len(lines) / 2:  # JSON Lines, of which some may be damaged
-        yield from _lines(path, lines)
+    if _is_json_lines(text):
+        yield from _lines(path, text)
     else:
         yield from _objects(path, text)
 
 
-def _lines(path: Path, lines: list[tuple[int, str]]) -> Iterator[tuple[str, object]]:
+def _is_json_lines(text: str) -> bool:
+    """Return whether a text is JSON Lines, of which some may be damaged, by its first lines."""
+    first = [line.strip() for line in text.split("\n", 9)[:9] if line.strip()]
+    return len(first) > 1 and any(line[0] == "{" and line[-1] == "}" for line in first[:3])
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[str, object]]:
     """Return the document of each line of JSON Lines; a damaged line does not end the others."""
-    for number, line in lines:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
         where = f"{path}, line {number}"
         try:
             yield where, loads(line)

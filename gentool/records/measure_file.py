@@ -26,6 +26,17 @@ DERIVED = {
 """Keys that no file holds: the first key's value less the second's. `gap` is the generalization
 gap, test error − training error, as fractions; `loss_gap` the same of the mean cross-entropies."""
 DIFFERENT = 0.005  # errors of one network on one data set, in float32 and float64, differ by less
+PARTS = ("recipe", "outcome", "evaluation", "margin", "checkpoint", "log10", "layer")
+"""Parts of a record whose entries are keys, as dotted paths; `layer` is that of a table's row."""
+_NOT_ONE_VALUE = (
+    "recipe.layers",
+    "recipe.origin",
+    "outcome.history",
+    "margin.quantiles",
+    "margin.histogram",
+    "evaluation.source",
+    "evaluation.warnings",
+)
 Record = dict[str, Any]
 
 _TYPES = {
@@ -155,10 +166,25 @@ def _add(into: Record, record: Record) -> None:
                 f"({present:.6g} and {value:.6g}); leave out the one made with other data, labels "
                 "or normalisation"
             )
+    _fill_layers(into, record)
     into["notes"] += [note for note in record["notes"] if note not in into["notes"]]
     for name, value in record.items():
         if into.get(name) is None:
             into[name] = value
+
+
+def _fill_layers(into: Record, record: Record) -> None:
+    """Add the norms of layers that one command computed to the layers of another, without them."""
+    layers = [into.get("layers"), record.get("layers")]
+    if not all(isinstance(each, list) for each in layers):
+        return
+    named = {layer.get("name"): layer for layer in layers[1] if isinstance(layer, dict)}
+    into["layers"] = [
+        layer | {k: v for k, v in named.get(layer.get("name"), {}).items() if layer.get(k) is None}
+        if isinstance(layer, dict)
+        else layer
+        for layer in layers[0]
+    ]
 
 
 def lookup(record: Record, key: str) -> Any:  # noqa: ANN401 - whatever the JSON holds
@@ -193,16 +219,24 @@ def log10_of(record: Record, key: str) -> float | None:
     return log10(value) if is_number(value) else None
 
 
-def check_key(records: list[Record], key: str) -> None:
-    """Raise UsageError, with the nearest known key, if no record has a key."""
+def known_keys(records: list[Record]) -> list[str]:
+    """Return all keys of these records: measures, derived ones, and dotted paths."""
     known: dict[str, None] = {}
     for record in records:
-        known |= dict.fromkeys(name for name in DERIVED if lookup(record, name) is not None)
         known |= dict.fromkeys(record["measures"])
-        for part in ("recipe", "outcome", "evaluation", "margin", "checkpoint"):
-            known |= dict.fromkeys(f"{part}.{name}" for name in record.get(part) or {})
-        if record.get("evaluation"):
-            known |= dict.fromkeys(EVALUATED)
+    known |= {name: None for name in DERIVED if any(lookup(r, name) is not None for r in records)}
+    for part in PARTS:
+        for entries in (record.get(part) for record in records):
+            if isinstance(entries, dict):
+                known |= dict.fromkeys(f"{part}.{name}" for name in entries)
+    if any(record.get("evaluation") for record in records):
+        known |= dict.fromkeys(EVALUATED)
+    return [key for key in known if key not in _NOT_ONE_VALUE]
+
+
+def check_key(records: list[Record], key: str) -> None:
+    """Raise UsageError, with the nearest known key, if no record has a key."""
+    known = known_keys(records)
     if key not in known:
         raise unknown("key", key, known)
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from gentool.checkpoints import checkpoint
 from gentool.cli.main import run
-from gentool.cli.sharpness_tables import show_worst_case
+from gentool.cli.sharpness_tables import show_worst_cases
 from gentool.data.examples import training_set
 from gentool.data.sources import load_dataset
 from gentool.records import measure_file
@@ -91,7 +91,7 @@ def test_the_table_fits_80_columns_without_folded_numbers(capsys, monkeypatch):
     point = numbers | {"class": 2, "class_fraction": 0.17}
     record = {"checkpoint": {"file": "a"}, "notes": []}
     record["sharpness"] = {"loss": 0.00990123, "error": 0.0, "points": [point]}
-    show_worst_case(record)
+    show_worst_cases([record])
     table = capsys.readouterr().err
     for text in ("0.0005", "0.000365583", "0.000181626", "0.000469282", "2 (17%)", "2809"):
         assert text in table
