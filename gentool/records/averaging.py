@@ -65,6 +65,11 @@ class Average:
     def n(self) -> int:
         return len(self.values)
 
+    @property
+    def sd(self) -> float | None:
+        """Return the standard deviation, with the divisor n − 1; None of a single value."""
+        return statistics.stdev(self.values) if self.n > 1 else None
+
 
 def conditions(record: Record, key: str | None = None) -> Json:
     """Return everything in which two values under a key must agree to be averaged, by name.

@@ -6,7 +6,7 @@ from dataclasses import fields
 from gentool.common.errors import unknown
 from gentool.records.measure_file import (
     DERIVED,
-    PARTS,
+    KEY_PARTS,
     Record,
     known_keys,
     log10_of,
@@ -31,7 +31,7 @@ def expanded(records: list[Record], names: list[str]) -> list[str]:
             keys |= dict.fromkeys(known)
         elif name == "measures":
             keys |= dict.fromkeys(key for key in known if "." not in key and key not in DERIVED)
-        elif name in PARTS:
+        elif name in KEY_PARTS:
             keys |= dict.fromkeys(key for key in known if key.startswith(f"{name}."))
         elif name in known:
             keys[name] = None

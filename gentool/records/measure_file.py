@@ -26,7 +26,7 @@ DERIVED = {
 """Keys that no file holds: the first key's value less the second's. `gap` is the generalization
 gap, test error − training error, as fractions; `loss_gap` the same of the mean cross-entropies."""
 DIFFERENT = 0.005  # errors of one network on one data set, in float32 and float64, differ by less
-PARTS = ("recipe", "outcome", "evaluation", "margin", "checkpoint", "log10", "layer")
+KEY_PARTS = ("recipe", "outcome", "evaluation", "margin", "checkpoint", "log10", "layer")
 """Parts of a record whose entries are keys, as dotted paths; `layer` is that of a table's row."""
 _NOT_ONE_VALUE = (
     "recipe.layers",
@@ -225,7 +225,7 @@ def known_keys(records: list[Record]) -> list[str]:
     for record in records:
         known |= dict.fromkeys(record["measures"])
     known |= {name: None for name in DERIVED if any(lookup(r, name) is not None for r in records)}
-    for part in PARTS:
+    for part in KEY_PARTS:
         for entries in (record.get(part) for record in records):
             if isinstance(entries, dict):
                 known |= dict.fromkeys(f"{part}.{name}" for name in entries)

@@ -21,7 +21,7 @@ from gentool.records.table import Table
 
 DIGITS = 4
 FORMATS = ("csv", "md", "tex", "jsonl", "parquet")
-ALL_DIGITS = 16  # after the first, of a number that no float holds
+ALL_DIGITS = 17  # of a number that no float holds
 
 
 def format_of(path: Path | None, name: str | None) -> str:

@@ -89,7 +89,7 @@ def test_the_table_fits_80_columns_without_folded_numbers(capsys, monkeypatch):
     numbers = {"alpha": 0.0005, "rise": 0.000365583, "first_order": 0.000181626, "exact": None}
     numbers |= {"interval_bound": 0.000469282, "error": 0.0, "units": 2809.0, "compared": []}
     point = numbers | {"class": 2, "class_fraction": 0.17}
-    record = {"checkpoint": {"file": "a"}, "notes": []}
+    record = {"checkpoint": {"file": "a"}, "measures": {}, "notes": []}
     record["sharpness"] = {"loss": 0.00990123, "error": 0.0, "points": [point]}
     show_worst_cases([record])
     table = capsys.readouterr().err

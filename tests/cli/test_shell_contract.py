@@ -282,7 +282,7 @@ def example_of(command, capsys):
 
 def test_the_examples_of_the_help_texts_run(tmp_path, capsys):
     """In an order in which each example finds the files that the ones before it wrote."""
-    for command in ("", "train", "measure", "sharpness", "plot"):
+    for command in ("", "train", "measure", "sharpness", "plot", "table"):
         done = shell(example_of(command, capsys), tmp_path)
         assert done.returncode == 0, done.stderr
         assert (tmp_path / done.stdout.split()[-1]).exists()
