@@ -41,7 +41,7 @@ def test_the_scripts_of_the_two_first_commands_exist():
 def test_the_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     """As written, in an empty folder: train, measure, search, sample, plot, judge."""
     monkeypatch.chdir(tmp_path)
-    for title in ("Train", "Measure", "Sharpness", "Plot", "Claims"):
+    for title in ("Train", "Measure", "Sharpness", "Plot", "Tables", "Claims"):
         for arguments in commands(section(title)):
             files = [str(f) for a in arguments for f in (Path().glob(a) if "*" in a else [a])]
             assert run(files) == 0, (arguments, capsys.readouterr().err)
