@@ -29,6 +29,15 @@ def copied(model: nn.Module) -> nn.Module:
         raise GentoolError(f"{type(model).__name__} cannot be copied: {reason}") from error
 
 
+def _on_one_device(model: nn.Module) -> nn.Module:
+    """Return a module without the wrappers of parallel training in it, which want GPUs."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.DataParallel | nn.parallel.DistributedDataParallel):
+                setattr(module, name, child.module)
+    return model
+
+
 def check_same_function(
     model: nn.Module, layers: Callable[[Tensor], Tensor], input_shape: tuple[int, int, int]
 ) -> None:
@@ -39,7 +48,7 @@ def check_same_function(
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, *input_shape, generator=generator, dtype=torch.float64)
-    reference = copied(model).to("cpu", torch.float64).eval()
+    reference = _on_one_device(copied(model)).to("cpu", torch.float64).eval()
     with torch.inference_mode():
         expected, outputs = reference(images), layers(images)
     if not bool(expected.isfinite().all()):

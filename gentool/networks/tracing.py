@@ -60,6 +60,7 @@ def is_lipschitz(activation: nn.Module) -> bool:
     return isinstance(activation, nn.ReLU | nn.Tanh)
 
 
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 Step = tuple[str, nn.Module]
 """A layer and its name, a dotted path in the module."""
 Modules = dict[str, nn.Module]
@@ -147,7 +148,7 @@ def _is_in_place(node: fx.Node, modules: Modules) -> bool:
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the module inside DataParallel, DistributedDataParallel and torch.compile."""
     while True:
-        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        if isinstance(model, PARALLEL):
             inside = model.module
         elif isinstance(getattr(model, "_orig_mod", None), nn.Module):  # of torch.compile
             inside = model._orig_mod
@@ -185,6 +186,12 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         is_layer = isinstance(m, (*EXACT_LAYERS, *BATCH_NORM, *OUTPUT_SOFTMAX))
         return is_layer or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Callable, args: tuple, kwargs: dict) -> object:
+        """Trace what a wrapper of parallel training holds in place of the wrapper."""
+        if isinstance(m, PARALLEL):
+            return m.module(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
 
 
 _ARITHMETIC = ("sub", "truediv", "div", "mul", "add", "normalize")
