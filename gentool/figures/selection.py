@@ -3,11 +3,20 @@
 The trap avoided: a curve through networks that differ in more than the key of its x axis.
 """
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gentool.common.errors import GentoolError
-from gentool.records.averaging import DIGEST, FILE, differences, seed_groups, without
+from gentool.records.averaging import (
+    DIGEST,
+    FILE,
+    check_one_group,
+    differences,
+    group_key,
+    seed_groups,
+    without,
+)
 from gentool.records.measure_file import Record, lookup
 from gentool.records.recipe import describe_source
 
@@ -27,14 +36,15 @@ class Networks:
 def choose(
     records: list[Record],
     figure: str,
-    varied: Iterable[str],
+    varied: Sequence[str],
     is_wanted: Callable[[dict], bool],
     wanted: str,
 ) -> Networks:
     """Return the networks of a figure; they differ only in the `varied` keys of the recipe.
 
-    Networks that are not `wanted` are left out, with a note. Raise GentoolError if none is left, or
-    if they differ in any other field of the recipe but the seed.
+    Networks that are not `wanted` are left out, with a note. Raise GentoolError if none is left, if
+    they differ in any other field of the recipe but the seed, or if two that agree in the varied
+    keys differ in nothing else, as checkpoints of one training do.
     """
     chosen = [record for record in records if is_wanted(record["recipe"] or {})]
     if not chosen:
@@ -45,6 +55,11 @@ def choose(
             f"figure {figure} draws networks of one kind, and these differ in {mixed}; "
             "give the files of one kind"
         )
+    alike: dict[str, list[Record]] = defaultdict(list)
+    for record in chosen:
+        alike[group_key([record["recipe"].get(key) for key in varied])].append(record)
+    for same in alike.values():
+        check_one_group(same)
     notes = []
     if left_out := len(records) - len(chosen):
         notes.append(f"figure {figure} draws {wanted}; {count(left_out, 'other network')} left out")

@@ -348,9 +348,12 @@ def test_a_search_that_was_cut_short_has_an_open_marker():
 
 
 @pytest.mark.parametrize("figure", RECORDS)
-def test_checkpoints_of_one_training_are_an_error(figure):
-    """They have one recipe and one seed, and cannot be averaged."""
+@pytest.mark.parametrize("has_measures", [True, False])
+def test_checkpoints_of_one_training_are_an_error(figure, has_measures):
+    """They have one recipe and one seed, and cannot be averaged: their curves against KL neither."""
     records = RECORDS[figure]() + RECORDS[figure]()
+    if not has_measures:
+        records = [record | {"measures": {}, "log10": {}, "outcome": None} for record in records]
     for i, record in enumerate(records):
         record["checkpoint"] = {"file": f"a{i}", "sha256": str(i)}
     with pytest.raises(GentoolError, match="give one of them"):
