@@ -350,7 +350,7 @@ def test_a_search_that_was_cut_short_has_an_open_marker():
 @pytest.mark.parametrize("figure", RECORDS)
 @pytest.mark.parametrize("has_measures", [True, False])
 def test_checkpoints_of_one_training_are_an_error(figure, has_measures):
-    """They have one recipe and one seed, and cannot be averaged: their curves against KL neither."""
+    """They have one recipe and one seed: no average, nor of their curves against KL."""
     records = RECORDS[figure]() + RECORDS[figure]()
     if not has_measures:
         records = [record | {"measures": {}, "log10": {}, "outcome": None} for record in records]
