@@ -1,15 +1,12 @@
 """Return the records of files as a pandas DataFrame. Imports pandas when it is called."""
 
-import warnings
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gentool.common.errors import GentoolError
-from gentool.common.folders import RECORDS, files_in
 from gentool.records.conditions import parse_condition
+from gentool.records.given import Given, given_records
 from gentool.records.measure_file import merge
-from gentool.records.reading import read_each
 from gentool.records.table import TableOptions, make_table
 from gentool.records.table_files import flat, plain
 
@@ -18,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def frame(
-    paths: str | Path | Iterable[str | Path],
+    paths: Given | Iterable[Given],
     columns: str | Sequence[str] = "all",
     *,
     where: str | Sequence[str] = (),
@@ -28,12 +25,13 @@ def frame(
 ) -> "pd.DataFrame":
     """Return the networks of measure files as a DataFrame: a row a network, a column a key.
 
-    `paths` are measure files, files of JSON Lines, and folders of them; files about one checkpoint
-    are joined. `columns` are keys as l2, gap, recipe.labels or outcome.test_error, a part of the
-    record (recipe, outcome, margin, log10, measures), or all. `where` holds conditions as
-    "recipe.labels=true,random" or "gap<0.1"; `sort` keys, from the largest down after a minus.
-    `group_by` averages over seeds: KEY_mean, KEY_sd and n, within networks that are alike in all
-    but the seed. `layers` gives a row a weight layer, with keys as layer.spectral.
+    `paths` are measure files, files of JSON Lines, folders of them, or records in memory, as
+    `gentool.measure` returns them; those about one network are joined. `columns` are keys as l2,
+    gap, recipe.labels or outcome.test_error, a part of the record (recipe, outcome, margin, log10,
+    measures), or all. `where` holds conditions as "recipe.labels=true,random" or "gap<0.1"; `sort`
+    keys, from the largest down after a minus. `group_by` averages over seeds: KEY_mean, KEY_sd and
+    n, within networks that are alike in all but the seed. `layers` gives a row a weight layer, with
+    keys as layer.spectral.
 
     Errors are fractions, losses mean cross-entropies. Values that do not exist are missing (NaN);
     one beyond the floats is inf, and its logarithm is in log10.KEY.
@@ -52,9 +50,7 @@ def frame(
         raise GentoolError(
             "gentool.records.frame needs pandas; install it with pip install 'gentool[pandas]'"
         ) from None
-    named = [paths] if isinstance(paths, (str, Path)) else paths
-    files = files_in([Path(path) for path in named], RECORDS)
-    records = read_each(files, lambda message: warnings.warn(message, stacklevel=4))
+    networks = merge(given_records(paths))
     options = TableOptions(
         _names(columns),
         tuple(map(parse_condition, [where] if isinstance(where, str) else where)),
@@ -62,7 +58,7 @@ def frame(
         _names(group_by),
         layers,
     )
-    names, rows = flat(make_table(merge(records), options))
+    names, rows = flat(make_table(networks, options))
     cells = {name: [plain(row[i]) for row in rows] for i, name in enumerate(names)}
     return pd.DataFrame(cells, columns=names)
 
