@@ -9,9 +9,10 @@ import typer.core
 from gentool.checkpoints.hints import Hints
 from gentool.cli import options
 from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
-from gentool.common.console import print_table, say
+from gentool.common.console import say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output, write_whole
+from gentool.common.tables import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +170,10 @@ def _show(content: "Json") -> None:
     about = {"sha256": content["checkpoint"]["sha256"], "kind": content["kind"]} | recipe | outcome
     about |= {f"version of {name}": value for name, value in (content["versions"] or {}).items()}
     print_table(
-        "", ["property", "value"], [[k, _text(v)] for k, v in about.items() if v is not None]
+        "",
+        ["property", "value"],
+        [[k, _text(v)] for k, v in about.items() if v is not None],
+        ends_in_text=True,
     )
     if (origin := content["recipe"]["origin"]) and content["kind"] == "gentool":
         words = "; ".join(map(str, origin.get("inferred", [])))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # rich takes a tenth of a second to import, which --help need
 
 GAP = 2  # spaces between two columns
 UNLIMITED = 100_000  # characters of a line, where no terminal ends it
+SEPARATORS = "_-./"  # after which a long name is cut
 LEAST_TEXT = 16  # characters of a column of texts that are wrapped
 
 
@@ -143,11 +144,20 @@ def _lines(
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Return the lines of a text; a word that is longer than a line is cut."""
+    """Return the lines of a text; a word that is longer than a line is cut after a separator."""
     if len(text) <= width:
         return [text]
     indent = " " * (len(text) - len(text.lstrip()))
-    return textwrap.wrap(text, width, subsequent_indent=indent) or [""]
+    lines = []
+    for line in textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ):
+        while len(line) > width:
+            cut = max(line.rfind(char, 0, width) for char in SEPARATORS) + 1 or width
+            lines.append(line[:cut])
+            line = line[cut:]
+        lines.append(line)
+    return lines or [""]
 
 
 def _padded(text: str, width: int, *, is_left: bool) -> str:

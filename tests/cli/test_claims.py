@@ -33,6 +33,37 @@ def test_the_tables_go_to_stderr_and_fit_80_columns(files, capsys, monkeypatch):
     assert max(map(len, tables)) <= 80
 
 
+def test_claims_that_cannot_be_judged_are_one_line_for_each_reason(files, capsys, monkeypatch):
+    """Not rows that repeat a sentence; the measures of a claim stand behind it."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["claims", *files]) == 0
+    error = capsys.readouterr().err
+    lines = [line for line in error.splitlines() if "cannot be judged" in line]
+    assert len({line.rpartition(": ")[2] for line in lines}) == len(lines)
+    [hidden] = [line for line in lines if "hidden units" in line]
+    assert "5a, 5b, 5c" in hidden
+    assert error.count("numbers of hidden units (--hidden)") == 1
+
+
+def test_measures_without_a_tau_are_counted_and_those_of_equal_ranks_are_one_row(tmp_path, capsys):
+    """l2_bound is a multiple of l2; of many measures that never vary four are named."""
+    paths = []
+    same = {f"constant_{letter}": 1 for letter in "abcdefgh"}
+    for i, record in enumerate(labelled([1, 2, 3], [2, 1, 4], **same)):
+        record["outcome"]["test_error"] = i / 10
+        for part, added in (("measures", 10.0), ("log10", 1.0)):
+            value = record[part]["l2"]
+            record[part]["l2_bound"] = value * added if part == "measures" else value + added
+        write(path := tmp_path / f"{i}.measures.json", record)
+        paths.append(str(path))
+    assert run(["claims", *paths]) == 0
+    error = capsys.readouterr().err
+    assert "l2 +1" in error
+    assert "l2_bound" not in error
+    [note] = [line for line in error.splitlines() if "no tau of" in line]
+    assert "constant_a, constant_b, constant_c, constant_d and 4 more: the measure is the" in note
+
+
 def test_output_dash_prints_json_on_stdout(files, capsys):
     assert run(["claims", *files, "-o", "-", "--quiet"]) == 0
     captured = capsys.readouterr()

@@ -46,6 +46,7 @@ def test_long_names_are_wrapped_and_keep_all_their_letters(monkeypatch):
     assert max(map(len, text.splitlines())) <= 40
     lines = [line[:33].split()[0] for line in text.splitlines()[2:]]
     assert "".join(lines) == name
+    assert all(line[-1] in "-_." for line in lines[:-1])
 
 
 def test_a_last_column_of_text_is_wrapped_to_the_rest_of_the_line(monkeypatch):
