@@ -264,6 +264,14 @@ def train(
         ),
     ] = None,
     log: options.Log = None,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait",
+            help="Wait while another process trains the same network, and keep its result.",
+            show_default="an error",
+        ),
+    ] = False,
     *,
     images: options.ImageReading,
     data_folder: options.DataFolder,
@@ -351,6 +359,7 @@ def train(
         is_compiled=compile_step,
         arguments=ctx.obj,
         log=None if log is None else RunLog(log),
+        wait=wait,
     )
     is_grid = len(networks) > 1
     if is_grid and is_launched():

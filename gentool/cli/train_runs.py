@@ -16,6 +16,13 @@ from gentool.common.files import Existing
 from gentool.common.progress import progress
 from gentool.common.run_log import RunLog
 from gentool.records.recipe import Outcome, Recipe
+from gentool.training.output_locks import (
+    finished,
+    is_locked,
+    lock_or_refuse,
+    try_to_lock,
+    wait_for_output,
+)
 from gentool.training.plan import PlannedRun, worker_batches
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ class TrainOptions:
     jobs: int
     is_compiled: bool
     log: RunLog | None
+    wait: bool  # for another process that trains the same network
     arguments: tuple[str, ...]  # of the command line, for the message on how to resume
 
     def settings(self, resume: bool, group: "ProcessGroup | None" = None) -> "RunSettings":
@@ -82,7 +90,29 @@ def train_one(
 
     If the network exists already, keep it and print the paths of its files.
     """
+    if group is not None and not group.is_main:
+        _train_one(planned, options, existing, resume, group)
+        return
+    locked = try_to_lock(planned) if options.wait else lock_or_refuse(planned)
+    if locked is None:
+        if not options.quiet:
+            say(f"{planned.path} is being trained by another process; waiting for it")
+        locked, existing, resume = wait_for_output(planned), Existing.SKIP, True
+    with locked:
+        _train_one(planned, options, existing, resume, group)
+
+
+def _train_one(
+    planned: PlannedRun,
+    options: TrainOptions,
+    existing: Existing,
+    resume: bool,
+    group: "ProcessGroup | None",
+) -> None:
+    """Train a network whose output is locked."""
     is_main = group is None or group.is_main
+    if is_main and resume and existing is Existing.ERROR and planned.path.exists():
+        existing = _existing_to_resume(planned, options.quiet)
     is_missing = planned.is_missing(existing, resume) if is_main else False
     if group is not None:
         is_missing = group.broadcast(is_missing)
@@ -115,6 +145,19 @@ def train_one(
         raise _stop_rule_error([planned.path])
 
 
+def _existing_to_resume(planned: PlannedRun, quiet: bool) -> Existing:
+    """Return what --resume does with a checkpoint that exists.
+
+    A finished one is kept. One beside the state of another run, begun with --force, is replaced at
+    the end of that run.
+    """
+    if done := finished(planned):
+        if not quiet:
+            say(f"{planned.path} is finished, nothing to resume: {outcome_in_words(*done)}")
+        return Existing.SKIP
+    return Existing.FORCE if planned.state_path.exists() else Existing.ERROR
+
+
 def train_grid(planned: Sequence[PlannedRun], options: TrainOptions, force: bool) -> None:
     """Train the missing networks of a grid, and print the path of each file of the grid.
 
@@ -124,13 +167,18 @@ def train_grid(planned: Sequence[PlannedRun], options: TrainOptions, force: bool
     _make_folder(planned[0].path.parent)
     existing = Existing.FORCE if force else Existing.SKIP
     missing = [run for run in planned if run.is_missing(existing, resume=True)]
+    elsewhere = {run.path for run in missing if is_locked(run)}
+    if elsewhere and not options.wait:
+        names = ", ".join(sorted(map(str, elsewhere)))
+        raise GentoolError(f"{names}: in training by another process; wait for it with --wait")
     unfit = [run.path for run in planned if run not in missing and not keep_existing(run)]
     if not missing:
         _raise_failures([], unfit, options.must_fit)
         return
     if force:
         for run in missing:
-            run.state_path.unlink(missing_ok=True)
+            if run.path not in elsewhere:
+                run.state_path.unlink(missing_ok=True)
     from gentool.training.jobs import check_plan
 
     check_plan(missing)
@@ -138,7 +186,7 @@ def train_grid(planned: Sequence[PlannedRun], options: TrainOptions, force: bool
     results: list[JobResult] = []
     try:
         with _grid_bar(missing, len(planned), options.quiet, results) as callbacks:
-            _train_all(missing, options, callbacks)
+            _train_all(missing, options, callbacks, force)
     except KeyboardInterrupt:
         again = _command_to_resume(options.arguments)
         raise Interrupted(f"interrupted; continue with: {again}") from None
@@ -146,12 +194,12 @@ def train_grid(planned: Sequence[PlannedRun], options: TrainOptions, force: bool
 
 
 def _train_all(
-    missing: Sequence[PlannedRun], options: TrainOptions, callbacks: "Callbacks"
+    missing: Sequence[PlannedRun], options: TrainOptions, callbacks: "Callbacks", force: bool
 ) -> None:
     """Train networks in this process, or in as many as --jobs says."""
     from gentool.training.jobs import train_in_workers, train_planned_runs
 
-    settings = options.settings(resume=True)
+    settings = replace(options.settings(resume=True), locks=True, replaces=force)
     if options.jobs == 1:
         for batch in worker_batches(missing, 1):
             train_planned_runs(batch, settings, callbacks)
@@ -286,6 +334,8 @@ def keep_existing(planned: PlannedRun) -> bool:
         fits = outcome is not None and outcome.stop_rule_met
         if differences := planned.differences(recipe, fits):
             reason = f"{planned.path} has {'; '.join(differences)}"
+        elif fits and planned.state_path.exists():
+            _remove_state_of(planned.state_path, recipe)
     except GentoolError as error:
         reason = str(error)
     if reason:
@@ -302,6 +352,14 @@ def _is_stopped() -> bool:
     except KeyboardInterrupt:
         return True
     return stops.is_requested()
+
+
+def _remove_state_of(state: Path, recipe: Recipe) -> None:
+    """Remove a state if its run has this recipe, which is finished: it was killed just then."""
+    from gentool.training.state import recipe_of_state
+
+    if recipe_of_state(state) == recipe:
+        state.unlink(missing_ok=True)
 
 
 def _interruption(state: Path, arguments: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gentool.common import stops
 from gentool.common.errors import GentoolError
-from gentool.common.locks import lock, remove_abandoned
+from gentool.common.locks import LOCK, lock, remove_abandoned
 
 TEMPORARY = ".gentool-tmp"  # the ending of temporary files
 
@@ -49,7 +49,7 @@ def check_output(path: Path, existing: Existing) -> bool:
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise GentoolError(f"the folder {folder} is not writable; name another with -o")
-    remove_abandoned(folder, TEMPORARY)
+    remove_abandoned(folder, TEMPORARY, LOCK)
     return True
 
 

@@ -6,12 +6,17 @@ library filelock, which does not notice that a locked file was removed meanwhile
 """
 
 import os
+import platform
 from pathlib import Path
+
+from gentool.common.json import Json, dumps, loads
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
+
+LOCK = ".gentool-lock"  # the ending of lock files
 
 
 def lock(descriptor: int, *, wait: bool = True) -> bool:
@@ -44,3 +49,69 @@ def remove_abandoned(folder: Path, *endings: str) -> None:
             continue  # without locks nobody knows; a sticky folder keeps the files of others
         finally:
             os.close(descriptor)
+
+
+class OutputLock:
+    """Hold an output, so that no other process writes it; a context manager that lets it go.
+
+    The lock is a hidden file beside the output, which says who holds it; it is removed at the end,
+    or by the next command after the process was killed.
+    """
+
+    def __init__(self, path: Path, descriptor: int | None) -> None:
+        self._path, self._descriptor = path, descriptor
+
+    def release(self) -> None:
+        """Let the output go; nothing if that is done."""
+        if self._descriptor is not None:
+            self._path.unlink(missing_ok=True)  # before others can lock it
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> "OutputLock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def lock_path(output: Path) -> Path:
+    """Return the path of the lock file of an output."""
+    return output.with_name(f".{output.name}{LOCK}")
+
+
+def lock_output(output: Path, about: Json) -> OutputLock | Json:
+    """Lock an output, or return what its holder has said about itself.
+
+    `about` is what this process says. On a file system without locks nothing is locked.
+    """
+    path = lock_path(output)
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError:
+            return OutputLock(path, None)  # reported where the output is written
+        try:
+            is_ours = lock(descriptor, wait=False)
+        except OSError:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            return OutputLock(path, None)
+        if not is_ours:
+            with os.fdopen(descriptor, "rb") as file:
+                return _said(file.read())
+        if os.fstat(descriptor).st_nlink:  # another process may have removed it before
+            own = {"pid": os.getpid(), "host": platform.node()}
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, dumps(own | about).encode("utf-8", "surrogateescape"), 0)
+            return OutputLock(path, descriptor)
+        os.close(descriptor)
+
+
+def _said(content: bytes) -> Json:
+    """Return what a lock file says; nothing if its holder has not written it yet."""
+    try:
+        value = loads(content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -33,6 +33,7 @@ from gentool.records.recipe import Outcome, Recipe
 from gentool.training.distributed import SINGLE_PROCESS, ProcessGroup
 from gentool.training.loop import is_small, train_runs
 from gentool.training.optimizers import OPTIMIZERS
+from gentool.training.output_locks import finished, try_to_lock, wait_for_output
 from gentool.training.plan import LARGEST_STACK, PlannedRun
 from gentool.training.run import CheckpointPolicy, EpochReport, Run
 from gentool.training.schedules import SCHEDULES
@@ -56,6 +57,8 @@ class RunSettings:
     group: ProcessGroup = SINGLE_PROCESS
     is_compiled: bool = False
     log: RunLog | None = None
+    locks: bool = False  # each network, since another command may train the same grid
+    replaces: bool = False  # networks that are there already
 
 
 @dataclass(frozen=True)
@@ -92,27 +95,64 @@ def train_planned_runs(
     """Train networks and write their checkpoints; stack them where that is faster.
 
     The networks differ in labels and seed alone. Report a failing run to `on_end` and go on with
-    the others.
+    the others. With `settings.locks` networks that another process trains come last, when that has
+    ended.
     """
-    waiting = list(plan)
+    waiting, elsewhere = list(plan), []
     while waiting:
-        runs = _start_runs(waiting[:1], settings, callbacks)
-        size = _stack_size(next(iter(runs))) if runs else 1
-        runs |= _start_runs(waiting[1:size], settings, callbacks)
-        del waiting[:size]
-        if runs:
-            if settings.threads is None:
-                _set_threads(runs)
-            _train_and_write(runs, callbacks)
+        with ExitStack() as locks:
+            runs = _start_runs(waiting[:1], settings, callbacks, locks, elsewhere)
+            size = _stack_size(next(iter(runs))) if runs else 1
+            runs |= _start_runs(waiting[1:size], settings, callbacks, locks, elsewhere)
+            del waiting[:size]
+            if runs:
+                if settings.threads is None:
+                    _set_threads(runs)
+                _train_and_write(runs, callbacks)
+    for planned in elsewhere:  # without a lock in hand, so that nobody waits for us meanwhile
+        _train_or_keep(planned, settings, callbacks)
+
+
+def _train_or_keep(planned: PlannedRun, settings: RunSettings, callbacks: Callbacks) -> None:
+    """Wait until another process has trained a network; train it if that did not end well."""
+    with wait_for_output(planned):
+        if not _is_kept(planned, callbacks):
+            alone = replace(settings, locks=False, resume=True)
+            train_planned_runs([planned], alone, callbacks)
+
+
+def _is_kept(planned: PlannedRun, callbacks: Callbacks) -> bool:
+    """Return whether another process has trained the network meanwhile; report its result then."""
+    done = finished(planned)
+    if done is not None:
+        callbacks.on_file(planned.path)
+        callbacks.on_end(JobResult(planned, *done))
+    return done is not None
 
 
 def _start_runs(
-    plan: Sequence[PlannedRun], settings: RunSettings, callbacks: Callbacks
+    plan: Sequence[PlannedRun],
+    settings: RunSettings,
+    callbacks: Callbacks,
+    locks: ExitStack,
+    elsewhere: list[PlannedRun],
 ) -> dict[Run, PlannedRun]:
-    """Draw the data of planned runs and start them; report those that fail to `on_end`."""
+    """Draw the data of planned runs and start them; report those that fail to `on_end`.
+
+    Networks that other processes train are added to `elsewhere`, the locks of the others to
+    `locks`.
+    """
     runs = {}
     for planned in plan:
         try:
+            if settings.locks:
+                locked = try_to_lock(planned)
+                if locked is None:
+                    elsewhere.append(planned)
+                    continue
+                locks.enter_context(locked)
+                if not settings.replaces and _is_kept(planned, callbacks):
+                    continue
             runs[_start_run(planned, settings, resolve(settings.device), callbacks)] = planned
         except GentoolError as error:
             callbacks.on_end(JobResult(planned, error=error))

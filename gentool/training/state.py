@@ -81,6 +81,14 @@ class State:
         self.kept = saved.get("kept", [])  # states of earlier versions have none
 
 
+def recipe_of_state(path: Path) -> Recipe | None:
+    """Return the recipe of the run whose state a file holds; None if it is no such file."""
+    try:
+        return Recipe.from_json(torch.load(path, weights_only=True, map_location="cpu")["recipe"])
+    except Exception:  # torch.load raises anything on a damaged file; told where it is resumed
+        return None
+
+
 def _copied(tensors: Mapping[str, object]) -> dict[str, object]:
     """Copy tensors out of shared buffers: torch.save would write the whole buffer of a view."""
     return {
