@@ -52,7 +52,9 @@ def print_table(
     widths = _narrowed(widths, words, console.width)
     if title:
         console.print(Text(printable(title), style="bold"), soft_wrap=True)
-    for part in _parts(widths, words, console.width):
+    for number, part in enumerate(_parts(widths, words, console.width)):
+        if number:
+            console.print()
         of_part = [widths[i] for i in part]
         left = [i in lefts for i in part]
         head = _lines([columns[i] for i in part], of_part, left, is_head=True)
