@@ -15,9 +15,11 @@ from gentool.common.files import check_output
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from gentool.figures.page import Page
     from gentool.figures.registry import FigureOptions, NamedFigure
 
-COMMON_OPTIONS = {"files", "figure", "title", "output", "force", "skip_existing", "quiet", "debug"}
+PAGE_OPTIONS = {"title", "size", "page_style", "output"}
+COMMON_OPTIONS = {"files", "figure", "force", "skip_existing", "quiet", "debug"} | PAGE_OPTIONS
 CHART_OPTIONS = {"x", "y", "by", "errorbar"}
 SUFFIXES = {"records": RECORDS, "outcomes": RECORDS + CHECKPOINTS, "checkpoint": CHECKPOINTS}
 """Endings of the files that a figure takes from a folder."""
@@ -88,6 +90,21 @@ def plot(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Figure to write: .png, .pdf or .svg.")
     ] = Path("figure.png"),
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            help="Width and height of the figure in inches, as 3.3x2.5, or as 88x60mm or 9x6cm.",
+            show_default="as large as its panels need",
+        ),
+    ] = None,
+    page_style: Annotated[
+        str,
+        typer.Option(
+            "--style",
+            help="Letters and lines for the screen, for a paper (small) or for a talk (large).",
+        ),
+    ] = "screen",
     witness: Annotated[
         Path | None,
         typer.Option(
@@ -124,11 +141,13 @@ def plot(
       gentool plot ./*.measures.json --x recipe.subset --y l2 --by recipe.labels --force
     """
     from gentool.figures import FIGURES
+    from gentool.figures.page import parse_page
     from gentool.figures.registry import FigureOptions
     from gentool.figures.save import check_format, write
     from gentool.records.averaging import check_errorbar
 
     entry = None if figure is None else FIGURES[figure]
+    page = parse_page(page_style, size)
     _check_options(context, entry)
     check_format(output)
     check_errorbar(errorbar)
@@ -140,7 +159,7 @@ def plot(
     left_out = LeftOut()
     report = None if messages.debug else left_out.report
     if entry is None:
-        drawn, notes = _chart(named, report, x, y, by, errorbar, title)
+        drawn, notes = _chart(named, report, x, y, by, errorbar, title, page)
     else:
         figure_options = FigureOptions(
             reference,
@@ -156,7 +175,7 @@ def plot(
             messages.quiet,
             options.parse_hints(network, training_data),
         )
-        drawn, notes = _figure(entry, named, report, figure_options, title)
+        drawn, notes = _figure(entry, named, report, figure_options, title, page)
     if not messages.quiet:
         for note in notes:
             say(f"note: {note}")
@@ -185,6 +204,7 @@ def _chart(
     by: str | None,
     errorbar: str | None,
     title: str | None,
+    page: "Page",
 ) -> "tuple[Figure, list[str]]":
     """Draw any measures against any key; return the figure and its notes."""
     from gentool.figures import draw
@@ -193,7 +213,7 @@ def _chart(
     from gentool.records.reading import read_each
 
     sheet = chart(merge(read_each(files, report)), x, y, by, errorbar)
-    return draw(sheet, title), sheet.notes
+    return draw(sheet, title, page), sheet.notes
 
 
 def _figure(
@@ -202,10 +222,11 @@ def _figure(
     report: Callable[[str], None] | None,
     figure_options: "FigureOptions",
     title: str | None,
+    page: "Page",
 ) -> "tuple[Figure, list[str]]":
     """Draw a named figure; return the figure and its notes."""
     from gentool.figures import draw
     from gentool.figures.inputs import read_inputs
 
     sheet = entry.prepare(read_inputs(entry, files, report), figure_options)
-    return draw(sheet, title), sheet.notes
+    return draw(sheet, title, page), sheet.notes

@@ -18,6 +18,7 @@ from gentool.figures import (
 )
 from gentool.figures.drawing import draw_sheet
 from gentool.figures.gallery import Gallery, draw_gallery
+from gentool.figures.page import SCREEN, Page
 from gentool.figures.registry import FIGURES
 from gentool.figures.sheet import Sheet
 
@@ -35,8 +36,8 @@ __all__ = [
 ]
 
 
-def draw(prepared: Sheet | Gallery, title: str | None = None) -> Figure:
-    """Draw a sheet or a gallery."""
+def draw(prepared: Sheet | Gallery, title: str | None = None, page: Page = SCREEN) -> Figure:
+    """Draw a sheet or a gallery for a page."""
     if isinstance(prepared, Gallery):
-        return draw_gallery(prepared, title)
-    return draw_sheet(prepared, title)
+        return draw_gallery(prepared, title, page)
+    return draw_sheet(prepared, title, page)

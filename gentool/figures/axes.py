@@ -1,133 +1,207 @@
 """Draw axes: which range they span, where their ticks are and how these are labelled."""
 
 import math
+import re
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as MatplotlibAxis
 from matplotlib.ticker import (
+    AutoLocator,
     FixedFormatter,
     FixedLocator,
     FuncFormatter,
+    LogFormatterSciNotation,
+    LogLocator,
     MaxNLocator,
+    NullFormatter,
     NullLocator,
+    ScalarFormatter,
 )
 
-from gentool.figures.number_formats import (
-    plain_power_of_ten,
-    power_of_ten,
-    rounded_power_of_ten,
-    tick,
-)
+from gentool.figures import number_formats
 from gentool.figures.sheet import Axis, Curve, Panel
 
 MARGIN = 0.06  # of an axis' range, around what is drawn
-FARTHEST = 2.0  # how much longer an axis may get by the paper's values before they get their own
-FADED = "0.55"  # the paper's own axes
-SMALLEST_PLAIN, LARGEST_PLAIN = -2, 3  # exponents between which multiples are plain numbers
-FEW_DECADES = 1.6  # below which parts of decades have ticks too
-MULTIPLES = ((1, 2, 5), range(1, 10))  # of a power of ten with a tick: the first that give two
+ONE_VALUE = 0.1  # of a value, the margin on both sides of it where it is the only one
+ONE_EXPONENT = 0.3  # the same in decades
+FADED = "0.45"  # the paper's own axes
+FEW = 14  # values with a tick each
+LARGEST_EXPONENT = 150  # of ten, with room in a float for ticks around it
+FEWEST_TICKS = 3
+SUBS = ((1.0,), (1.0, 2.0, 5.0), tuple(map(float, range(1, 10))))
+"""Multiples of powers of ten with a tick: the first that give FEWEST_TICKS."""
+
+Span = tuple[float, float]
 
 
-def draw_axes(axes: Axes, panel: Panel) -> None:
-    """Draw both axes of a panel, for its curves and those of the paper that fit beside them."""
-    for name, ticked in (("x", axes.xaxis), ("y", axes.yaxis)):
-        shared = panel.reference if reference_fits(panel, name) else []
-        _draw_axis(ticked, getattr(panel, name), panel.curves + shared)
+@dataclass(frozen=True)
+class Scale:
+    """Turn the numbers of an axis into those that Matplotlib draws: exponents into powers of ten.
+
+    Powers beyond the range of floats are drawn `shift` decades lower and labelled as they are; an
+    axis of more decades than a float has is a linear one of exponents.
+    """
+
+    is_log: bool = False
+    is_of_exponents: bool = False
+    shift: int = 0
+
+    def __call__(self, number: float) -> float:
+        return 10.0 ** (number - self.shift) if self.is_log and self.is_of_exponents else number
+
+    def all(self, numbers: tuple[float, ...]) -> list[float]:
+        return [self(number) for number in numbers]
 
 
-def draw_faded_axis(axes: Axes, panel: Panel, name: str) -> None:
-    """Draw an axis, x or y, for the paper's values alone."""
-    ticked = {"x": axes.xaxis, "y": axes.yaxis}[name]
-    _draw_axis(ticked, getattr(panel, name), panel.reference)
-    ticked.set_label_text("in the paper", size=9, color=FADED)
-    axes.tick_params(axis=name, colors=FADED, labelsize=9)
-    axes.spines[:].set_visible(False)
+@dataclass(frozen=True)
+class Scales:
+    """Hold the scales of a panel's x and y."""
+
+    x: Scale
+    y: Scale
 
 
-def reference_fits(panel: Panel, name: str) -> bool:
-    """Return whether the paper's values have room on an axis, x or y, of ours."""
+def scales(panel: Panel) -> Scales:
+    """Return the scales of a panel's axes, for its curves and those of the paper behind them."""
+    return Scales(*(_scale(getattr(panel, name), span(panel, name)) for name in "xy"))
+
+
+def span(panel: Panel, name: str) -> Span:
+    """Return the lowest and the highest number of an axis, x or y, with its margins."""
     axis: Axis = getattr(panel, name)
-    if axis.is_shared or not panel.curves:
-        return True
-    ours = _span(axis, name, panel.curves)
-    both = _span(axis, name, panel.curves + panel.reference)
-    return both[1] - both[0] <= FARTHEST * (ours[1] - ours[0])
-
-
-def _span(axis: Axis, name: str, curves: list[Curve]) -> tuple[float, float]:
-    """Return the lowest and the highest value of an axis, x or y."""
+    curves = panel.curves + panel.reference
     numbers = [number for curve in curves for number in getattr(curve, name)]
+    inside = [n for curve in curves if curve.has_points for n in getattr(curve, name)]
     if name == "y":
-        bars = [curve for curve in curves if curve.has_bars]
-        numbers += [end for curve in bars for end in (*curve.low, *curve.high)]
-        numbers += [y for curve in curves for _, y in curve.runs]
-    if not numbers:
-        low, high = (1.0, 2.0) if axis.scale == "log" else (0.0, 1.0)
-        return axis.low or low, axis.high or high
-    low, high = min(numbers), max(numbers)
+        bars = [end for c in curves if c.has_bars for end in (*c.low, *c.high)]
+        bars += [y for curve in curves for _, y in curve.runs]
+        numbers, inside = numbers + bars, inside + bars
     if axis.scale == "log":
-        return low / 1.25, high * 1.25
-    pad = MARGIN * ((high - low) or abs(high) or 1.0)
-    low = low - pad if axis.low is None else axis.low
-    high = high + pad if axis.high is None else axis.high
-    return low, high
+        low, high = _padded(axis, [*map(math.log10, numbers)], [])
+        return 10**low, 10**high
+    return _padded(axis, numbers, inside)
 
 
-def _draw_axis(ticked: MatplotlibAxis, axis: Axis, curves: list[Curve]) -> None:
+def _padded(axis: Axis, numbers: list[float], inside: list[float]) -> Span:
+    """Return the range of an axis; one that is given grows for what has to be inside of it."""
+    low, high = (min(numbers), max(numbers)) if numbers else (0.0, 1.0)
+    lone = ONE_VALUE * (abs(high) or 1.0) if axis.scale == "linear" else ONE_EXPONENT
+    pad = MARGIN * (high - low) or lone
+    first, last = low - pad, high + pad
+    if axis.low is not None and min(inside, default=axis.low) >= axis.low:
+        first = axis.low
+    if axis.high is not None and max(inside, default=axis.high) <= axis.high:
+        last = axis.high
+    return (first, last) if first < last else (first, first + lone)
+
+
+def _scale(axis: Axis, ends: Span) -> Scale:
+    if axis.scale == "linear":
+        return Scale()
+    if axis.scale == "log":
+        return Scale(is_log=True)
+    if ends[1] - ends[0] > 2 * LARGEST_EXPONENT:
+        return Scale(is_of_exponents=True)
+    is_float = max(map(abs, ends)) <= LARGEST_EXPONENT
+    return Scale(True, True, 0 if is_float else round(sum(ends) / 2))
+
+
+def draw_axes(axes: Axes, panel: Panel, by: Scales) -> None:
+    """Draw both axes of a panel; x stands upright, its first value on top, if it is transposed."""
+    ticked = (axes.yaxis, axes.xaxis) if panel.is_transposed else (axes.xaxis, axes.yaxis)
+    for drawn, name in zip(ticked, "xy", strict=True):
+        axis, scale = getattr(panel, name), getattr(by, name)
+        points = [c for c in panel.curves if c.has_points and not c.is_scatter]
+        _draw_axis(drawn, axis, scale, span(panel, name), _values(points, name))
+        if name == "x" and panel.is_transposed:
+            axes.invert_yaxis()
+    if panel.is_faded:
+        axes.tick_params(colors=FADED, which="both")
+        axes.spines[:].set_color(FADED)
+        for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
+            text.set_color(FADED)
+
+
+def _values(curves: list[Curve], name: str) -> list[float]:
+    return sorted({number for curve in curves for number in getattr(curve, name)})
+
+
+def _draw_axis(
+    drawn: MatplotlibAxis, axis: Axis, scale: Scale, ends: Span, values: list[float]
+) -> None:
     """Set label, range and ticks of one axis."""
-    ticked.set_label_text(axis.label, size=10)
-    if axis.is_automatic:
-        if axis.scale == "log10":
-            ticked.set_major_locator(_whole_exponents())
-            ticked.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
-    else:
-        span = _span(axis, ticked.axis_name, curves)
-        ends = span[::-1] if axis.is_reversed else span
-        ticked.axes.set(**{f"{ticked.axis_name}lim": ends})
-        {"linear": _linear, "log": _octaves, "log10": _decades}[axis.scale](ticked, span)
+    drawn.set_label_text(axis.label)
+    if scale.is_log:
+        drawn.axes.set(**{f"{drawn.axis_name}scale": "log"})
+    low, high = map(scale, ends)
+    drawn.axes.set(**{f"{drawn.axis_name}lim": (high, low) if axis.is_reversed else (low, high)})
     if axis.ticks is not None:
-        ticked.set_major_locator(FixedLocator(axis.ticks))
-        ticked.set_major_formatter(FixedFormatter(axis.tick_labels))
+        _fixed(drawn, scale.all(axis.ticks), axis.tick_labels)
+    elif axis.at_values and 1 <= len(values) <= FEW:
+        places = scale.all(tuple(values))
+        _fixed(drawn, places, [number_formats.size(place) for place in places])
+    elif scale.is_log:
+        _logarithmic(drawn, scale, (low, high), is_of_sizes=axis.at_values or axis.scale == "log")
+    elif scale.is_of_exponents:
+        drawn.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        drawn.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{value:.0f}}}$"))
+    else:
+        drawn.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+        drawn.set_major_formatter(RoundNumbers())
 
 
-def _linear(ticked: MatplotlibAxis, span: tuple[float, float]) -> None:
-    """Set ticks at round values."""
-    digits = 2 + math.ceil(math.log10(max(map(abs, span)) / (span[1] - span[0])))
-    ticked.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    ticked.set_major_formatter(FuncFormatter(lambda value, _: tick(value, digits)))
+def _fixed(drawn: MatplotlibAxis, places: list[float], labels: list[str]) -> None:
+    drawn.set_major_locator(FixedLocator(places))
+    drawn.set_minor_locator(NullLocator())
+    drawn.set_major_formatter(FixedFormatter(labels))
 
 
-def _octaves(ticked: MatplotlibAxis, span: tuple[float, float]) -> None:
-    """Set ticks at powers of two, of values on a logarithmic axis."""
-    ticked._set_axes_scale("log", base=2)
-    octaves = range(math.ceil(math.log2(span[0])), math.floor(math.log2(span[1])) + 1)
-    step = max(1, math.ceil(len(octaves) / 6))
-    ticked.set_major_locator(FixedLocator([2.0**octave for octave in octaves][::step]))
-    ticked.set_minor_locator(NullLocator())
-    ticked.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+def _logarithmic(drawn: MatplotlibAxis, scale: Scale, ends: Span, *, is_of_sizes: bool) -> None:
+    """Set ticks at powers of ten; of few decades at multiples of these or at round numbers."""
+    for subs in SUBS:
+        locator = LogLocator(subs=subs, numticks=7)
+        places = locator.tick_values(*ends)
+        if sum(ends[0] <= place <= ends[1] for place in places) >= FEWEST_TICKS:
+            break
+    else:
+        locator = AutoLocator()
+    drawn.set_major_locator(locator)
+    drawn.set_minor_formatter(NullFormatter())
+    sizes = FuncFormatter(lambda value, _: number_formats.size(value))
+    drawn.set_major_formatter(sizes if is_of_sizes else PowersOfTen(scale.shift))
 
 
-def _decades(ticked: MatplotlibAxis, span: tuple[float, float]) -> None:
-    """Set ticks at powers of ten, of exponents; of few decades at multiples of such a power."""
-    decades = range(math.floor(span[0]), math.ceil(span[1]) + 1)
-    locator, labelled = _whole_exponents(), rounded_power_of_ten
-    if span[1] - span[0] < FEW_DECADES or len(_between([*decades], span)) < 2:
-        for parts in MULTIPLES:
-            ticks = [decade + math.log10(part) for decade in decades for part in parts]
-            if len(_between(ticks, span)) > 1:
-                locator = FixedLocator(ticks)
-                if span[0] > SMALLEST_PLAIN and span[1] < LARGEST_PLAIN:
-                    labelled = plain_power_of_ten
-                break
-        else:
-            locator, labelled = MaxNLocator(nbins=4, steps=[1, 2, 5, 10]), power_of_ten
-    ticked.set_major_locator(locator)
-    ticked.set_major_formatter(FuncFormatter(lambda value, _: labelled(value)))
+class PowersOfTen(LogFormatterSciNotation):
+    """Label 5 and 500 as they are, numbers beyond 10⁻⁴ and 10⁴ with a power of ten."""
+
+    def __init__(self, shift: int = 0) -> None:
+        super().__init__(minor_thresholds=(math.inf, math.inf))
+        self.shift = shift
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        text = super().__call__(value, position)
+        if not self.shift:
+            return text
+        if "10^{" not in text:  # below 10⁴, `shift` decades lower than it is
+            exponent = math.floor(math.log10(value) + 1e-9)
+            text = f"$\\mathdefault{{{value / 10.0**exponent:g}\\times10^{{{exponent}}}}}$"
+            text = text.replace("{1\\times10", "{10")
+        return re.sub(
+            r"10\^\{(-?\d+)\}", lambda found: f"10^{{{int(found[1]) + self.shift}}}", text
+        )
 
 
-def _between(ticks: list[float], span: tuple[float, float]) -> list[float]:
-    return [value for value in ticks if span[0] <= value <= span[1]]
+class RoundNumbers(ScalarFormatter):
+    """Label thousands as K and millions as M where the ticks are round, others with all digits."""
 
+    def __init__(self) -> None:
+        super().__init__(useOffset=False, useMathText=True)
+        self.set_powerlimits((-4, 9))
 
-def _whole_exponents() -> MaxNLocator:
-    return MaxNLocator(nbins=6, integer=True, min_n_ticks=2)
+    def format_ticks(self, values: list[float]) -> list[str]:
+        """Return the labels of all ticks."""
+        largest = max(map(abs, values), default=0)
+        if 1000 <= largest < 1e9 and all(value % 100 == 0 for value in values):
+            return [number_formats.size(value) for value in values]
+        return super().format_ticks(values)

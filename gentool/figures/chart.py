@@ -4,8 +4,6 @@ Values that span decades are drawn through their log10, so that one too large fo
 place too.
 """
 
-import math
-import textwrap
 from dataclasses import replace
 
 from gentool.common.errors import GentoolError
@@ -13,31 +11,14 @@ from gentool.common.json import is_number
 from gentool.figures import averages, series, style
 from gentool.figures.legend import label_order
 from gentool.figures.lines import divide, is_averaged, is_of_others
-from gentool.figures.number_formats import number
-from gentool.figures.sheet import Axis, Curve, Layout, Panel, Sheet
+from gentool.figures.sheet import Axis, Layout, Panel, Sheet
 from gentool.records.averaging import seed_groups
 from gentool.records.measure_file import Record, check_key, log10_of, lookup
 
 X_KEYS = ("recipe.subset", "recipe.hidden", "recipe.confusion", "recipe.width", "recipe.depth")
 Y_KEYS = ("l2", "l1_path", "l2_path", "spectral", "sharpness")
 LEAST_RATIO = 4  # of the ends of a logarithmic x axis
-NEAREST = 0.09  # of the x axis' length, between two ticks
-LAYOUT = Layout(
-    panel_width=4.2,
-    panel_height=3.2,
-    extra_width=0.4,
-    extra_height=0.5,
-    title_height=0.0,
-    legend_row=0.0,
-    legend_columns=6,
-    title_size=12,
-    legend_title_size=10,
-    caption_size=7,
-    message_size=10,
-    marker_size=5,
-    cap_size=2,
-    is_above_frame=False,
-)
+LAYOUT = Layout(panel_width=4.2, panel_height=3.2, marker_size=6, cap_size=2)
 
 
 def chart(
@@ -73,20 +54,21 @@ def chart(
     if not lines:
         raise GentoolError("nothing to draw: " + "; ".join(notes))
     looks = style.looks([line.look for line in lines])
+    dashes = style.dashes([line.look for line in lines])
     panels = []
     for y in ys:
         value = averages.value_of(y, is_log=y_is_log[y])
         curves = []
-        for line, look in zip(lines, looks, strict=True):
+        for line, look, dash in zip(lines, looks, dashes, strict=True):
             groups = line.groups.get(y, [])
             points = averages.of_groups(groups, lambda record: places[id(record)], value)
             is_scatter = not is_averaged(x) or any(map(is_of_others, groups))
-            curves += [
-                replace(curve, is_scatter=is_scatter)
-                for curve in averages.curves(points, line.label, *look, errorbar)
-            ]
-        x_axis = _x_axis(x, categories, curves, is_log=x_is_log)
-        panels.append(_panel(x_axis, _y_axis(y, is_log=y_is_log[y]), curves))
+            drawn = averages.curves(points, line.label, *look, errorbar)
+            curves += [replace(curve, dash=dash, is_scatter=is_scatter) for curve in drawn]
+        x_axis = _x_axis(x, categories, is_log=x_is_log)
+        y_axis = Axis(style.words(y), "log10" if y_is_log[y] else "linear")
+        messages = [] if curves else ["no values"]
+        panels.append(Panel("", x_axis, y_axis, curves, messages=messages))
     settings = averages.settings_in_words(placed, ys)
     return Sheet(
         panels,
@@ -163,43 +145,11 @@ def _is_log(records: list[Record], y: str) -> bool:
     return is_wide or values.count(None) > logs.count(None)
 
 
-def _panel(x: Axis, y: Axis, curves: list[Curve]) -> Panel:
-    """Return a panel; on a logarithmic x axis the x of its curves become exponents."""
-    if x.scale == "log10":
-        curves = [
-            replace(
-                curve,
-                x=tuple(map(math.log10, curve.x)),
-                runs=tuple((math.log10(x), y) for x, y in curve.runs),
-            )
-            for curve in curves
-        ]
-    return Panel("", x, y, curves, messages=[] if curves else ["no values"])
-
-
-def _y_axis(y: str, *, is_log: bool) -> Axis:
-    label = textwrap.fill(style.words(y), 36)
-    return Axis(label, "log10" if is_log else "linear", is_automatic=True)
-
-
-def _x_axis(x: str, categories: list[str], curves: list[Curve], *, is_log: bool) -> Axis:
-    """Return the x axis; a logarithmic one has its ticks at the values, in plain numbers."""
+def _x_axis(x: str, categories: list[str], *, is_log: bool) -> Axis:
+    """Return the x axis; a setting has its ticks at the values, words have one each."""
     label = style.words(x)
     if categories:
-        ends = {"low": -0.5, "high": len(categories) - 0.5}
+        ends = {"low": -0.6, "high": len(categories) - 0.4}
         ticks = tuple(range(len(categories)))
         return Axis(label, ticks=ticks, tick_labels=tuple(categories), **ends)
-    if not is_log:
-        return Axis(label, is_automatic=True)
-    ticks = tuple(map(math.log10, _apart(sorted({x for curve in curves for x in curve.x}))))
-    labels = tuple(number(10**exponent) for exponent in ticks)
-    return Axis(label, "log10", ticks=ticks, tick_labels=labels, is_automatic=True)
-
-
-def _apart(values: list[float]) -> list[float]:
-    """Return those of the sorted values whose ticks do not run into the tick before."""
-    kept: list[float] = []
-    for value in values:
-        if not kept or math.log10(value / kept[-1]) > NEAREST * math.log10(values[-1] / values[0]):
-            kept.append(value)
-    return kept
+    return Axis(label, "log" if is_log else "linear", at_values=is_averaged(x))

@@ -22,7 +22,7 @@ def confusion(records: list[Record], options: FigureOptions) -> Sheet:
     fit = [record for record in networks.records if has_fitted(record)]
     if unfit := len(networks.records) - len(fit):
         notes.append(f"the measures are of networks that fit; {count(unfit, 'other')} left out")
-    axis = Axis(style.words(CONFUSION))
+    axis = Axis(style.words(CONFUSION), at_values=True)
     colours = panels.size_colours(fit, CONFUSION, ())
     reading = path_norms.reading(fit, options.path_norms)
     settings = panels.measured_alike("3", fit, reading)

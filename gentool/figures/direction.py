@@ -125,15 +125,16 @@ def _sheet(around: "Landscape", name: str, notes: list[str]) -> Sheet:
         Axis(
             "training loss",
             "log10" if is_log else "linear",
-            low - padding / 3,
+            low - padding,
             high + padding,
         ),
         [worst, *others],
         level=scaled(around.before),
+        level_label=f"loss at 0: {around.before:.4g}",
         remarks=[Remark(1.0, worst.y[-1], f"rise {around.rise:.4g}")],
     )
     box = f"|νᵢ| ≤ α(|wᵢ| + 1), α = {around.alpha:g}"
-    caption = f"{name}; {box}; the level line is the loss at 0"
+    caption = f"{name}; {box}"
     return Sheet([panel], caption, 1, "figure", layout=Layout(panel_width=6.0), notes=notes)
 
 

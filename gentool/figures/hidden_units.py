@@ -1,6 +1,6 @@
 """Prepare the paper's figure 4: MLPs with a growing number of hidden units."""
 
-from gentool.figures import panels, path_norms, style
+from gentool.figures import panels, paper, path_norms, style
 from gentool.figures.registry import FIGURES, FigureOptions
 from gentool.figures.selection import caption, choose
 from gentool.figures.sheet import Axis, Sheet
@@ -26,11 +26,13 @@ def width(records: list[Record], options: FigureOptions) -> Sheet:
         "MLPs on true labels without a confusion set",
     )
     notes = list(networks.notes)
+    if options.reference:
+        notes += paper.compare("4", networks.records)
     fit = [record for record in networks.records if has_fitted(record)]
     if unfit := sorted({lookup(r, HIDDEN) for r in networks.records if not has_fitted(r)}):
         listed = ", ".join(map(str, unfit))
         notes.append(f"the measures are of networks that fit, without those of {listed} units")
-    axis = Axis(style.words(HIDDEN), "log", is_shared=True)
+    axis = Axis(style.words(HIDDEN), "log", is_shared=True, at_values=True)
     colours = panels.size_colours(fit, HIDDEN, ON_KL)
     reading = path_norms.reading(fit, options.path_norms)
     errors, measures, kl = (
@@ -42,6 +44,6 @@ def width(records: list[Record], options: FigureOptions) -> Sheet:
         panels.rescaled(fit, axis, HIDDEN, reading, measures, notes, options.errorbar),
         panels.on_kl("expected sharpness", fit, HIDDEN, colours, kl, notes),
     ]
-    return panels.sheet(
-        shown, caption(networks.records, settings), notes, errorbar=options.errorbar
-    )
+    words = caption(networks.records, settings)
+    words += paper.in_caption("4", networks.records) if options.reference else ""
+    return panels.sheet(shown, words, notes, errorbar=options.errorbar)

@@ -12,7 +12,7 @@ from gentool.figures.sheet import Axis, Curve, Panel, Sheet
 from gentool.records.measure_file import Record, lookup
 
 FIT, GAVE_UP = "o", "X"  # how training ended
-EPOCHS = Axis("epoch", low=0)
+FAR = 8  # times the epochs of the shortest training: from here on the axis is logarithmic
 
 
 @FIGURES.register("training", "outcomes")
@@ -27,13 +27,20 @@ def training(records: list[Record], options: FigureOptions) -> Sheet:
     notes = []
     if missing := len(records) - len(trained):
         notes.append(f"{count(missing, 'network')} without a history left out")
+    trained, repeated = _each_training_once(trained)
+    if repeated:
+        words = "with the history of another one, as perturbed or earlier checkpoints have"
+        notes.append(f"{count(repeated, 'network')} left out {words}")
     networks = legend_entries(trained)
+    lengths = [len(_history(record)) for record in trained]
+    is_log = max(lengths) >= FAR * min(lengths)
+    epochs = Axis("epoch", "log" if is_log else "linear", low=None if is_log else 0)
     losses = [_curve(entry, "loss") for entry in networks]
     shown = [
-        Panel("training loss", EPOCHS, Axis("loss, mean of the epoch", "log10"), losses),
+        Panel("training loss", epochs, Axis("loss, mean of the epoch", "log10"), losses),
         Panel(
             "training error",
-            EPOCHS,
+            epochs,
             Axis("error, mean of the epoch"),
             [_curve(entry, "error") for entry in networks],
         ),
@@ -46,6 +53,30 @@ def training(records: list[Record], options: FigureOptions) -> Sheet:
     )
 
 
+def _each_training_once(records: list[Record]) -> tuple[list[Record], int]:
+    """Return the last checkpoint of each training, and how many others were left out.
+
+    Of checkpoints with one history, the one with the lower loss is the unperturbed one.
+    """
+    ordered = sorted(records, key=_progress)
+    kept: list[Record] = []
+    for record in ordered:
+        history = _history(record)
+        if not any(_history(other)[: len(history)] == history for other in kept):
+            kept.append(record)
+    return [record for record in records if record in kept], len(records) - len(kept)
+
+
+def _progress(record: Record) -> tuple[float, float]:
+    loss = lookup(record, "outcome.train_loss")
+    return -len(_history(record)), math.inf if loss is None else loss
+
+
+def _history(record: Record) -> list[tuple]:
+    history = record["outcome"]["history"]
+    return list(zip(history["epoch"], history["loss"], history["error"], strict=True))
+
+
 def _curve(entry: LegendEntry, key: str) -> Curve:
     """Return the curve of log10 of the loss, or of the error, with the last epoch marked."""
     history = entry.record["outcome"]["history"]
@@ -55,7 +86,9 @@ def _curve(entry: LegendEntry, key: str) -> Curve:
         if value is not None and math.isfinite(value) and (value > 0 or key == "error")
     ]
     x, y = zip(*points, strict=True) if points else ((), ())
-    curve = Curve(entry.name, x, y, entry.colour, _marker(entry.record), marked=(len(x) - 1,))
+    last = (len(x) - 1,)
+    marker = _marker(entry.record)
+    curve = Curve(entry.name, x, y, entry.colour, marker, dash=entry.dash, marked=last)
     return replace(curve, y=tuple(map(math.log10, y))) if key == "loss" else curve
 
 

@@ -1,7 +1,8 @@
 """Name and colour networks in one panel by the keys in which their recipes differ.
 
 True labels are blue and random ones vermilion, in tints if several networks have the same labels.
-If all networks have the same labels, their colours are those of sizes in order.
+If all networks have the same labels, their colours are those of sizes in order. Many networks have
+different dashes too.
 """
 
 import math
@@ -13,8 +14,9 @@ from gentool.common.json import is_number
 from gentool.figures import number_formats, style
 from gentool.figures.selection import count
 from gentool.records.measure_file import Record
-from gentool.records.recipe import Role, describe_source, fields_with
+from gentool.records.recipe import LAYERS, Role, describe_source, fields_with
 
+MOST_SHADES, MOST_TINTS = 5, 3  # of a palette, and of one colour, that are told apart
 ENDS = {"true": -math.inf, "random": math.inf}  # of the order of labels
 _NAMES: dict[str, Callable[[object], str]] = {
     "labels": lambda value: f"{value:g} random labels" if is_number(value) else f"{value} labels",
@@ -23,7 +25,7 @@ _NAMES: dict[str, Callable[[object], str]] = {
     "dropout": lambda value: f"dropout {value:g}" if value else "no dropout",
     "hidden": lambda value: f"{value} units",
     "depth": lambda value: f"{value} hidden layers",
-    "model": lambda value: str(value).upper(),
+    "model": lambda value: _model(str(value)),
     "data": lambda value: describe_source(str(value)),
 }
 
@@ -35,6 +37,7 @@ class LegendEntry:
     record: Record
     name: str
     colour: str
+    dash: str = "-"
 
 
 def legend_entries(records: list[Record]) -> list[LegendEntry]:
@@ -51,20 +54,37 @@ def legend_entries(records: list[Record]) -> list[LegendEntry]:
 
     ordered = sorted(records, key=order)
     names = [_name(_recipe(record), shown) for record in ordered]
-    files = [str(record["checkpoint"].get("file")) for record in ordered]
-    names = [
-        name if name and names.count(name) == 1 else f"{name} {file}".strip()
+    looks = _looks(ordered)
+    return [
+        LegendEntry(record, name, *look)
+        for record, name, look in zip(ordered, _distinct(names, ordered), looks, strict=True)
+    ]
+
+
+def _distinct(names: list[str], records: list[Record]) -> list[str]:
+    """Return the names; those of several networks, and empty ones, with the name of their file."""
+    files = [str(record["checkpoint"].get("file")) for record in records]
+    digests = [str(record["checkpoint"].get("sha256"))[:6] for record in records]
+    files = [
+        file if files.count(file) == 1 else f"{file}, {digest}"
+        for file, digest in zip(files, digests, strict=True)
+    ]
+    return [
+        name if name and names.count(name) == 1 else f"{file} ({name})" if name else file
         for name, file in zip(names, files, strict=True)
     ]
-    return [LegendEntry(*parts) for parts in zip(ordered, names, _colours(ordered), strict=True)]
 
 
 def summary(records: list[Record]) -> str:
     """Return one line for the caption: the data sets, the models and the number of networks."""
     recipes = [_recipe(record) for record in records]
     data = {describe_source(recipe["data"]) for recipe in recipes if recipe.get("data")}
-    models = {recipe["model"].upper() for recipe in recipes if recipe.get("model")}
+    models = {_model(recipe["model"]) for recipe in recipes if recipe.get("model")}
     return ", ".join([*sorted(data), *sorted(models), count(len(records), "network")])
+
+
+def _model(name: str) -> str:
+    return "foreign network" if name == LAYERS else name.upper()
 
 
 def _recipe(record: Record) -> dict:
@@ -85,18 +105,25 @@ def _name(recipe: dict, keys: list[str]) -> str:
     return ", ".join(words)
 
 
-def _colours(ordered: list[Record]) -> list[str]:
-    """Return a colour for each network of a list in which equal labels are neighbours."""
+def _looks(ordered: list[Record]) -> list[tuple[str, str]]:
+    """Return colour and dash of each network of a list in which equal labels are neighbours.
+
+    Where many have nearly the same colour, the dashes of neighbours differ.
+    """
     groups: dict[object, int] = defaultdict(int)
     for record in ordered:
         groups[_recipe(record).get("labels")] += 1
     if len(groups) == 1 and len(ordered) > 1:
-        return style.sequence(len(ordered))
-    looks = style.looks(list(map(str, groups)))
-    colours = []
-    for (colour, _), size in zip(looks, groups.values(), strict=True):
-        colours += style.tints(colour, size)
-    return colours
+        return _dashed(style.sequence(len(ordered)), MOST_SHADES)
+    found: list[tuple[str, str]] = []
+    for (colour, _), size in zip(style.looks(list(map(str, groups))), groups.values(), strict=True):
+        found += _dashed(style.tints(colour, size), MOST_TINTS)
+    return found
+
+
+def _dashed(colours: list[str], most: int) -> list[tuple[str, str]]:
+    dashes = style.DASHES if len(colours) > most else ("-",)
+    return [(colour, dashes[i % len(dashes)]) for i, colour in enumerate(colours)]
 
 
 def label_order(label: object) -> tuple[int, float, str]:

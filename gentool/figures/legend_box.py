@@ -1,81 +1,105 @@
-"""Draw legends: one for a whole figure, or one below each panel."""
+"""Draw legends, measured with the renderer: above or beside all panels, or below each of them."""
 
 import math
+import textwrap
+from dataclasses import dataclass
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from gentool.figures.axes import FADED
-from gentool.figures.sheet import Layout, Panel, Sheet
+from gentool.figures.arrangement import IN_PAPER
+from gentool.figures.page import literal
+from gentool.figures.sheet import Panel
 
-WIDE = 18  # characters of a label, of which two stand side by side
+WIDEST = 44  # letters in a line of an entry
+MOST_COLUMNS = 6
+MOST_ROWS = 4  # above the panels; more entries stand beside them
+
+Entries = dict[str, Artist]
+Place = tuple[float, float]
 
 
-def handles(panel: Panel, drawn: dict[str, ErrorbarContainer], layout: Layout) -> dict[str, Artist]:
-    """Return the entries of a legend by their labels, with one for all of the paper's values."""
-    entries: dict[str, Artist] = {
-        curve.label: drawn[curve.label]
-        if layout.cap_size
-        else Line2D([], [], color=curve.colour, marker=curve.marker, markersize=5)
-        for curve in panel.curves
-        if curve.label
-    }
+@dataclass(frozen=True)
+class Box:
+    """Hold a legend's number of columns and rows, and its width and height in inches."""
+
+    columns: int
+    rows: int
+    width: float
+    height: float
+
+
+def entries(panel: Panel) -> Entries:
+    """Return the lines and markers of a panel's legend by their labels."""
+    found: Entries = {}
+    for curve in panel.curves:
+        if curve.label:
+            line = "none" if curve.is_scatter else curve.dash
+            look = {"color": curve.colour, "marker": curve.marker, "linestyle": line}
+            found.setdefault(curve.label, Line2D([], [], markersize=5, **look))
     for line in panel.vertical_lines:
         if line.label:
-            entries[line.label] = Line2D([], [], color="0.3", linestyle=line.style, linewidth=1.2)
-    if panel.reference:
-        dashed = Line2D([], [], color=FADED, linewidth=1, linestyle="--")
-        entries[panel.reference_label] = dashed
-    return entries
+            found[line.label] = Line2D([], [], color="0.3", linestyle=line.style, linewidth=1.2)
+    for curve in panel.reference:
+        label = f"{curve.label}, {IN_PAPER}"
+        found[label] = Line2D([], [], color=curve.colour, linestyle="--", linewidth=1)
+    return found
 
 
-def draw_figure_legend(
-    figure: Figure, entries: dict[str, Artist], sheet: Sheet, title: str | None, width: float
-) -> int:
-    """Draw a legend above all panels, with the figure's title, and return its number of rows."""
-    columns = sheet.layout.legend_columns or _columns(list(entries), width)
-    if sheet.legend_title:
-        title = "\n".join(filter(None, (title, sheet.legend_title)))
-    figure.legend(
-        list(entries.values()),
-        list(entries),
-        title=title,
-        title_fontsize=sheet.layout.legend_title_size,
-        loc="outside upper center",
-        ncols=columns,
-        frameon=False,
+def measured(parent: Figure | Axes, found: Entries, title: str | None, width: float) -> Box:
+    """Return the box of a legend not wider than this, in inches, with columns as full as can be.
+
+    Four entries of which three fit stand in two columns: a legend is filled column by column.
+    """
+    count = len(found)
+    boxes = (
+        box_of(parent, found, title, columns)
+        for columns in sorted(
+            {math.ceil(count / math.ceil(count / n)) for n in range(1, MOST_COLUMNS + 1)},
+            reverse=True,
+        )
     )
-    return math.ceil(len(entries) / columns)
+    return next(box for box in boxes if box.width <= width or box.columns == 1)
 
 
-def draw_panel_legend(axes: Axes, entries: dict[str, Artist], title: str | None) -> None:
-    """Draw a legend below the label of the x axis, however many lines that has."""
-    lines = axes.get_xlabel().count("\n")
-    down = ScaledTranslation(0, -(0.5 + 0.17 * lines), axes.get_figure().dpi_scale_trans)
+def box_of(parent: Figure | Axes, found: Entries, title: str | None, columns: int) -> Box:
+    """Return the box of a legend with this number of columns."""
+    figure = parent if isinstance(parent, Figure) else parent.get_figure()
+    legend = Legend(parent, **_options(found, title, columns), loc="upper left")
+    extent = legend.get_window_extent(figure.canvas.get_renderer())
+    rows = math.ceil(len(found) / columns)
+    return Box(columns, rows, extent.width / figure.dpi, extent.height / figure.dpi)
+
+
+def draw_on_figure(
+    figure: Figure, found: Entries, title: str | None, columns: int, loc: str, at: Place
+) -> None:
+    """Draw a legend whose corner or side `loc` is at a place, as fractions of the figure."""
+    figure.legend(**_options(found, title, columns), loc=loc, bbox_to_anchor=at)
+
+
+def draw_below(axes: Axes, found: Entries, title: str | None, columns: int, down: float) -> None:
+    """Draw a legend some inches below a panel's frame."""
+    place = axes.transAxes + ScaledTranslation(0, -down, axes.get_figure().dpi_scale_trans)
     axes.legend(
-        list(entries.values()),
-        list(entries),
-        title=title,
+        **_options(found, title, columns),
         loc="upper center",
         bbox_to_anchor=(0.5, 0),
-        bbox_transform=axes.transAxes + down,
-        borderaxespad=0,
-        ncols=2 if max(map(len, entries)) > WIDE else 3,
-        frameon=False,
-        fontsize=9,
-        title_fontsize=9,
-        columnspacing=1.2,
+        bbox_transform=place,
     )
 
 
-def _columns(labels: list[str], width: float) -> int:
-    """Return how many labels stand side by side in a width in inches, in as full columns as can be.
-
-    Four labels of which three fit stand in two columns, since a legend is filled column by column.
-    """
-    fitting = max(1, min(4, int(width / (0.5 + 0.077 * max(map(len, labels))))))
-    return math.ceil(len(labels) / math.ceil(len(labels) / fitting))
+def _options(found: Entries, title: str | None, columns: int) -> dict[str, object]:
+    return {
+        "handles": list(found.values()),
+        "labels": [textwrap.fill(literal(label), WIDEST) for label in found],
+        "title": title and textwrap.fill(title, 2 * WIDEST),
+        "ncols": columns,
+        "frameon": False,
+        "borderaxespad": 0,
+        "columnspacing": 1.2,
+    }

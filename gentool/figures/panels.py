@@ -33,8 +33,14 @@ def sheet(
     legends: str = "panels",
     errorbar: str | None = None,
 ) -> Sheet:
-    """Return a sheet; its caption explains means, bars and open markers if there are any."""
-    caption = "; ".join(filter(None, [caption, averages.words(panels, errorbar)]))
+    """Return a sheet; its caption explains means, bars, bands and open markers if there are any."""
+    bands = {curve.is_mean for panel in panels for curve in panel.curves if curve.is_band}
+    words = [
+        averages.words(panels, errorbar),
+        "bands: from the lowest to the highest seed" * (True in bands),
+        "bands: one standard error of the draws" * (False in bands),
+    ]
+    caption = "; ".join(filter(None, [caption, *words]))
     return Sheet(panels, caption, columns, legends, notes=notes)
 
 
@@ -83,13 +89,18 @@ def rescaled(
         points = averages.points(records, key, reading.key(name), value)
         drawn = averages.curves(points, style.short(name), *style.fixed(name), errorbar)
         if drawn and (scaled := averages.rescaled(drawn)):
-            curves += scaled
+            curves += [replace(curve, dash=style.dash(name)) for curve in scaled]
         elif drawn:
             messages.append(f"{name} has one value only, which cannot be rescaled")
         if prefix:
             paper_key = f"{prefix}{paper.NAMES[name]}"
             behind.append(paper_curve(paper_key, style.short(name), name))
-    y = Axis("measure, rescaled to [0, 1]", low=2 * ZERO, high=1 - 2 * ZERO, is_shared=True)
+    y = Axis(
+        "measure, rescaled to [0,\N{NO-BREAK SPACE}1]",
+        low=2 * ZERO,
+        high=1 - 2 * ZERO,
+        is_shared=True,
+    )
     title = f"path norms: {reading.words}" if reading.words else None
     return panel(Panel("measures", x, y, curves, behind, legend_title=title), notes, *messages)
 
@@ -102,15 +113,14 @@ def on_kl(
     prefix: str | None,
     notes: list[str],
 ) -> Panel:
-    """Return a panel of expected sharpness against KL: a curve for each size, thin for each run."""
+    """Return a panel of expected sharpness against KL: a curve for each size."""
     curves = []
     for size, colour in colours.items():
         runs = [r for r in records if lookup(r, key) == size and series.rows(r)]
-        label = number_formats.size(size)
-        curves += [series.against_kl(r, label, colour, is_thin=len(runs) > 1) for r in runs]
+        curves += series.on_kl(runs, number_formats.size(size), colour)
     ordered = [r for size in colours for r in records if lookup(r, key) == size]
     message = series.missing(ordered or records, "expected sharpness")
-    behind = _paper_on_kl(prefix, colours) if prefix else []
+    behind = _paper_on_kl(prefix) if prefix else []
     drawn = Panel(
         title,
         Axis(KL_LABEL, low=0),
@@ -120,26 +130,22 @@ def on_kl(
         legend_title=style.words(key) + ", a thin line a run" * any(c.is_thin for c in curves),
         level=LEVEL,
     )
-    if behind:
-        names = list(paper.sizes(prefix))
-        drawn = replace(drawn, reference_label=f"read off the paper, {names[0]} to {names[-1]}")
     return panel(drawn, notes, message)
 
 
-def _paper_on_kl(prefix: str, colours: dict[float, str]) -> list[Curve]:
-    """Return the paper's curves, in the colour of our curve of the same size or else in grey."""
+def _paper_on_kl(prefix: str) -> list[Curve]:
+    """Return the paper's curves, in the colours of their sizes in order."""
     named = paper.sizes(prefix)
-    ours = {number_formats.size(size): colour for size, colour in colours.items()}
-    greys = style.shades(len(named))
+    colours = style.sequence(len(named))
     return [
-        series.in_range(Curve(name, *paper.points(key), ours.get(name, grey)))
-        for (name, key), grey in zip(named.items(), greys, strict=True)
+        series.in_range(Curve(name, *paper.points(key), colour))
+        for (name, key), colour in zip(named.items(), colours, strict=True)
     ]
 
 
 def paper_curve(key: str, label: str, look: str) -> Curve:
     """Return a curve of the paper; `look` is the label or measure whose colour it has."""
-    return Curve(label, *paper.points(key), style.fixed(look)[0])
+    return Curve(label, *paper.points(key), *style.fixed(look), dash=style.dash(look))
 
 
 def size_colours(records: list[Record], key: str, preferred: tuple[float, ...]) -> dict:

@@ -37,10 +37,10 @@ def samples(path: Path, options: FigureOptions) -> Gallery:
     shelves = [_shelf(f"{kind} labels", drawn.subset, source, ROWS * COLUMNS, options.seed)]
     if recipe.confusion:
         shelves.append(_shelf("confusion set", drawn.confusion, source, COLUMNS, options.seed))
-    caption = (
-        f"{describe_source(recipe.data)}; below each image the label that training was given, "
-        "blue where it is the true one, orange where it is wrong, the (true one) below it"
-    )
+    is_all_right = all(tile.is_right for shelf in shelves for tile in shelf.tiles)
+    caption = f"{describe_source(recipe.data)}; below each image its label in training"
+    if not is_all_right:
+        caption += ": blue if right, orange if wrong, with the true one in brackets"
     notes = inference_notes(read)
     assumed = assumed_facts(read.recipe, options.data, options.hints)
     if facts := [f"{name} {getattr(recipe, name)}" for name in assumed if name in _DRAW]:

@@ -3,11 +3,11 @@
 import io
 from pathlib import Path
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from gentool.common.errors import UsageError
 from gentool.common.files import write_whole
+from gentool.figures.page import settings
 
 FORMATS = (".png", ".pdf", ".svg")
 
@@ -16,7 +16,7 @@ def write(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, PDF or SVG by its suffix; the same figure gives the same bytes."""
     content = io.BytesIO()
     dates = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix, {})
-    with rc_context({"svg.hashsalt": "gentool"}):  # without a salt the ids in an SVG are random
+    with settings():
         figure.savefig(content, format=path.suffix[1:], dpi=200, metadata=dates)
     write_whole(path, content.getvalue())
 

@@ -1,6 +1,7 @@
 """Make curves of expected sharpness against KL, and say why measures are missing."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ COMMANDS = {
     "sharpness": "gentool sharpness",
     "expected sharpness": "gentool sharpness --expected",
 }
-DECADES_FOR_LOG = 1.5  # that values span on a logarithmic axis
+DECADES_FOR_LOG = 1.0  # that values span on a logarithmic axis
 FAINT = 0.01  # expected sharpness, below which the curves are long, flat and not drawn
 
 
@@ -33,6 +34,40 @@ def rows(record: Record) -> list[dict]:
     curve = (record.get("expected_sharpness") or {}).get("curve") or []
     needed = ("value", "stderr", "kl_without_half")
     return [row for row in curve if all(row.get(name) is not None for name in needed)]
+
+
+def on_kl(runs: list[Record], label: str, colour: str) -> list[Curve]:
+    """Return the curve of the mean over runs at the same noise, with a band over the runs.
+
+    The band of a single run is one standard error. Runs without noise in common have a thin curve
+    each.
+    """
+    if len(runs) < 2:
+        return [against_kl(run, label, colour) for run in runs]
+    by_noise = [{row.get("alpha"): row for row in rows(run)} for run in runs]
+    shared = [alpha for alpha in by_noise[0] if all(alpha in points for points in by_noise)]
+    if len(shared) < 2:
+        return [against_kl(run, label, colour, is_thin=True) for run in runs]
+    points = [[points[alpha] for points in by_noise] for alpha in shared]
+    means = [
+        (statistics.fmean(row["kl_without_half"] for row in same), same)
+        for same in points
+        if statistics.fmean(row["value"] for row in same) >= FAINT
+    ]
+    means.sort(key=lambda mean: mean[0])
+    values = [[row["value"] for row in same] for _, same in means]
+    return [
+        Curve(
+            label,
+            tuple(kl for kl, _ in means),
+            tuple(map(statistics.fmean, values)),
+            colour,
+            low=tuple(map(min, values)),
+            high=tuple(map(max, values)),
+            is_band=True,
+            is_mean=True,
+        )
+    ]
 
 
 def against_kl(record: Record, label: str, colour: str, *, is_thin: bool = False) -> Curve:

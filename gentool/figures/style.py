@@ -24,7 +24,10 @@ _FIXED_KEYS = {
     "outcome.test_error": (INDIGO, "s"),
     "outcome.confusion_error": (WINE, "D"),
 }
-_OTHERS = [(GREEN, "^"), (ORANGE, "D"), (SKY, "v"), (PURPLE, "P"), (BLACK, "X")]
+_COLOURS = (GREEN, ORANGE, SKY, PURPLE, BLACK, WINE, "#999933", INDIGO, GREY, "#8C510A")
+_MARKERS = "^DvPX<p>*hd8"
+DASHES = ("-", "--", "-.", ":")
+_KEY_DASHES = {"l1_path": "--", "l2_path": "-.", "spectral": (0, (6, 1, 1, 1, 1, 1))}
 
 
 def short(key: str) -> str:
@@ -42,11 +45,6 @@ def sequence(count: int) -> list[str]:
     return [to_hex(colormaps["viridis_r"](0.12 + 0.88 * place)) for place in _places(count)]
 
 
-def shades(count: int) -> list[str]:
-    """Return greys in order, light to dark."""
-    return [to_hex(colormaps["Greys"](0.35 + 0.45 * place)) for place in _places(count)]
-
-
 def tints(colour: str, count: int) -> list[str]:
     """Return tints of one colour in order: light, and at last the colour itself."""
     full = to_rgb(colour)
@@ -61,12 +59,35 @@ def _places(count: int) -> list[float]:
 
 def looks(labels: Sequence[str]) -> list[tuple[str, str]]:
     """Return colour and marker of each label: true and random have their own everywhere."""
-    others = [label for label in labels if label not in _FIXED]
-    return [_FIXED.get(label) or _OTHERS[others.index(label) % len(_OTHERS)] for label in labels]
+    others = _others(labels)
+    return [
+        _FIXED.get(label)
+        or (
+            _COLOURS[others.index(label) % len(_COLOURS)],
+            _MARKERS[others.index(label) % len(_MARKERS)],
+        )
+        for label in labels
+    ]
+
+
+def dashes(labels: Sequence[str]) -> list[str]:
+    """Return the dash of each label's line, another one where the colours of `looks` repeat."""
+    others = _others(labels)
+    rounds = [0 if label in _FIXED else others.index(label) // len(_COLOURS) for label in labels]
+    return [DASHES[number % len(DASHES)] for number in rounds]
+
+
+def dash(key: str) -> str | tuple:
+    """Return the dash of a measure's line, so that of two lines on each other both are seen."""
+    return _KEY_DASHES.get(key, "-")
+
+
+def _others(labels: Sequence[str]) -> list[str]:
+    return [label for label in dict.fromkeys(labels) if label not in _FIXED]
 
 
 def tidy(axes: Axes) -> None:
     """Draw a light grid, and no frame on the sides that have no axis."""
-    axes.grid(color="0.9", linewidth=0.8)
+    axes.grid(color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -23,12 +23,14 @@ def norms(records: list[Record], options: FigureOptions) -> Sheet:
     """Prepare figure 1 of the paper: the norm capacities against the training-set size."""
     networks = _networks(records, "1")
     notes = list(networks.notes)
+    if options.reference:
+        notes += paper.compare("1", networks.records)
     reading = path_norms.reading(networks.records, options.path_norms)
     keys = [reading.key(name) for name in panels.MEASURES[:4]]
     averages.check_measured("1", networks.records, keys)
     shown = [_norm(networks, name, reading, options, notes) for name in panels.MEASURES[:4]]
-    caption = _caption(networks, keys, notes)
-    return panels.sheet(shown, caption, notes, 2, "figure", options.errorbar)
+    words = _caption(networks, "1", keys, options, notes)
+    return panels.sheet(shown, words, notes, 2, "figure", options.errorbar)
 
 
 @FIGURES.register("2", "records", "reference", "errorbar")
@@ -37,14 +39,16 @@ def sharpness(records: list[Record], options: FigureOptions) -> Sheet:
     networks = _networks(records, "2")
     notes = list(networks.notes)
     averages.check_measured("2", networks.records, SHARPNESS)
+    if options.reference:
+        notes += paper.compare("2", networks.records)
     shown = [_sharpness(networks, options, notes)]
     colours = panels.size_colours(networks.records, SIZE, ON_KL)
     for labels in LABELS:
         prefix = f"fig2_{labels}_" if options.reference else None
         chosen = networks.with_labels(labels)
         shown.append(panels.on_kl(f"{labels} labels", chosen, SIZE, colours, prefix, notes))
-    caption = _caption(networks, SHARPNESS[:1], notes)
-    return panels.sheet(shown, caption, notes, errorbar=options.errorbar)
+    words = _caption(networks, "2", SHARPNESS[:1], options, notes)
+    return panels.sheet(shown, words, notes, errorbar=options.errorbar)
 
 
 def _networks(records: list[Record], figure: str) -> Networks:
@@ -68,23 +72,13 @@ def _norm(
     """
     curves = _by_labels(networks, reading.key(name), options, is_log=True)
     behind = _of_paper(f"fig1_{paper.NAMES[name]}") if options.reference else []
-    is_comparable = _has_scale_of_paper(networks) and (
+    is_comparable = paper.has_scale("1", networks.records) and (
         name not in path_norms.PATH_NORMS or reading.is_of_paper
     )
-    x = Axis(style.words(SIZE), is_shared=is_comparable)
+    x = Axis(style.words(SIZE), is_shared=is_comparable, at_values=True)
     y = Axis(reading.label(name), "log10", is_shared=is_comparable)
     message = reading.missing(networks.records, name)
     return panels.panel(Panel("", x, y, curves, behind), notes, message)
-
-
-def _has_scale_of_paper(networks: Networks) -> bool:
-    """Return whether these are VGGs of full width, some on as many such images as in the paper."""
-    recipe = networks.records[0]["recipe"]  # all agree in what makes them of one kind
-    kind = (recipe["model"], recipe.get("width"), list(recipe.get("input_shape") or ()))
-    sizes, _ = paper.points("fig1_l2_true")
-    return kind == ("vgg", 1, paper.INPUT_SHAPE) and any(
-        record["recipe"]["subset"] in sizes for record in networks.records
-    )
 
 
 def _sharpness(networks: Networks, options: FigureOptions, notes: list[str]) -> Panel:
@@ -101,7 +95,7 @@ def _sharpness(networks: Networks, options: FigureOptions, notes: list[str]) -> 
         behind = [replace(c, y=tuple(map(math.log10, c.y))) for c in behind]
         curves = _by_labels(networks, "sharpness", options, is_log=True)
     y = Axis(style.words("sharpness"), scale, low=0 if scale == "linear" else None, is_shared=True)
-    drawn = Panel("", Axis(style.words(SIZE)), y, curves, behind)
+    drawn = Panel("sharpness", Axis(style.words(SIZE), at_values=True), y, curves, behind)
     return panels.panel(drawn, notes, series.missing(networks.records, "sharpness"))
 
 
@@ -122,12 +116,19 @@ def _of_paper(key: str) -> list[Curve]:
     return [panels.paper_curve(f"{key}_{labels}", f"{labels} labels", labels) for labels in LABELS]
 
 
-def _caption(networks: Networks, keys: Iterable[str], notes: list[str]) -> str:
+def _caption(
+    networks: Networks,
+    figure: str,
+    keys: Iterable[str],
+    options: FigureOptions,
+    notes: list[str],
+) -> str:
     """Return the line under the figure; it and a note count the networks that do not fit."""
     settings = averages.settings_in_words(networks.records, keys)
+    behind = paper.in_caption(figure, networks.records) if options.reference else ""
     unfit = [record for record in networks.records if not has_fitted(record)]
     if not unfit:
-        return caption(networks.records, settings)
+        return caption(networks.records, settings) + behind
     words = f"{count(len(unfit), 'network')} with a training error above 0"
     notes.append(f"{words} drawn too; in the paper it is 0 everywhere")
-    return caption(networks.records, words, settings)
+    return caption(networks.records, words, settings) + behind
