@@ -16,6 +16,7 @@ from gentool.figures.fitting import fit, wrap
 from gentool.figures.legend_box import MOST_ROWS, Box, Entries
 from gentool.figures.page import SCREEN, Page, literal, no_room, settings
 from gentool.figures.sheet import Panel, Sheet
+from gentool.figures.shown import ShownFigure
 
 WIDEST = 40  # characters in a line of a message
 EDGE = 0.08  # inches around the figure and between its parts
@@ -32,7 +33,7 @@ def draw_sheet(sheet: Sheet, title: str | None = None, page: Page = SCREEN) -> F
     Raise GentoolError if the page has a size in which there is no room.
     """
     with settings(page.style):
-        figure = Figure(layout="constrained")
+        figure = ShownFigure(layout="constrained")
         FigureCanvasAgg(figure)
         try:
             _draw(figure, sheet, title, page)
@@ -47,7 +48,7 @@ def _draw(figure: Figure, sheet: Sheet, title: str | None, page: Page) -> None:
     heights = [_row_height(row, sheet.layout.panel_height) for row in arranged.rows]
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     drawn = [
-        (_draw_panel(figure.add_subplot(grid[i, j]), panel, sheet), panel)
+        (draw_panel(figure.add_subplot(grid[i, j]), panel, sheet), panel)
         for i, row in enumerate(arranged.rows)
         for j, panel in enumerate(row)
         if panel is not None
@@ -164,7 +165,7 @@ def _legend_place(
     raise no_room(page)
 
 
-def _draw_panel(axes: Axes, panel: Panel, sheet: Sheet) -> Axes:
+def draw_panel(axes: Axes, panel: Panel, sheet: Sheet) -> Axes:
     """Draw one panel without its legend."""
     axes.set_title(panel.title)
     style.tidy(axes)

@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from gentool.figures import style
 from gentool.figures.page import SCREEN, Page, literal, settings
+from gentool.figures.shown import ShownFigure
 
 COLUMNS = 8
 SIDE, COLUMN, ROW = 0.84, 1.0, 1.28  # inches: of an image, from one to the next, labels included
@@ -68,7 +69,7 @@ def _draw(gallery: Gallery, title: str | None, page: Page) -> Figure:
     height = top + HEADING * len(gallery.shelves) + ROW * rows + LINE * len(lines) + 2 * EDGE
     sides = page.size or (width, height)
     factor = min(sides[0] / width, sides[1] / height)
-    figure = Figure(figsize=sides)
+    figure = ShownFigure(figsize=sides)
     FigureCanvasAgg(figure)
     across, up = sides[0] / factor, sides[1] / factor  # inches before all is scaled
     edge = (across - width) / 2 + EDGE

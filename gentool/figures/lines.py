@@ -18,12 +18,13 @@ from gentool.records.averaging import (
     differences,
     differing,
     group_key,
+    is_known,
     seed_groups,
     shown_value,
     without,
 )
 from gentool.records.measure_file import Record, lookup
-from gentool.records.recipe import LAYERS, Role, describe_source, fields_with
+from gentool.records.recipe import Role, describe_source, fields_with
 from gentool.records.settings import in_words, is_cut, settings_of
 
 OTHERS = "network"  # the condition of networks of other programs that share a line
@@ -128,8 +129,7 @@ def _with_one_line_of_others(
 
 def is_of_others(group: SeedGroup) -> bool:
     """Return whether it is not known how the network of a group was trained."""
-    recipe = group.networks[0].get("recipe") or {}
-    return recipe.get("model") == LAYERS or recipe.get("seed") is None
+    return not is_known(group.networks[0].get("recipe") or {})
 
 
 def _alone(record: Record, y: str) -> Json:

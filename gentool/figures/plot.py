@@ -13,14 +13,15 @@ from gentool.common.json import Json
 from gentool.figures import FIGURES, draw
 from gentool.figures.chart import chart
 from gentool.figures.inputs import read_inputs
+from gentool.figures.own_axes import draw_into
+from gentool.figures.page import parse_page
 from gentool.figures.registry import FigureOptions, NamedFigure
-from gentool.figures.sheet import Sheet
 from gentool.records.given import Given, given_records
 from gentool.records.measure_file import Record, merge
 from gentool.records.recipe import Outcome, Recipe
 
 if TYPE_CHECKING:
-    from gentool.figures.gallery import Gallery
+    from matplotlib.axes import Axes
 
 
 @runtime_checkable
@@ -57,6 +58,9 @@ def plot(
     *,
     figure: str | int | None = None,
     title: str | None = None,
+    style: str = "screen",
+    size: str | tuple[float, float] | None = None,
+    ax: "Axes | None" = None,
     **options: Unpack[FigureArguments],
 ) -> Figure:
     """Plot any measure against any key of records, or a figure of the paper.
@@ -73,6 +77,9 @@ def plot(
     "samples" and "direction" take one of them that is saved. The other `options` are those of
     `gentool plot` for these figures, as `reference`, `path_norms` or `alpha`.
 
+    `style` is "screen", "paper" or "talk", `size` the width and height of the figure in inches.
+    With `ax`, Matplotlib's axes, a figure of one panel is drawn into them, in the user's own style.
+
     Return the Matplotlib figure, which a notebook shows where it is the value of a cell; nothing is
     written: `figure.savefig("figure.pdf")` does that. What is left out is warned of.
 
@@ -86,23 +93,32 @@ def plot(
     >>> figure = gentool.plot(records, x="recipe.classes", y="l2_unnormalized")
     >>> figure.savefig("classes.png")
     """
+    if ax is not None and (size is not None or style != "screen"):
+        raise UsageError("the axes of ax have a size and a style; leave out size and style")
+    page = parse_page(style, size if size is None or isinstance(size, str) else _in_words(size))
     if figure is None:
         errorbar = options.pop("errorbar", None)
         if options:
             raise UsageError(f"{next(iter(options))} is for named figures; leave it out")
         keys = y.split(",") if isinstance(y, str) else y
-        sheet = chart(merge(_records(records)), x, keys and list(keys), by, errorbar)
-        return _drawn(sheet, title)
-    if (x, y, by) != (None, None, None):
-        raise UsageError(f"figure {figure} has its own axes; leave out x, y and by")
-    entry = FIGURES[str(figure)]
-    return _drawn(entry.prepare(_inputs(entry, records), _options(entry, options)), title)
+        prepared = chart(merge(_records(records)), x, keys and list(keys), by, errorbar)
+    else:
+        if (x, y, by) != (None, None, None):
+            raise UsageError(f"figure {figure} has its own axes; leave out x, y and by")
+        entry = FIGURES[str(figure)]
+        prepared = entry.prepare(_inputs(entry, records), _options(entry, options))
+    for note in prepared.notes:
+        warnings.warn(note, stacklevel=2)
+    return draw(prepared, title, page) if ax is None else draw_into(ax, prepared, title)
 
 
-def _drawn(prepared: "Sheet | Gallery", title: str | None) -> Figure:
-    for note in getattr(prepared, "notes", ()):
-        warnings.warn(note, stacklevel=3)
-    return draw(prepared, title)
+def _in_words(size: tuple[float, float]) -> str:
+    """Return a size as on the command line, as 3.3x2.5."""
+    try:
+        width, height = (float(side) for side in size)
+    except (TypeError, ValueError):
+        raise UsageError(f"size is {size!r}; give a width and a height in inches") from None
+    return f"{width:f}x{height:f}"
 
 
 def _options(entry: NamedFigure, options: FigureArguments) -> FigureOptions:

@@ -69,7 +69,8 @@ def choose(
 def caption(records: list[Record], *more: str) -> str:
     """Return one line for the caption: data, model, number of networks."""
     recipe = records[0]["recipe"]
-    parts = [describe_source(recipe["data"]), *_model(records), count(len(records), "network")]
+    data = describe_source(recipe["data"]) if recipe["data"] else ""  # of arrays in memory
+    parts = [data, *_model(records), count(len(records), "network")]
     return ", ".join(filter(None, [*parts, *more]))
 
 

@@ -88,8 +88,9 @@ def measure(
     means all; a fraction `epsilon` of the images may have a smaller margin than γ; without `biases`
     path norms leave them out; `initial` is the network before training.
 
-    `recipe` is what is known of the training, as fields of a recipe ({"labels": "random"}), for
-    tables and figures; `name` stands there for a file name.
+    `recipe` is what is known of the training, as fields of a recipe ({"labels": "random", "seed":
+    1}), for tables and figures; `name` stands there for a file name. Networks of which the seed is
+    said are averaged over it where they are alike in all other fields.
 
     Return the record of a measure file. Its keys are `measures` and `log10` by name (log10 is
     finite where the number itself overflows; both are None where the quantity does not exist, and

@@ -76,7 +76,8 @@ def conditions(record: Record, key: str | None = None) -> Json:
 
     The fields of the recipe are `recipe.NAME`, without the seed and what follows from its draws;
     the rest are settings of the measurement, as `epsilon`. A network of which the training is not
-    known has its file and checkpoint among them, so that it is like no other.
+    known has its file and checkpoint among them, so that it is like no other. That of a module in
+    memory is known if its user said the seed.
     """
     recipe = record.get("recipe") or {}
     shared = {
@@ -87,7 +88,7 @@ def conditions(record: Record, key: str | None = None) -> Json:
     if fingerprint := shared.pop("recipe.fingerprint", None):
         shared["recipe.data"] = fingerprint  # two folders of one name may hold different data
     shared.pop("recipe.origin", None)  # of a foreign network, which is known by its checkpoint
-    if recipe.get("model") == LAYERS or recipe.get("seed") is None:
+    if not is_known(recipe):
         shared |= _identity(record)
     elif recipe.get("init") == default_init(recipe.get("batch_norm")):
         del shared["recipe.init"]  # the default, by its name
@@ -96,6 +97,16 @@ def conditions(record: Record, key: str | None = None) -> Json:
         if is_cut(record, key):
             shared[CUT] = True
     return shared
+
+
+def is_known(recipe: Json) -> bool:
+    """Return whether it is known how a network was trained: by its recipe, or by its user.
+
+    Of a network of which the layers are listed it is not, unless its user said the seed in Python.
+    """
+    said = (recipe.get("origin") or {}).get("said")
+    is_told = isinstance(said, dict) and "seed" in said and bool(recipe.get("layers"))
+    return recipe.get("seed") is not None and (recipe.get("model") != LAYERS or is_told)
 
 
 def seed_groups(records: Iterable[Record], key: str | None = None) -> list[SeedGroup]:

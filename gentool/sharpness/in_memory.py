@@ -104,7 +104,8 @@ def sharpness(
     About a module: `input_shape` is (C, H, W), by default that of the images; `test` is a pair of
     test images and labels, or a DataLoader, whose error gives the generalization gap; `mean` and
     `std` have one number for each channel; `recipe` is what is known of the training, as fields of
-    a recipe, for tables and figures, and `name` stands there for a file name. Without
+    a recipe, for tables and figures, and `name` stands there for a file name, as in
+    `gentool.measure`. Without
     `fold_batch_norm` (true) the raw parameters are perturbed. `device` is "auto", "cpu" or "cuda";
     `batching` how candidates are evaluated, "auto" by what is fastest, which changes rounding.
 
