@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gentool.cli import options
-from gentool.cli.inputs import RECORDS, LeftOut, files_in
+from gentool.cli.inputs import RecordFiles
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import check_output
 
@@ -73,13 +73,13 @@ def claims(
     from gentool.records.measure_file import dumps_line, write
     from gentool.records.reading import read_each
 
-    files = files_in(records, RECORDS)
-    left_out = LeftOut()
-    readable = read_each(files, None if messages.debug else left_out.report)
+    found = RecordFiles(records)
+    tell = None if messages.debug else found.report
+    readable = read_each(found.paths, tell, passes_over=found.passes_over)
     judged = report(readable, measure, bootstrap, seed, against)
     command = {"name": "claims", "measure": measure, "against": against}
     command |= {"bootstrap": bootstrap, "seed": seed}
-    written = {"command": command, "files": [file.name for file in files]} | judged.to_json()
+    written = {"command": command, "files": [file.name for file in found.paths]} | judged.to_json()
     if path is not None:
         write(path, written)
         print(path, flush=True)
@@ -88,7 +88,7 @@ def claims(
     if not messages.quiet:
         show_claims(judged.rows, judged.left_out)
         show_correlations(judged.ranked)
-    left_out.check(len(files))
+    found.check()
     if must_hold and judged.failing:
         failing = ", ".join(judged.failing)
         raise GentoolError(f"{len(judged.failing)} of {len(judged.rows)} claims fail: {failing}")

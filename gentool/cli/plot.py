@@ -1,13 +1,12 @@
 """Define `gentool plot`: draw measure files. Imports torch only for figures of a network."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gentool.cli import options
-from gentool.cli.inputs import CHECKPOINTS, RECORDS, LeftOut, files_in
+from gentool.cli.inputs import CHECKPOINTS, RECORDS, RecordFiles
 from gentool.common.console import say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output
@@ -155,11 +154,9 @@ def plot(
         print(output)
         return
     reads = "records" if entry is None else entry.reads
-    named = files_in(files, SUFFIXES[reads])
-    left_out = LeftOut()
-    report = None if messages.debug else left_out.report
+    found = RecordFiles(files, SUFFIXES[reads])
     if entry is None:
-        drawn, notes = _chart(named, report, x, y, by, errorbar, title, page)
+        drawn, notes = _chart(found, messages.debug, x, y, by, errorbar, title, page)
     else:
         figure_options = FigureOptions(
             reference,
@@ -175,13 +172,13 @@ def plot(
             messages.quiet,
             options.parse_hints(network, training_data),
         )
-        drawn, notes = _figure(entry, named, report, figure_options, title, page)
+        drawn, notes = _figure(entry, found, messages.debug, figure_options, title, page)
     if not messages.quiet:
         for note in notes:
             say(f"note: {note}")
     write(drawn, output)
     print(output, flush=True)
-    left_out.check(len(named))
+    found.check()
 
 
 def _check_options(context: typer.Context, entry: "NamedFigure | None") -> None:
@@ -197,8 +194,8 @@ def _check_options(context: typer.Context, entry: "NamedFigure | None") -> None:
 
 
 def _chart(
-    files: list[Path],
-    report: Callable[[str], None] | None,
+    found: RecordFiles,
+    debug: bool,
     x: str | None,
     y: list[str] | None,
     by: str | None,
@@ -212,14 +209,16 @@ def _chart(
     from gentool.records.measure_file import merge
     from gentool.records.reading import read_each
 
-    sheet = chart(merge(read_each(files, report)), x, y, by, errorbar)
+    report = None if debug else found.report
+    records = merge(read_each(found.paths, report, passes_over=found.passes_over))
+    sheet = chart(records, x, y, by, errorbar)
     return draw(sheet, title, page), sheet.notes
 
 
 def _figure(
     entry: "NamedFigure",
-    files: list[Path],
-    report: Callable[[str], None] | None,
+    found: RecordFiles,
+    debug: bool,
     figure_options: "FigureOptions",
     title: str | None,
     page: "Page",
@@ -228,5 +227,7 @@ def _figure(
     from gentool.figures import draw
     from gentool.figures.inputs import read_inputs
 
-    sheet = entry.prepare(read_inputs(entry, files, report), figure_options)
+    report = None if debug else found.report
+    inputs = read_inputs(entry, found.paths, report, found.passes_over)
+    sheet = entry.prepare(inputs, figure_options)
     return draw(sheet, title, page), sheet.notes

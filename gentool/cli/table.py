@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gentool.cli import options
-from gentool.cli.inputs import RECORDS, LeftOut, files_in
+from gentool.cli.inputs import RecordFiles
 from gentool.common.console import say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output, write_whole
@@ -117,9 +117,9 @@ def table(
     if path is not None and not check_output(path, outputs.existing()):
         print(path)
         return
-    named = files_in(files, RECORDS)
-    left_out = LeftOut()
-    networks = merge(read_each(named, None if messages.debug else left_out.report))
+    found = RecordFiles(files)
+    report = None if messages.debug else found.report
+    networks = merge(read_each(found.paths, report, passes_over=found.passes_over))
     if list_keys:
         _print_keys(networks)
     else:
@@ -137,7 +137,7 @@ def table(
             if not messages.quiet:
                 for note in made.notes:
                     say(f"note: {note}")
-    left_out.check(len(named))
+    found.check()
 
 
 def _names(values: list[str] | None) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Read the files of a figure: measure files merged by checkpoint, or one checkpoint."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,21 +20,19 @@ KINDS = {"json": MEASURES, "safetensors": CHECKPOINT, "pytorch": CHECKPOINT}
 
 
 def read_inputs(
-    entry: NamedFigure, files: list[Path], report: Report | None = None
+    entry: NamedFigure,
+    files: list[Path],
+    report: Report | None = None,
+    passes_over: Callable[[Path], bool] = lambda path: False,
 ) -> list[Record] | Path:
     """Return records, or a checkpoint's path, as the figure needs them.
 
-    `report` is told why one of several measure files cannot be read, and the others are drawn.
+    `report` is told why one of several measure files cannot be read, and the others are drawn;
+    `passes_over` is that of `read_each`.
     Raise UsageError if the figure needs files of another kind, or one checkpoint, not several.
     """
     if entry.reads == "outcomes":
-        return merge(
-            read_each(
-                files,
-                report,
-                _outcomes,
-            )
-        )
+        return merge(read_each(files, report, _outcomes, passes_over))
     expected = CHECKPOINT if entry.reads == "checkpoint" else MEASURES
 
     for path in files:  # a file of another kind is a wrong command, not a file that cannot be read
@@ -43,7 +42,7 @@ def read_inputs(
                 f"{path} is {actual}, and --figure {entry.name} is drawn from {expected}{remedy}"
             )
     if expected == MEASURES:
-        return merge(read_each(files, report))
+        return merge(read_each(files, report, passes_over=passes_over))
     if len(files) > 1:
         raise UsageError(f"--figure {entry.name} draws one checkpoint; {len(files)} are named")
     return files[0]

@@ -36,5 +36,9 @@ def given_records(given: Given | Iterable[Given]) -> list[Record]:
         raise UsageError("there are no records; give records, measure files or folders")
     if files:
         found = files_in(files, RECORDS)
-        records += read_each(found, lambda message: warnings.warn(message, stacklevel=4))
+        records += read_each(
+            found,
+            lambda message: warnings.warn(message, stacklevel=4),
+            passes_over=lambda path: path not in files,
+        )
     return records

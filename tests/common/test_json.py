@@ -33,6 +33,8 @@ def test_what_is_written_is_read_again(value):
         ("1e999", "1e999 is beyond the numbers"),
         ('{"a": -1.5E+400}', "-1.5E+400 is beyond the numbers"),
         ("1" * 400, "1... is beyond the numbers"),
+        ("1" * 250 + ".0e99", "1... is beyond the numbers"),
+        ("-" + "9" * 309, "9... is beyond the numbers"),
         ('"\\ud800"', "half a character"),
         ("[" * 100_000, "nested too deeply"),
         (b"\xff", "can't decode"),
@@ -47,7 +49,9 @@ def test_what_is_not_strict_json_is_refused_with_its_reason(text, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["1e308", "123e300", "1e-999", '"1e999 and \\\\ud800"', " 1 \n"])
+@pytest.mark.parametrize(
+    "text", ["1e308", "123e300", "1e-999", "1" + 308 * "0", '"1e999 and \\\\ud800"', " 1 \n"]
+)
 def test_numbers_at_the_edge_are_read(text):
     loads(text)
 

@@ -10,6 +10,7 @@ from helpers.records import record
 
 from gentool.cli.main import run
 from gentool.common.errors import GentoolError
+from gentool.records import frame
 from gentool.records.reading import read_each, read_records
 
 RECORDS = [record(sha256=letter * 64, l2=float(i)) for i, letter in enumerate("abc", 1)]
@@ -89,3 +90,62 @@ def test_what_measure_prints_is_taken_by_plot_and_claims(saved, capsys, tmp_path
         keys = ["--x", "recipe.subset", "--y", "l2", "-o", figure, "--force", "-q"]
         assert run(["plot", str(source), *keys]) == 0
         capsys.readouterr()
+
+
+OTHER_OUTPUTS = {
+    "claims.json": '{"command": {"name": "claims"}, "networks": 1, "claims": [], "kendall": []}',
+    "log.jsonl": '{"command": "train", "network": "a", "file": "a", "time": "T", "epoch": 1}\n' * 3,
+    "table.jsonl": '{"recipe.labels": "true", "n": 3, "l2_mean": 1.5}\n',
+    "measures.jsonl": '{"l2": 1.5}\n{"l2": 2.5}\n',
+    "layers.json": '{"input_shape": [1, 8, 8], "layers": [{"type": "flatten"}]}',
+    "a.inspect.json": '{"format": 1, "command": {"name": "inspect"}, "checkpoint": {}}',
+}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder with one record and each other output of gentool."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "z.json").write_text(WHOLE[0])
+    for name, text in OTHER_OUTPUTS.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_other_outputs_of_gentool_in_a_folder_are_passed_over(results, capsys, tmp_path):
+    for command in ("claims", "table", "plot"):
+        keys = ["--x", "checkpoint.file", "--y", "l2", "-o", str(tmp_path / "figure.png")]
+        assert run([command, str(results), *(keys if command == "plot" else [])]) == 0
+        assert not [name for name in OTHER_OUTPUTS if name in capsys.readouterr().err]
+    assert frame(results, "l2").to_dict("list") == {"l2": [1.0]}
+
+
+@pytest.mark.parametrize("name", OTHER_OUTPUTS)
+def test_another_output_that_is_named_is_an_error_that_says_what_it_is(results, name, capsys):
+    assert run(["table", str(results / name), str(results / "z.json")]) == 1
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert name in first
+    assert "not measures" in first
+
+
+def test_a_file_of_a_folder_that_is_not_known_is_left_out_with_a_word(results, capsys):
+    """So is one that holds a damaged record beside the lines of a log."""
+    (results / "foreign.json").write_text('{"accuracy": 0.5}')
+    (results / "mixed.jsonl").write_text(OTHER_OUTPUTS["log.jsonl"] + LINES[1][:-9])
+    assert run(["table", str(results), "--quiet"]) == 1
+    errors = capsys.readouterr().err
+    assert "foreign.json is not a measure file" in errors
+    assert "mixed.jsonl, line 4 is not JSON" in errors
+    assert "2 of 3 files cannot be read" in errors
+
+
+def test_a_folder_of_other_outputs_alone_is_an_error(results, capsys):
+    (results / "z.json").unlink()
+    assert run(["claims", str(results)]) == 1
+    assert "no measure file is among the 6 files of the folder" in capsys.readouterr().err
+
+
+def test_verdicts_name_the_files_that_hold_records(results, capsys):
+    assert run(["claims", str(results), "-o", "-", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == ["z.json"]
