@@ -120,10 +120,13 @@ def _run(arguments: list[str]) -> int:
     """Run a command and return its exit code; signals that stop it are handled."""
     try:
         # `train` repeats its own arguments in the message on how to resume.
-        return app(arguments, prog_name="gentool", standalone_mode=False, obj=tuple(arguments)) or 0
-    except Interrupted as error:
+        code = app(arguments, prog_name="gentool", standalone_mode=False, obj=tuple(arguments)) or 0
+        if code == Interrupted.exit_code:  # typer catches an interrupt while it reads the options
+            raise KeyboardInterrupt
+        return code
+    except (Interrupted, KeyboardInterrupt) as error:
         if is_main_process():
-            say(str(error))
+            say(str(error) or interruption(arguments))
         return stops.exit_code()
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the pipe has ended: no message, no traceback at exit

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pkgutil
 import signal
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 def send_at_call(monkeypatch, target, calls, number=signal.SIGTERM):
     """Send a signal to this process when a function is called for the n-th time."""
     module, _, name = target.rpartition(".")
-    owner = __import__("importlib").import_module(module)
+    owner = pkgutil.resolve_name(module)
     function, count = getattr(owner, name), [0]
 
     def counted(*arguments, **options):
@@ -131,3 +132,14 @@ def test_the_rest_of_several_checkpoints_is_told_as_a_command(saved, monkeypatch
     )
     assert run(rest.split()[1:]) == 0
     assert second.with_suffix(".measures.json").exists()
+
+
+def test_a_signal_while_the_options_are_read_is_told_too(monkeypatch, capsys):
+    send_at_call(monkeypatch, "gentool.cli.main.TwoWordCommands.resolve_command", 1)
+    assert run([*LONG, "-o", "a.safetensors"]) == 143
+    assert "interrupted; start again with: gentool train" in capsys.readouterr().err
+    send_at_call(monkeypatch, "gentool.cli.main.TwoWordCommands.make_context", 1)
+    assert run(["plot", "a.json"]) == 143
+    assert (
+        capsys.readouterr().err == "gentool: interrupted; start again with: gentool plot a.json\n"
+    )
