@@ -3,7 +3,8 @@
     python tests/helpers/kills.py FOLDER KILLS SEED COMMAND,COMMAND...
 
 Prints one JSON object: by command the number of kills by signal and exit code, and what was wrong.
-Every command is a fork of this process, which has imported all: a start takes milliseconds, and the
+The networks of the grids are of several sizes: what is trained in one stack is the same up to
+rounding only, if some of it is finished when the others are resumed. Every command is a fork of this process, which has imported all: a start takes milliseconds, and the
 moments of the kills are spread over the work and not over imports.
 """
 
@@ -37,7 +38,7 @@ TRAIN = "train --model mlp --data digits --subset 500 --labels random --stop-los
 LOOP = "--batching loop --threads 1"
 COMMANDS = {
     "single": f"{TRAIN} --hidden 16 --epochs 40 --keep-initial --save-every 20 -o a.safetensors",
-    "grid": f"{TRAIN} --hidden 8,9 --seed 0,1 --epochs 20 --log grid.jsonl -o grid",
+    "grid": f"{TRAIN} --hidden 8,9,10 --epochs 20 --log grid.jsonl -o grid",
     "jobs": f"{TRAIN} --hidden 8,9 --epochs 2000 --jobs 2 -o grid",
     "measure": "measure net.safetensors other.safetensors --threads 1",
     "sharpness": f"sharpness net.safetensors {LOOP} --restarts 2 --steps 2 --flatness",
