@@ -4,8 +4,9 @@
 
 Prints one JSON object: by command the number of kills by signal and exit code, and what was wrong.
 The networks of the grids are of several sizes: what is trained in one stack is the same up to
-rounding only, if some of it is finished when the others are resumed. Every command is a fork of this process, which has imported all: a start takes milliseconds, and the
-moments of the kills are spread over the work and not over imports.
+rounding only, if some of it is finished when the others are resumed. Every command is a fork of
+this process, which has imported all: a start takes milliseconds, and the moments of the kills are
+spread over the work and not over imports.
 """
 
 import json
