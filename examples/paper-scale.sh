@@ -198,12 +198,7 @@ esac
 
 stems() ( # of the networks of the job, without folder
     IFS=,
-    case $norm in
-    conv) norm_name=True ;;
-    none) norm_name=False ;;
-    *) norm_name=-$norm ;;
-    esac
-    options=batch-norm$norm_name-dropout$dropout-width$WIDTH
+    options=batch-norm-$norm-dropout$dropout-width$WIDTH
     for size in $sizes; do
         for confusion in $confusions; do
             [ "$confusion" = 0 ] && added='' || added=-confusion$confusion

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import typer.core
 
 from gentool.checkpoints.hints import Hints
 from gentool.cli import options
+from gentool.cli.declaring import Command
 from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
 from gentool.common.console import say
 from gentool.common.errors import UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gentool.common.json import Json
 
 
-class InspectCommand(typer.core.TyperCommand):
+class InspectCommand(Command):
     """A command in which `--layers` without a file asks for the list of layers."""
 
     def parse_args(self, ctx, args):  # noqa: ANN001, ANN201 - the types are click's, unnamed

@@ -12,6 +12,7 @@ import typer.core
 
 from gentool.cli.claims import claims
 from gentool.cli.convert import convert
+from gentool.cli.declaring import Command, help_text, without_type_of_flags
 from gentool.cli.examples import examples
 from gentool.cli.inspect import InspectCommand, inspect
 from gentool.cli.measure import measure
@@ -50,21 +51,27 @@ class TwoWordCommands(typer.core.TyperGroup):
         except KeyboardInterrupt:
             raise Interrupted(interruption(ctx.obj)) from None
 
+    def get_params(self, ctx):  # noqa: ANN001, ANN201 - click's types; typer hides them
+        return without_type_of_flags(super().get_params(ctx))
 
-# Without rich's boxes an error is one line, and --help takes half the time.
+
 app = typer.Typer(
-    cls=TwoWordCommands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    cls=TwoWordCommands,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=TrainCommand)(train)
-app.command()(measure)
-app.command()(sharpness)
-app.command("sharpness verify")(verify)
+app.command(cls=Command)(measure)
+app.command(cls=Command)(sharpness)
+app.command("verify", cls=Command)(verify)
+app.command("sharpness verify", cls=Command, hidden=True)(verify)  # as earlier versions call it
 app.command(cls=InspectCommand)(inspect)
-app.command()(convert)
-app.command()(plot)
-app.command()(table)
-app.command()(claims)
-app.command()(examples)
+app.command(cls=Command)(convert)
+app.command(cls=Command)(plot)
+app.command(cls=Command)(table)
+app.command(cls=Command)(claims)
+app.command(cls=Command)(examples)
 
 
 def _print_version(is_requested: bool) -> None:
@@ -73,24 +80,31 @@ def _print_version(is_requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def gentool(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
-        ),
-    ] = False,
-) -> None:
+INTRODUCTION = help_text(
     """Study why deep networks generalize: train networks, measure them, plot the measures.
 
-    Each command reads and writes files, and prints the paths of the files that it wrote.
+    Each command reads and writes files, and prints the paths of the files that it wrote. `gentool
+    COMMAND --help` explains a command.
 
     \b
     Example:
       ckpt=$(gentool train --data digits --model mlp --force)
-      gentool measure --force "$ckpt" && gentool plot --force ./*.measures.json -o figure.png
+      gentool measure --force "$ckpt"
+      gentool plot --force ./*.measures.json -o figure.png
     """
+)
+
+
+@app.callback(help=INTRODUCTION)
+def gentool(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
 
 
 SPIN_COUNT = "10000"  # busy-waiting of GNU OpenMP's threads before they sleep; default 300,000

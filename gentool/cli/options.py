@@ -1,15 +1,15 @@
 """Declare the options that several commands share, each once, in groups."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
-from inspect import Parameter, signature
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
-from gentool.checkpoints.hints import Hints
+from gentool.checkpoints.hints import ACTIVATIONS, Hints
+from gentool.cli.choices import DATA_SETS, MODELS
+from gentool.cli.declaring import MESSAGES, shared
+from gentool.cli.lists import completing, listed
 from gentool.common.errors import UsageError
 from gentool.common.files import Existing
 from gentool.common.paths import default_data_dir
@@ -19,73 +19,48 @@ if TYPE_CHECKING:
 
     from gentool.data.sources import DataSets
 
-
-def shared(command: Callable[..., None]) -> Callable[..., None]:
-    """Pass groups of options to a command, each group as one object.
-
-    A group is a frozen dataclass whose fields are Typer options. In the signature that Typer reads,
-    a parameter of the command whose type is a group is replaced by the fields of the group, with
-    their names, defaults and order.
-    """
-    flat = list(_flat_parameters(command))
-    groups = {
-        name: parameter.annotation
-        for name, parameter in signature(command).parameters.items()
-        if is_dataclass(parameter.annotation)
-    }
-
-    @wraps(command)
-    def with_groups(**values: object) -> None:
-        for name, group in groups.items():
-            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
-        command(**values)
-
-    # Typer reads these two attributes; `wraps` has copied those of the command, with the groups.
-    with_groups.__signature__ = signature(command).replace(parameters=flat)
-    with_groups.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
-    return with_groups
-
-
-def _flat_parameters(command: Callable[..., None]) -> Iterator[Parameter]:
-    """Return the parameters of a command, those of a group in place of the group."""
-    for parameter in signature(command).parameters.values():
-        if is_dataclass(parameter.annotation):
-            for field in fields(parameter.annotation):
-                yield Parameter(
-                    field.name,
-                    Parameter.KEYWORD_ONLY,
-                    default=field.default,
-                    annotation=field.type,
-                )
-        else:
-            yield parameter.replace(kind=Parameter.KEYWORD_ONLY)
+__all__ = ["shared"]
+FOREIGN = "Foreign checkpoints"
+DATA = "Data"
+OUTPUT = "Output"
+MACHINE = "Machine"
 
 
 @dataclass(frozen=True)
 class ForeignNetwork:
     """Hold the options that describe a foreign checkpoint's network, saved by another program."""
 
+    panel: ClassVar[str] = FOREIGN
+
     model: Annotated[
         str | None,
         typer.Option(
             help="Architecture of a foreign checkpoint: vgg, vgg11, vgg13, vgg16, vgg19 or mlp.",
+            metavar="NAME",
+            autocompletion=lambda: list(MODELS),
             show_default="inferred",
         ),
     ] = None
     input_shape: Annotated[
         str | None,
-        typer.Option(help="Input shape of a foreign network, as 3x32x32.", show_default="inferred"),
+        typer.Option(
+            help="Input shape of a foreign network, as 3x32x32.",
+            metavar="CxHxW",
+            show_default="inferred",
+        ),
     ] = None
     pool: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
+            metavar="KIND,...",
+            autocompletion=completing(lambda: ("max", "avg", "none")),
             help="Poolings of a foreign network: max or avg for all, kinds one by one as "
             "max,max,avg4, places as 2:max2,4:avg2 (after the 2nd and 4th convolution), or none.",
             show_default="asked, or max inside a known VGG",
         ),
     ] = None
     order: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             help="Linear layers of a foreign network from first to last, as fc1,fc2,out.",
             show_default="inferred",
@@ -96,6 +71,7 @@ class ForeignNetwork:
         typer.Option(
             help="Your own class that builds a foreign network, as mynet.py:Net or "
             "'mynet.py:Net(width=32)'. The code of that file is run.",
+            metavar="FILE:CLASS",
             show_default=False,
         ),
     ] = None
@@ -104,45 +80,50 @@ class ForeignNetwork:
         typer.Option(
             help="JSON file with the list of layers of a foreign network, as written by gentool "
             "inspect --write-layers.",
+            metavar="FILE",
             show_default=False,
         ),
     ] = None
     key: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Key of the weights in a foreign file that holds several, as model_ema.",
             show_default="the only or main one",
         ),
     ] = None
     leave_out: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(help="Layers or modules of a foreign file to leave out, as target,head2."),
     ] = None
     activation: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
+            autocompletion=completing(lambda: (*ACTIVATIONS, "none")),
             help="Activation after each layer of a foreign network but the last: relu, tanh, none "
             "..., or one for each layer, as relu,none,relu.",
             show_default="inferred",
         ),
     ] = None
     batch_norm: Annotated[
-        str | None,
+        Literal["before", "after"] | None,
         typer.Option(
-            help="Batch norm of a foreign network, before or after the activation.",
+            help="Place of batch norm in a foreign network: before or after the activation.",
             show_default="inferred",
         ),
     ] = None
     padding: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
+            metavar="N,...",
             help="Padding of the convolutions of a foreign network: a number, or one for each.",
             show_default="inferred",
         ),
     ] = None
     stride: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
+            metavar="N,...",
             help="Stride of the convolutions of a foreign network: a number, or one for each.",
             show_default="1",
         ),
@@ -152,6 +133,8 @@ class ForeignNetwork:
 _Labels = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME",
+        autocompletion=lambda: ["true", "random"],
         help="Training labels of a foreign network: true, random, or the random fraction.",
         show_default="true",
     ),
@@ -169,15 +152,17 @@ _First = Annotated[
 ]
 _SEED_HELP = "Seed of the training images and random labels of a foreign network."
 _Mean = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
+        metavar="X,...",
         help="Mean subtracted from each channel of an image, as 0.49,0.48,0.45.",
         show_default="that of the data set",
     ),
 ]
 _Std = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
+        metavar="X,...",
         help="Standard deviation that each channel is divided by, as 0.25,0.24,0.26.",
         show_default="that of the data set",
     ),
@@ -187,6 +172,8 @@ _Std = Annotated[
 @dataclass(frozen=True)
 class ImageReading:
     """Hold the options that say how the images of a folder or of an npz archive are read."""
+
+    panel: ClassVar[str] = DATA
 
     channels: Annotated[
         int | None,
@@ -221,6 +208,8 @@ class ImageReading:
 class TrainingData(ImageReading):
     """Hold the options that describe the training data of a foreign checkpoint."""
 
+    panel: ClassVar[str] = FOREIGN
+
     labels: _Labels = None
     subset: _Subset = None
     first: _First = None
@@ -236,6 +225,8 @@ class TrainingData(ImageReading):
 class TrainingDataBesideSeed(ImageReading):
     """Hold the same options for a command with a --seed of its own."""
 
+    panel: ClassVar[str] = FOREIGN
+
     labels: _Labels = None
     subset: _Subset = None
     first: _First = None
@@ -249,19 +240,30 @@ def parse_hints(*groups: ForeignNetwork | TrainingData | TrainingDataBesideSeed)
 
     Raise UsageError, naming the option, for a malformed value.
     """
-    values = {name: value for group in groups for name, value in vars(group).items()}
+    values = {name: _text(name, value) for group in groups for name, value in vars(group).items()}
     if "data_seed" in values:
         values["seed"] = values.pop("data_seed")
     return Hints.parse(**values)
+
+
+def _text(name: str, value: object) -> object:
+    """Return a list of the command line as one text, with commas; other values as they are."""
+    if isinstance(value, (list, tuple)):
+        parts = listed(name.replace("_", "-"), value)
+        return None if parts is None else ",".join(parts)
+    return value
 
 
 @dataclass(frozen=True)
 class DataFolder:
     """Hold the option that names the folder of the data sets."""
 
+    panel: ClassVar[str] = DATA
+
     data_dir: Annotated[
         Path | None,
         typer.Option(
+            metavar="FOLDER",
             envvar="GENTOOL_DATA",
             help="Folder of the data sets.",
             show_default="a cache folder of the user",
@@ -287,10 +289,14 @@ def check_data(data: str | None) -> None:
 class Machine:
     """Hold the options that choose the device and the number of CPU threads."""
 
+    panel: ClassVar[str] = MACHINE
+
     device: Annotated[
         str,
         typer.Option(
-            help="Device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA if there is one."
+            metavar="NAME",
+            autocompletion=lambda: ["auto", "cpu", "cuda", "cuda:0", "mps"],
+            help="Device: auto, cpu, cuda, cuda:N or mps; auto takes CUDA if there is one.",
         ),
     ] = "auto"
     threads: Annotated[
@@ -308,6 +314,8 @@ class Machine:
 @dataclass(frozen=True)
 class Outputs:
     """Hold the options that decide about output files that exist."""
+
+    panel: ClassVar[str] = OUTPUT
 
     force: Annotated[bool, typer.Option("--force", help="Replace an output file that exists.")] = (
         False
@@ -330,6 +338,8 @@ class Outputs:
 class Messages:
     """Hold the options that choose the messages on stderr."""
 
+    panel: ClassVar[str] = MESSAGES
+
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")
     ] = False
@@ -340,6 +350,9 @@ DataOverride = Annotated[
     str | None,
     typer.Option(
         "--data",
+        metavar="NAME",
+        autocompletion=lambda: [*DATA_SETS, "folder:", "npz:"],
+        rich_help_panel=DATA,
         help="Training data: the name of a data set, folder:DIR or npz:FILE.",
         show_default="as recorded in the checkpoint",
     ),
@@ -358,6 +371,8 @@ Output = Annotated[
     typer.Option(
         "--output",
         "-o",
+        metavar="FILE",
+        rich_help_panel=OUTPUT,
         help="Output file, folder for several checkpoints, or - for stdout.",
         show_default="beside the checkpoint",
     ),

@@ -137,7 +137,7 @@ def plot(
 
     \b
     Example:
-      gentool plot ./*.measures.json --x recipe.subset --y l2 --by recipe.labels --force
+      gentool plot ./*.measures.json --x recipe.subset --y l2 --force
     """
     from gentool.figures import FIGURES
     from gentool.figures.page import parse_page

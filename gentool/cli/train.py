@@ -1,31 +1,31 @@
 """Define `gentool train`: train one network or a grid of networks."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import typer.core
 
 from gentool.checkpoints.hints import channel_order
 from gentool.cli import options
+from gentool.cli.declaring import EVERYTHING, MESSAGES, Command, Excludes
+from gentool.cli.lists import numbers
+from gentool.cli.train_options import (
+    DataOptions,
+    ModelOptions,
+    OptimisationOptions,
+    StoppingOptions,
+)
 from gentool.cli.train_runs import TrainOptions, train_distributed, train_grid, train_one
 from gentool.common.errors import UsageError
 from gentool.common.files import Existing
 from gentool.common.run_log import RunLog
 from gentool.common.torchrun import is_launched
 from gentool.data.reading import check_classes
-from gentool.records.presets import training_options
-from gentool.records.recipe import (
-    Recipe,
-    default_stem,
-    parse_batch_norm,
-    parse_labels,
-)
-from gentool.training.plan import PlannedRun, grid, in_folder
+from gentool.records.recipe import Recipe
+from gentool.training.plan import PlannedRun, in_folder, plan_networks
 
 
-class TrainCommand(typer.core.TyperCommand):
+class TrainCommand(Command):
     """A command whose `--batch-norm` takes a value or none, and has an opposite.
 
     `--batch-norm` alone is that of the model, `--no-batch-norm` is `--batch-norm none`.
@@ -52,174 +52,16 @@ def with_batch_norm_value(arguments: list[str]) -> list[str]:
 @options.shared
 def train(
     ctx: typer.Context,
-    model: Annotated[
-        str, typer.Option(help="Network: vgg (the paper's), vgg11, vgg13, vgg16, vgg19 or mlp.")
-    ] = "vgg",
-    batch_norm: Annotated[
-        str | None,
-        typer.Option(
-            "--batch-norm",
-            metavar="<str,...>",
-            help="Layers with batch norm: none, conv (each convolution), hidden (the hidden linear "
-            "layers) or all. --batch-norm alone is conv, hidden for an mlp; --no-batch-norm is "
-            "none.",
-            show_default="conv, none for an mlp",
-        ),
-    ] = None,
-    dropout: Annotated[
-        str | None,
-        typer.Option(
-            metavar="<float,...>",
-            help="Dropout probability after each stack of a VGG and before its output, or after "
-            "each hidden layer of an mlp.",
-            show_default="0",
-        ),
-    ] = None,
-    last_pool: Annotated[
-        str | None,
-        typer.Option(
-            help="Last pooling of the paper's VGG: max or average.",
-            show_default="max",
-        ),
-    ] = None,
-    width: Annotated[
-        str | None,
-        typer.Option(
-            metavar="<float,...>",
-            help="Factor on the channels of every layer of a VGG.",
-            show_default="1",
-        ),
-    ] = None,
-    depth: Annotated[
-        int | None, typer.Option(help="Number of hidden layers of an mlp.", show_default="1")
-    ] = None,
-    hidden: Annotated[
-        str | None,
-        typer.Option(
-            metavar="<int,...>", help="Units per hidden layer of an mlp.", show_default="512"
-        ),
-    ] = None,
-    init: Annotated[
-        str | None,
-        typer.Option(
-            help="Initial weights: he (normal, variance 2 / fan-in) or uniform (PyTorch's default, "
-            "1 / (3 fan-in)).",
-            show_default="he, uniform with batch norm",
-        ),
-    ] = None,
-    data: Annotated[
-        str,
-        typer.Option(
-            help="Data set: cifar10, cifar100, mnist, fashion-mnist, kmnist, emnist, svhn, usps, "
-            "digits, folder:DIR or npz:FILE."
-        ),
-    ] = "cifar10",
-    labels: Annotated[
-        str,
-        typer.Option(
-            metavar="<str,...>",
-            help="Training labels: true, random, or the random fraction, as 0.3.",
-        ),
-    ] = "true",
-    subset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="<int,...>",
-            help="Number of training images, drawn at random.",
-            show_default="all",
-        ),
-    ] = None,
-    first: Annotated[
-        str | None,
-        typer.Option(
-            metavar="<int,...>",
-            help="Number of training images, the first of the data instead of a random draw.",
-            show_default="all",
-        ),
-    ] = None,
-    confusion: Annotated[
-        str,
-        typer.Option(
-            metavar="<int,...>",
-            help="Number of images with random labels, trained on besides --subset.",
-        ),
-    ] = "0",
-    seed: Annotated[
-        str, typer.Option(metavar="<int,...>", help="Seed of every random choice.")
-    ] = "0",
-    recipe: Annotated[
-        str,
-        typer.Option(
-            help="Defaults of the options from --lr to --patience: fast, or paper (plain SGD)."
-        ),
-    ] = "fast",
-    lr: Annotated[
-        float | None,
-        typer.Option(
-            help="Learning rate; with a schedule, the highest.",
-            show_default="0.01 / width, 0.04 at most; mlp and paper 0.01; adam 0.001",
-        ),
-    ] = None,
-    momentum: Annotated[
-        float | None, typer.Option(help="Momentum of --optimizer sgd.", show_default="0.9")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images per step.", show_default="256; mlp and paper 64")
-    ] = None,
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            help="Schedule of the learning rate: constant, on-stall (halved when the loss stalls), "
-            "cosine, one-cycle or exponential.",
-            show_default="on-stall, paper constant",
-        ),
-    ] = None,
-    warmup: Annotated[
-        float | None,
-        typer.Option(
-            help="Number of epochs over which the learning rate rises from 0.",
-            show_default="5, mlp 1, paper 0",
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            help="Give up when the loss has not fallen by 1 % in this many epochs; 0 for never.",
-            show_default="30, paper 0",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int, typer.Option(help="Highest number of epochs, and the length of a schedule.")
-    ] = 500,
-    stop_loss: Annotated[
-        float,
-        typer.Option(
-            help="Stop at zero training error and a mean cross-entropy below this (both in "
-            "evaluation mode, unless --stop-on says training)."
-        ),
-    ] = 0.01,
-    stop_on: Annotated[
-        str,
-        typer.Option(
-            help="Mode in which --stop-loss is compared: evaluation, or training (the running loss "
-            "of an epoch, with dropout; whatever the error is)."
-        ),
-    ] = "evaluation",
-    optimizer: Annotated[str, typer.Option(help="Optimizer: sgd or adam.")] = "sgd",
-    weight_decay: Annotated[
-        float, typer.Option(help="Weight decay; with adam, decoupled (AdamW).")
-    ] = 0.0,
-    precision: Annotated[
-        str,
-        typer.Option(
-            help="Precision of the matrix products of a training step: float32 (TF32 on CUDA) or "
-            "bfloat16. Weights and evaluation are float32 always."
-        ),
-    ] = "float32",
+    *,
+    data: DataOptions,
+    model: ModelOptions,
+    optimisation: OptimisationOptions,
+    stopping: StoppingOptions,
     compile_step: Annotated[
         bool,
         typer.Option(
             "--compile",
+            rich_help_panel=options.MACHINE,
             help="Compile the training pass of the network with torch.compile, which takes ten "
             "seconds to a minute. Plain MLPs have a specialized training step without it.",
         ),
@@ -227,13 +69,16 @@ def train(
     keep_initial: Annotated[
         bool,
         typer.Option(
-            "--keep-initial", help="Save the network before training as STEM.initial.safetensors."
+            "--keep-initial",
+            rich_help_panel=options.OUTPUT,
+            help="Save the network before training as STEM.initial.safetensors.",
         ),
     ] = False,
     save_every: Annotated[
         int | None,
         typer.Option(
             min=1,
+            rich_help_panel=options.OUTPUT,
             help="Save the network every so many epochs, as STEM.epoch0010.safetensors and so on.",
             show_default="only at the end",
         ),
@@ -241,24 +86,36 @@ def train(
     keep_at: Annotated[
         str | None,
         typer.Option(
-            metavar="<float,...>",
+            metavar="X,...",
+            rich_help_panel=options.OUTPUT,
             help="Save the network as STEM.loss0.1.safetensors and so on, after the first epoch "
             "whose loss in evaluation mode is below each of these.",
             show_default="only at the end",
         ),
     ] = None,
-    must_fit: Annotated[
-        bool, typer.Option("--must-fit", help="Exit with 1 if the stop rule was not met.")
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            rich_help_panel=options.MACHINE,
+            help="Number of processes that train a grid.",
+        ),
+    ] = 1,
+    list_names: Annotated[
+        bool,
+        typer.Option(
+            "--list",
+            rich_help_panel=MESSAGES,
+            help="Print the names of models, data sets, recipes, optimizers and schedules.",
+        ),
+        Excludes(EVERYTHING),
     ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted run, if there is one.")
-    ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Number of processes that train a grid.")] = 1,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
+            rich_help_panel=options.OUTPUT,
             help="Checkpoint to write, or folder for a grid.",
             show_default="named after the recipe",
         ),
@@ -268,11 +125,11 @@ def train(
         bool,
         typer.Option(
             "--wait",
+            rich_help_panel=options.MACHINE,
             help="Wait while another process trains the same network, and keep its result.",
             show_default="an error",
         ),
     ] = False,
-    *,
     images: options.ImageReading,
     data_folder: options.DataFolder,
     machine: options.Machine,
@@ -282,71 +139,35 @@ def train(
     """Train a network until it fits its training set, and save it as a checkpoint.
 
     Training gives up, with a message, when the loss no longer falls. The state of the run is kept
-    beside the output during training, for --resume.
+    beside the output during training, for --resume, and afterwards if the stop rule was not met.
 
-    Lists of values, as --labels true,random --seed 0,1,2, train a grid: one checkpoint for each
-    combination. Checkpoints that exist are skipped, and interrupted runs are continued. Small MLPs
-    are trained several at a time.
+    Lists of values, as --labels true,random --lr 0.01,0.1 --seed 0,1,2, train a grid: one
+    checkpoint for each combination. Checkpoints that exist are skipped, and interrupted runs are
+    continued. Small MLPs are trained several at a time. File names hold the options of data and
+    model, and those of training that have several values. Where a file of that name holds a network
+    trained with other options, all training options that were given are in the name.
 
     \b
     Example:
       gentool train --data digits --model mlp --labels random --subset 500 --force
     """
-    if first is not None and subset is not None:
-        raise UsageError("--first and --subset exclude each other; name one")
-    check_classes(data, images.classes)
+    if list_names:
+        _print_names()
+        return
+    check_classes(data.data, images.classes)
     base = Recipe(
-        model=model,
-        init=init,
-        data=data,
+        data=data.data,
         channels=images.channels,
         resize=images.resize,
         channel_order=channel_order(images.channels_first),
         classes=images.classes,
-        draw="random" if first is None else "first",
-        weight_decay=weight_decay,
-        epochs=epochs,
-        stop_loss=stop_loss,
-        stop_on=stop_on,
-        precision=precision,
+        draw="first" if data.first else "random",
     )
-    training_values = {
-        "optimizer": optimizer,
-        "lr": lr,
-        "momentum": momentum,
-        "batch_size": batch_size,
-        "schedule": schedule,
-        "warmup": warmup,
-        "patience": patience,
-    }
-    model_options = {
-        "batch_norm": batch_norm,
-        "dropout": dropout,
-        "last_pool": last_pool,
-        "width": width,
-        "depth": depth,
-        "hidden": hidden,
-    }
-    batch_norms = (
-        (None,)
-        if batch_norm is None
-        else tuple(parse_batch_norm(word, model) for word in batch_norm.split(","))
+    values = model.values() | optimisation.values() | stopping.values() | data.values()
+    networks = plan_networks(
+        base, {name: chosen for name, chosen in values.items() if chosen is not None}
     )
-    axes = {
-        "batch_norm": batch_norms,
-        "dropout": numbers("dropout", dropout, float),
-        "subset": numbers("subset", subset) if first is None else numbers("first", first),
-        "confusion": numbers("confusion", confusion),
-        "seed": numbers("seed", seed),
-        "width": numbers("width", width, float),
-        "hidden": numbers("hidden", hidden),
-        "labels": tuple(map(parse_labels, labels.split(","))),
-    }
-    networks = [
-        (replace(point, **training_options(recipe, model, shape["width"], training_values)), shape)
-        for point, shape in grid(base, model_options, axes)
-    ]
-    thresholds = () if keep_at is None else numbers("keep-at", keep_at, float)
+    thresholds = numbers("keep-at", keep_at, float) or ()
     if not all(0 < threshold < float("inf") for threshold in thresholds):
         raise UsageError(f"--keep-at is {keep_at}; losses are positive numbers, as 0.1,0.01")
     checkpoints = {"keep_initial": keep_initial, "save_every": save_every, "keep_at": thresholds}
@@ -354,7 +175,7 @@ def train(
         machine=machine,
         data_folder=data_folder,
         quiet=messages.quiet,
-        must_fit=must_fit,
+        must_fit=stopping.must_fit,
         jobs=jobs,
         is_compiled=compile_step,
         arguments=ctx.obj,
@@ -368,28 +189,34 @@ def train(
         raise UsageError("--compile works in one process only; leave it out under torchrun")
     if is_grid or (output is not None and output.is_dir()):
         force = outputs.existing() is Existing.FORCE
-        train_grid(in_folder(networks, output or Path(), **checkpoints), train_options, force)
+        planned = in_folder(networks, output or Path(), **checkpoints)
+        train_grid(planned, train_options, force, stopping.resume)
         return
-    [(asked, shape)] = networks
-    path = output or Path(f"{default_stem(asked, shape)}.safetensors")
-    planned = PlannedRun(asked, shape, path, **checkpoints)
+    if output is None:
+        [planned] = in_folder(networks, Path(), **checkpoints)
+    else:
+        [network] = networks
+        planned = PlannedRun(network.recipe, network.model_options, output, **checkpoints)
     train_planned = train_distributed if is_launched() else train_one
-    train_planned(planned, train_options, outputs.existing(), resume)
+    train_planned(planned, train_options, outputs.existing(), stopping.resume)
 
 
-def numbers(
-    option: str, text: str | None, kind: type[int] | type[float] = int
-) -> tuple[int | float | None, ...]:
-    """Return the numbers in the text of an option, as 1,2,3; (None,) if there is no text.
+def _print_names() -> None:
+    """Print the names that options choose among, each with what it stands for, on stdout."""
+    from gentool.data.sources import DATASETS
+    from gentool.networks.models import MODELS
+    from gentool.records.presets import PRESETS
+    from gentool.training.optimizers import OPTIMIZERS
+    from gentool.training.schedules import SCHEDULES
 
-    Raise UsageError if the text holds anything else.
-    """
-    if text is None:
-        return (None,)
-    try:
-        return tuple(map(kind, text.split(",")))
-    except ValueError:
-        expected = "whole numbers" if kind is int else "numbers"
-        raise UsageError(
-            f"Invalid value for '--{option}': {text!r}; it takes {expected}, as 1 or 1,2,3"
-        ) from None
+    registries = {
+        "--model": MODELS,
+        "--data": DATASETS,
+        "--recipe": PRESETS,
+        "--optimizer": OPTIMIZERS,
+        "--schedule": SCHEDULES,
+    }
+    for option, registry in registries.items():
+        print(option)
+        for name in registry.names:
+            print(f"    {name}: {(registry[name].__doc__ or '').splitlines()[0]}")

@@ -24,6 +24,7 @@ from gentool.training.output_locks import (
     wait_for_output,
 )
 from gentool.training.plan import PlannedRun, worker_batches
+from gentool.training.schedules import SPREAD_OVER_EPOCHS
 
 if TYPE_CHECKING:
     from gentool.training.distributed import ProcessGroup
@@ -113,7 +114,7 @@ def _train_one(
     is_main = group is None or group.is_main
     if is_main and resume and existing is Existing.ERROR and planned.path.exists():
         existing = _existing_to_resume(planned, options.quiet)
-    is_missing = planned.is_missing(existing, resume) if is_main else False
+    is_missing = planned.is_missing(existing, resume, is_longer=resume) if is_main else False
     if group is not None:
         is_missing = group.broadcast(is_missing)
     if not is_missing:
@@ -125,10 +126,12 @@ def _train_one(
     check_plan([planned])
     options.machine.use_device()
     if is_main:
-        _prepare_state(planned, resume, existing is Existing.FORCE, options.quiet)
+        _prepare_state(planned, resume, existing is Existing.FORCE)
     with _epoch_bar(planned, options.quiet) as show:
         results: list[JobResult] = []
-        callbacks = Callbacks(on_epoch=show, on_file=print_path, on_end=results.append)
+        is_said = resume and is_main and not options.quiet
+        start = _say_start if is_said else lambda planned, epochs: None
+        callbacks = Callbacks(start, show, print_path, results.append)
         try:
             train_planned_runs([planned], options.settings(resume, group), callbacks)
         except KeyboardInterrupt:
@@ -158,15 +161,30 @@ def _existing_to_resume(planned: PlannedRun, quiet: bool) -> Existing:
     return Existing.FORCE if planned.state_path.exists() else Existing.ERROR
 
 
-def train_grid(planned: Sequence[PlannedRun], options: TrainOptions, force: bool) -> None:
+def _beside_others(planned: PlannedRun) -> PlannedRun:
+    """Return a run under its other path, if a process trains other options into its first."""
+    try:
+        is_locked(planned)
+    except GentoolError:
+        if planned.other_path is None:
+            raise
+        return replace(planned, path=planned.other_path, other_path=None)
+    return planned
+
+
+def train_grid(
+    planned: Sequence[PlannedRun], options: TrainOptions, force: bool, resume: bool = False
+) -> None:
     """Train the missing networks of a grid, and print the path of each file of the grid.
 
-    A network that cannot be trained does not stop the others. Raise GentoolError, at the end, with
-    the number of failures.
+    Interrupted runs go on; with `resume`, networks that did not meet the stop rule do too, up to
+    more epochs. A network that cannot be trained does not stop the others. Raise GentoolError, at
+    the end, with the number of failures.
     """
     _make_folder(planned[0].path.parent)
     existing = Existing.FORCE if force else Existing.SKIP
-    missing = [run for run in planned if run.is_missing(existing, resume=True)]
+    planned = [_beside_others(run) for run in planned]
+    missing = [run for run in planned if run.is_missing(existing, True, is_longer=resume)]
     elsewhere = {run.path for run in missing if is_locked(run)}
     if elsewhere and not options.wait:
         names = ", ".join(sorted(map(str, elsewhere)))
@@ -225,7 +243,7 @@ def _raise_failures(results: "Sequence[JobResult]", unfit: Sequence[Path], must_
 def _stop_rule_error(paths: Sequence[Path]) -> GentoolError:
     return GentoolError(
         f"the stop rule was not met by {', '.join(map(str, paths))}; raise --epochs or --patience, "
-        "or change --lr"
+        "or change --lr (with --resume, more --epochs continue the run)"
     )
 
 
@@ -299,8 +317,8 @@ def _make_folder(folder: Path) -> None:
         raise GentoolError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
-def _prepare_state(planned: PlannedRun, resume: bool, force: bool, quiet: bool) -> None:
-    """Remove the state of an interrupted run for --force, and announce it for --resume.
+def _prepare_state(planned: PlannedRun, resume: bool, force: bool) -> None:
+    """Remove the state of an earlier run for --force.
 
     Raise GentoolError if there is such a state but neither option.
     """
@@ -312,8 +330,19 @@ def _prepare_state(planned: PlannedRun, resume: bool, force: bool, quiet: bool) 
                 "--force"
             )
         state.unlink()
-    if resume and not quiet:
-        say(f"continuing from {state}" if state.exists() else f"no {state}; starting anew")
+
+
+def _say_start(planned: PlannedRun, epochs: int) -> None:
+    """Print where a run with --resume begins, once its state is read."""
+    state = planned.state_to_resume
+    if epochs or state.exists():
+        say(f"continuing from {state}, after {_epochs(epochs)}")
+    else:
+        say(f"no {state}; starting anew")
+
+
+def _epochs(number: int) -> str:
+    return f"{number} epoch" if number == 1 else f"{number} epochs"
 
 
 def print_path(path: Path) -> None:
@@ -339,7 +368,9 @@ def keep_existing(planned: PlannedRun) -> bool:
     except GentoolError as error:
         reason = str(error)
     if reason:
-        say(f"{reason}; the file is kept (--force replaces it)")
+        goes_on = planned.reason_against_more_epochs() is None
+        remedy = "--resume continues it, --force" if goes_on else "--force"
+        say(f"{reason}; the file is kept ({remedy} replaces it)")
     for path in [*planned.intermediate_checkpoints(), planned.path]:
         print_path(path)
     return fits
@@ -383,12 +414,16 @@ def outcome_in_words(recipe: Recipe, outcome: Outcome) -> str:
     confusion = ""
     if outcome.confusion_error is not None:
         confusion = f", {outcome.confusion_error:.4f} on {recipe.confusion} confusion images"
+    more = ""
+    if not outcome.stop_rule_met and recipe.schedule not in SPREAD_OVER_EPOCHS:
+        option = "--patience" if outcome.gave_up else "--epochs"
+        more = f"; train further with --resume {option} MORE"
     test = "no test set"
     if outcome.test_error is not None:
         test = f"{outcome.test_error:.4f} on the test set"
     loss = "not finite" if outcome.train_loss is None else f"{outcome.train_loss:.4g}"
     return (
-        f"{rule} after {outcome.epochs} epochs: in evaluation mode cross-entropy "
+        f"{rule} after {_epochs(outcome.epochs)}: in evaluation mode cross-entropy "
         f"{loss}, error {outcome.train_error:.4f} on {recipe.subset} training "
-        f"images{confusion}, {test}"
+        f"images{confusion}, {test}{more}"
     )

@@ -29,6 +29,53 @@ def file_kind(path: Path) -> FileKind | None:
     return "pytorch" if path.suffix in (".pt", ".pth") else None
 
 
+CHECKPOINT = "a checkpoint of gentool train"
+FOREIGN = "a checkpoint"
+MEASURES = "a measure file"
+WITNESS = "a witness"
+STATE = "the state of a training run"
+LAYERS = "a list of layers"
+CONTENT = "the content of a checkpoint, as gentool inspect writes it"
+VERDICTS = "a file of gentool claims"
+TAKEN_BY = {
+    CHECKPOINT: "gentool measure and gentool sharpness take it",
+    FOREIGN: "gentool measure and gentool sharpness take it",
+    MEASURES: "gentool plot and gentool claims take it",
+    WITNESS: "gentool verify takes it, after its checkpoint",
+    STATE: "gentool train --resume takes it, with the options of that run",
+    LAYERS: "--layers takes it, beside the checkpoint",
+    CONTENT: "name the checkpoint itself",
+    VERDICTS: "it is a result that no command takes",
+}
+"""What the files of gentool are, in words, and which command takes them."""
+CHECKPOINTS = (CHECKPOINT, FOREIGN)
+MOST_READ = 2**16  # bytes that tell what a file is
+
+
+def own_kind(path: Path) -> str | None:
+    """Return which of gentool's own files this is, in words of TAKEN_BY; None for another file."""
+    kind = file_kind(path)
+    if kind is None:
+        return None
+    with path.open("rb") as file:
+        start = file.read(MOST_READ)
+    if kind == "safetensors":
+        if b'"gentool-witness"' in start:
+            return WITNESS
+        return CHECKPOINT if b'"gentool"' in start else FOREIGN
+    if kind == "pytorch":
+        return STATE if path.suffix in (".state", ".last-state") else FOREIGN
+    for name, words in ((b"checkpoint", None), (b"layers", LAYERS)):
+        if words is not None and b'"gentool"' not in start and b'"%s"' % name in start:
+            return words
+    if b'"gentool"' not in start:
+        return None
+    names = {VERDICTS: b'"claims"', CONTENT: b'"parameters"'}
+    if b'"measures"' in start:
+        return MEASURES
+    return next((words for words, name in names.items() if name in start), None)
+
+
 def other_format(path: Path) -> str | None:
     """Return what a file is, with the remedy, if it can be no checkpoint that is read; else None.
 
@@ -39,6 +86,8 @@ def other_format(path: Path) -> str | None:
             start = file.read(512)
     except OSError:
         return None  # reported where the file is read
+    if (own := own_kind(path)) not in (None, *CHECKPOINTS):
+        return f"{own}, not a checkpoint; {TAKEN_BY[own]}"
     if not start:
         return "empty; copy it again"
     if start[:2] == b"PK":

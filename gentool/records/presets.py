@@ -11,6 +11,8 @@ from gentool.common.json import Json
 from gentool.common.registry import FunctionRegistry
 
 PRESETS = FunctionRegistry("recipe")
+PRESET_OPTIONS = ("lr", "momentum", "batch_size", "schedule", "warmup", "patience")
+"""The training options that a preset holds."""
 ADAM_LR = 0.001
 
 

@@ -284,23 +284,46 @@ def parse_batch_norm(text: str, model: str) -> bool | str:
     return text if model == "vgg" and text != "conv" else True
 
 
-def default_stem(recipe: Recipe, model_options: Mapping[str, object]) -> str:
+def default_stem(
+    recipe: Recipe,
+    model_options: Mapping[str, object],
+    training_options: Mapping[str, object] | None = None,
+) -> str:
     """Return the default file name of a checkpoint, such as `vgg-cifar10-random-5000-seed0`.
 
-    `model_options` are those of the command line. An option that was left out (None) is not in the
-    name, and neither are training options: two runs that differ only in those need -o.
+    `model_options` are those of the command line, `training_options` those that are to be in the
+    name: `lr` 0.1 is `mlp-digits-true-lr0.1-seed0`. An option that was left out (None) is not in
+    the name.
     """
-    options = [
-        name.replace("_", "-") + (f"-{value}" if isinstance(value, str) else str(value))
-        for name, value in model_options.items()
-        if value is not None
-    ]
+    words = dict(model_options)
+    if isinstance(norm := words.get("batch_norm"), bool):
+        words["batch_norm"] = ("hidden" if recipe.model == "mlp" else "conv") if norm else "none"
+    return _stem(recipe, words, training_options or {})
+
+
+def older_stem(recipe: Recipe, model_options: Mapping[str, object]) -> str:
+    """Return the default file name that earlier versions gave: `batch-normTrue` for batch norm."""
+    return _stem(recipe, model_options, {})
+
+
+def _stem(
+    recipe: Recipe, model_options: Mapping[str, object], training_options: Mapping[str, object]
+) -> str:
+    options = [_part(name, value) for name, value in model_options.items() if value is not None]
     parts = [recipe.model, *options, describe_source(recipe.data), str(recipe.labels)]
     if recipe.subset is not None:
         parts.append(f"{'first' if recipe.draw == 'first' else ''}{recipe.subset}")
     if recipe.confusion:
         parts.append(f"confusion{recipe.confusion}")
+    for name, value in training_options.items():
+        whole = isinstance(value, float) and value.is_integer()
+        parts.append(_part(name, int(value) if whole else value))
     return "-".join([*parts, f"seed{recipe.seed}"])
+
+
+def _part(name: str, value: object) -> str:
+    """Return an option as a part of a file name."""
+    return name.replace("_", "-") + (f"-{value}" if isinstance(value, str) else str(value))
 
 
 def describe_source(data: str) -> str:

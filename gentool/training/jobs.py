@@ -30,6 +30,7 @@ from gentool.networks.models import initial_digest, with_defaults
 from gentool.numerics.device import resolve
 from gentool.numerics.memory import share_memory
 from gentool.records.recipe import Outcome, Recipe
+from gentool.training.continuing import OtherRunError
 from gentool.training.distributed import SINGLE_PROCESS, ProcessGroup
 from gentool.training.loop import is_small, train_runs
 from gentool.training.optimizers import OPTIMIZERS
@@ -73,8 +74,12 @@ class JobResult:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Functions to call after each epoch, for each file written, and when a run has ended."""
+    """Functions to call at each start, after each epoch, for each file, and at each end of a run.
 
+    `on_start` gets the number of epochs that the state of an interrupted run has behind it.
+    """
+
+    on_start: Callable[[PlannedRun, int], None] = lambda planned, epochs: None
     on_epoch: Callable[[PlannedRun, EpochReport], None] = lambda planned, report: None
     on_file: Callable[[Path], None] = lambda path: None
     on_end: Callable[[JobResult], None] = lambda result: None
@@ -153,7 +158,8 @@ def _start_runs(
                 locks.enter_context(locked)
                 if not settings.replaces and _is_kept(planned, callbacks):
                     continue
-            runs[_start_run(planned, settings, resolve(settings.device), callbacks)] = planned
+            run, started = _start_run(planned, settings, resolve(settings.device), callbacks)
+            runs[run] = started
         except GentoolError as error:
             callbacks.on_end(JobResult(planned, error=error))
     return runs
@@ -199,8 +205,11 @@ def _recipe_with_defaults(planned: PlannedRun) -> Recipe:
 
 def _start_run(
     planned: PlannedRun, settings: RunSettings, device: torch.device, callbacks: Callbacks
-) -> Run:
-    """Draw the data of a planned run; resume the run or write its initial checkpoint."""
+) -> tuple[Run, PlannedRun]:
+    """Draw the data of a planned run; resume the run or write its initial checkpoint.
+
+    Return the run, and its plan: with the other path if a run with other options has the first.
+    """
     recipe = _recipe_with_defaults(planned)
     data = settings.data_sets.load(recipe.data, reading_of(recipe))
     recipe, sets = training_set(recipe, data, device)
@@ -228,6 +237,7 @@ def _start_run(
     policy = CheckpointPolicy(
         state_path=planned.state_path,
         resume=settings.resume,
+        last_state_path=planned.last_state_path if planned.path.exists() else None,
         save_every=planned.save_every,
         on_epoch=on_epoch,
         on_checkpoint=save if planned.has_intermediate_checkpoints else None,
@@ -235,20 +245,35 @@ def _start_run(
         on_threshold=save_at,
     )
     run = Run(recipe, sets, device, policy, settings.group, settings.is_compiled)
-    run.start()
+    try:
+        run.start()
+    except OtherRunError:
+        if planned.other_path is None:
+            raise
+        planned = replace(planned, path=planned.other_path, other_path=None)
+        return _start_run(planned, settings, device, callbacks)
     if settings.log is not None and settings.group.is_main:
         series = settings.log.series("train", planned.path, after=run.state.epoch)
-    return run
+    callbacks.on_start(planned, run.state.epoch)
+    return run, planned
 
 
 def _write_result(planned: PlannedRun, run: Run, callbacks: Callbacks) -> JobResult:
-    """Write the checkpoint of a finished run, remove its state file, and return the result."""
+    """Write the checkpoint of a finished run, and return the result.
+
+    The last state is kept where the stop rule was not met, so that more epochs can follow.
+    """
     outcome = run.outcome()
     if not run.group.is_main:
         return JobResult(planned, run.recipe, outcome)
+    planned = replace(planned, path=planned.path_to_write())
     try:
         with stops.held():  # so that no state is left beside a finished checkpoint
             checkpoint.write(planned.path, run.state.model, run.recipe, outcome)
+            if outcome.stop_rule_met:
+                planned.last_state_path.unlink(missing_ok=True)
+            else:
+                run.state.write(planned.last_state_path, run.recipe)
             planned.state_path.unlink(missing_ok=True)
             callbacks.on_file(planned.path)
     except GentoolError as error:

@@ -62,7 +62,8 @@ class CheckpointPolicy:
     """Hold when a run saves its state and its checkpoints, and the functions that it calls.
 
     The state is written to `state_path` at the end of an epoch, at most every ten seconds; with
-    `resume` training goes on from that file if it exists. `on_checkpoint` gets the network and its
+    `resume` training goes on from that file if it exists, else from `last_state_path`, the state at
+    the end of a run with fewer epochs. `on_checkpoint` gets the network and its
     outcome so far before the first epoch and after every `save_every` epochs. `on_threshold` gets
     them, and the threshold, after the first epoch whose loss in evaluation mode, over all that is
     trained on, is below each threshold of `keep_at`.
@@ -75,6 +76,7 @@ class CheckpointPolicy:
     on_checkpoint: Callable[[nn.Module, Outcome], None] | None = None
     keep_at: tuple[float, ...] = ()
     on_threshold: Callable[[nn.Module, Outcome, float], None] = lambda model, outcome, loss: None
+    last_state_path: Path | None = None
 
 
 class Run:
@@ -119,11 +121,13 @@ class Run:
         The main process reads the file for all. Raise GentoolError if it is damaged or belongs to a
         run with another recipe.
         """
-        path = self.policy.state_path
-        is_there = self.policy.resume and path is not None and path.exists()
-        content = self.group.broadcast(path.read_bytes() if is_there else None)
+        policy, path = self.policy, None
+        for state in (policy.last_state_path, policy.state_path) if policy.resume else ():
+            if state is not None and state.exists():
+                path = state
+        content = self.group.broadcast(path.read_bytes() if path is not None else None)
         if content is not None:
-            self.state.load(path, self.recipe, content)
+            self.state.load(path or policy.state_path, self.recipe, content)
         return content is not None
 
     def write_checkpoint(self) -> None:

@@ -13,6 +13,8 @@ from gentool.records.recipe import Recipe
 SCHEDULES = FunctionRegistry("schedule")
 BETTER = 0.99  # a loss below this times the best before has improved
 STALL = 10  # epochs without improvement that make a stall
+SPREAD_OVER_EPOCHS = ("cosine", "one-cycle")
+"""Schedules whose every learning rate depends on the number of all epochs."""
 UNDER_WAY = 0.9  # with random labels the loss stays near its first value for long: no stall
 
 

@@ -12,6 +12,7 @@ from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
 from gentool.networks.models import has_convolutions, initialised
 from gentool.records.recipe import Recipe
+from gentool.training.continuing import check_continuation
 from gentool.training.optimizers import OPTIMIZERS
 
 
@@ -61,20 +62,17 @@ class State:
     def load(self, path: Path, recipe: Recipe, content: bytes | None = None) -> None:
         """Load a state file; raise GentoolError if it is damaged or belongs to another recipe.
 
+        A recipe with other limits, as more epochs, is the same where that changes nothing before.
         `content` is the content of the file, if another process has read it.
         """
         try:
             file = path if content is None else io.BytesIO(content)
             saved = torch.load(file, weights_only=True, map_location="cpu")
-            other = Recipe.from_json(saved["recipe"]).to_json()
+            other = Recipe.from_json(saved["recipe"])
+            losses = list(saved["history"]["loss"])
         except Exception as error:  # torch.load raises anything on a damaged file
             raise GentoolError(f"{path} is no state of a run; start over with --force") from error
-        for name, value in recipe.to_json().items():
-            if other[name] != value:
-                raise GentoolError(
-                    f"{path} is of a run with {name} {other[name]!r}, not {value!r}; "
-                    "resume with the same options or start over with --force"
-                )
+        check_continuation(path, other, recipe, losses)
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.epoch, self.history, self.stopped = saved["epoch"], saved["history"], saved["stopped"]

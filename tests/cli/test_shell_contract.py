@@ -65,7 +65,7 @@ def test_quiet_prints_nothing_on_stderr(saved, capsys):
 def test_the_last_line_tells_whether_the_stop_rule_was_met(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run([*DIGITS, "--epochs", "1", "-o", "a.safetensors"]) == 0
-    assert "stop rule NOT met after 1 epochs" in capsys.readouterr().err.splitlines()[-1]
+    assert "stop rule NOT met after 1 epoch:" in capsys.readouterr().err.splitlines()[-1]
     assert run([*DIGITS, "--lr", "0.1", "-o", "b.safetensors"]) == 0
     assert "stop rule met after" in capsys.readouterr().err.splitlines()[-1]
 
@@ -277,7 +277,7 @@ def example_of(command, capsys):
     """The shell commands at the end of the help of a command."""
     assert run([*command.split(), "--help"]) == 0
     help_text = capsys.readouterr().out
-    return re.search(r"Example:\n((?:    .*\n)+)", help_text).group(1)
+    return re.search(r"Example: *\n((?:   .*\S.*\n)+)", help_text).group(1)
 
 
 def test_the_examples_of_the_help_texts_run(tmp_path, capsys):
