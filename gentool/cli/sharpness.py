@@ -2,15 +2,18 @@
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gentool.cli import options
+from gentool.cli.declaring import EVERYTHING, MESSAGES, Enables, Excludes
+from gentool.cli.lists import numbers
 from gentool.cli.outputs import Job, for_each, jobs_for
 from gentool.cli.remarks import Remarks
 from gentool.cli.sharpness_tables import notes_to_say, print_list, show_expected, show_worst_cases
 from gentool.common import stops
+from gentool.common.console import say
 from gentool.common.errors import Interrupted, UsageError
 from gentool.common.files import Existing, check_output
 from gentool.common.progress import progress
@@ -32,7 +35,11 @@ if TYPE_CHECKING:
     from gentool.sharpness.worst_case_record import SharpnessOptions
 
 DEFAULT_ALPHA = 5e-4
-BATCHINGS = ("auto", "loop", "vmap", "stacked", "compiled")
+Batching = Literal["auto", "loop", "vmap", "stacked", "compiled"]
+Method = Literal["default", "vertex", "apgd", "pga", "lbfgsb", "lbfgsb-subspace", "random"]
+Protocol = Literal["keskar2017", "m-sharpness", "random"]
+SEARCH = "Search of the worst perturbation"
+NOISE = "Expected sharpness"
 
 
 @options.shared
@@ -44,30 +51,37 @@ def sharpness(
         ),
     ] = None,
     alpha: Annotated[
-        list[float] | None,
+        list[str] | None,
         typer.Option(
-            help="Size alpha of the box; repeat the option for several. The measure `sharpness` "
-            "is the result at the first alpha.",
+            metavar="X,...",
+            rich_help_panel=SEARCH,
+            help="Size alpha of the box, or several. The measure `sharpness` is the result at the "
+            "first.",
             show_default=f"{DEFAULT_ALPHA:g}",
         ),
     ] = None,
     method: Annotated[
-        str,
+        Method,
         typer.Option(
+            rich_help_panel=SEARCH,
             help="Search method: default, vertex, apgd, pga, lbfgsb, lbfgsb-subspace or random.",
         ),
+        Excludes("restarts", "steps", "compare", unless=("default",)),
     ] = "default",
     protocol: Annotated[
-        str | None,
+        Protocol | None,
         typer.Option(
+            rich_help_panel=SEARCH,
             help="Search as in the literature: keskar2017, m-sharpness or random.",
             show_default=False,
         ),
+        Excludes("restarts", "steps", "compare", unless=("m-sharpness",)),
     ] = None,
     restarts: Annotated[
         int | None,
         typer.Option(
             min=1,
+            rich_help_panel=SEARCH,
             help="Number of starts of the default search.",
             show_default="min(classes, 10) + 10",
         ),
@@ -76,6 +90,7 @@ def sharpness(
         int | None,
         typer.Option(
             min=1,
+            rich_help_panel=SEARCH,
             help="Iterations over the whole training set for each of the best starts.",
             show_default="12",
         ),
@@ -84,6 +99,7 @@ def sharpness(
         float | None,
         typer.Option(
             min=0,
+            rich_help_panel=SEARCH,
             help="Time limit of each search, in seconds.",
             show_default="until the search converges",
         ),
@@ -92,6 +108,7 @@ def sharpness(
         float | None,
         typer.Option(
             min=1,
+            rich_help_panel=SEARCH,
             help="Cost limit of a search by --method, in passes over the training set.",
             show_default="100",
         ),
@@ -100,6 +117,7 @@ def sharpness(
         bool,
         typer.Option(
             "--compare",
+            rich_help_panel=SEARCH,
             help="Run the other search methods too, each at the cost of the default one.",
         ),
     ] = False,
@@ -107,6 +125,7 @@ def sharpness(
         bool,
         typer.Option(
             "--exact",
+            rich_help_panel=SEARCH,
             help="Try all corners of the box too; only for linear models of at most 24 parameters.",
         ),
     ] = False,
@@ -114,6 +133,7 @@ def sharpness(
         bool,
         typer.Option(
             "--flatness",
+            rich_help_panel=SEARCH,
             help="Compute the top eigenvalue and the trace of the Hessian, PAC-Bayes sigma and "
             "magnitude-aware sharpness too.",
         ),
@@ -122,21 +142,24 @@ def sharpness(
         bool,
         typer.Option(
             "--fold-batch-norm/--no-fold-batch-norm",
+            rich_help_panel=SEARCH,
             help="Perturb the weights with batch norm folded in, or the raw parameters.",
         ),
     ] = True,
     batching: Annotated[
-        str,
+        Batching,
         typer.Option(
+            rich_help_panel=options.MACHINE,
             help="Evaluation of candidate points: auto, loop (one by one), vmap, stacked (MLPs) "
-            "or compiled (vmap under torch.compile)."
+            "or compiled (vmap under torch.compile).",
         ),
     ] = "auto",
     save_perturbation: Annotated[
         Path | None,
         typer.Option(
+            rich_help_panel=options.OUTPUT,
             help="File for the worst network at the first alpha, as a checkpoint. A small witness "
-            "file for `gentool sharpness verify` is written beside it.",
+            "file for `gentool verify` is written beside it.",
             show_default=False,
         ),
     ] = None,
@@ -144,22 +167,60 @@ def sharpness(
         bool,
         typer.Option(
             "--expected",
+            rich_help_panel=NOISE,
             help="Sample Gaussian noise instead of searching: expected rise against the KL term, "
             "over a grid of alpha or at one --alpha. Writes CKPT.expected.json.",
         ),
+        Enables("rel_error", "precision", "draws", "delta"),
+        Excludes(
+            "method",
+            "protocol",
+            "restarts",
+            "steps",
+            "budget",
+            "units",
+            "compare",
+            "exact",
+            "flatness",
+            "save_perturbation",
+        ),
     ] = False,
-    precision: Annotated[
-        float, typer.Option(help="Relative standard error at which --expected stops.")
-    ] = 0.05,
+    rel_error: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=NOISE,
+            help="Relative standard error at which --expected stops.",
+            show_default="0.05",
+        ),
+        Excludes("precision"),
+    ] = None,
+    precision: Annotated[float | None, typer.Option(hidden=True)] = None,  # the name until 0.1
     draws: Annotated[
-        int, typer.Option(min=2, help="Highest number of draws of --expected at each alpha.")
+        int,
+        typer.Option(
+            min=2,
+            rich_help_panel=NOISE,
+            help="Highest number of draws of --expected at each alpha.",
+        ),
     ] = 20_000,
     delta: Annotated[
-        float, typer.Option(help="Highest probability that the PAC-Bayes bound fails.")
+        float,
+        typer.Option(
+            rich_help_panel=NOISE, help="Highest probability that the PAC-Bayes bound fails."
+        ),
     ] = 0.05,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the search and of the noise.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, rich_help_panel=SEARCH, help="Seed of the search and of the noise."),
+    ] = 0,
     list_measures: Annotated[
-        bool, typer.Option("--list", help="Print each measure's name, formula and source.")
+        bool,
+        typer.Option(
+            "--list",
+            rich_help_panel=MESSAGES,
+            help="Print each measure's name, formula and source.",
+        ),
+        Excludes(EVERYTHING),
     ] = False,
     output: options.Output = None,
     data: options.DataOverride = None,
@@ -178,6 +239,8 @@ def sharpness(
     several checkpoints, the folder) of -o. With -o - it is printed. Each parameter w may move by
     alpha (|w| + 1). Ctrl-C writes the best result so far, marked as stopped early.
 
+    `gentool verify CKPT WITNESS` checks a number by one pass over the data.
+
     \b
     Example:
       gentool sharpness --force mlp-digits-random-500-seed0.safetensors
@@ -188,9 +251,12 @@ def sharpness(
     if not checkpoints:
         raise UsageError("name one checkpoint or more, or --list")
     hints = options.parse_hints(network, training_data)
-    alphas = _alphas(alpha)
-    if batching not in BATCHINGS:
-        raise UsageError(f"--batching is {batching!r}; it has to be one of {', '.join(BATCHINGS)}")
+    given = numbers("alpha", alpha, float)
+    alphas = _alphas(given)
+    _check_no_verify(checkpoints)
+    if precision is not None:
+        say("note: --precision is called --rel-error now")
+        rel_error = precision
     ending = ".expected.json" if expected else ".sharpness.json"
     jobs = jobs_for(checkpoints, output, ending, outputs.existing())
     _check_perturbation(save_perturbation, len(jobs), outputs.existing(), expected)
@@ -201,7 +267,7 @@ def sharpness(
     if expected:
         from gentool.sharpness.expected_record import ExpectedSharpnessOptions
 
-        noise = _noise_options(alpha, precision, draws, delta, seed)
+        noise = _noise_options(given, rel_error, draws, delta, seed)
         expected_options = ExpectedSharpnessOptions(noise, fold_batch_norm, batching, data, hints)
         with _summary(len(jobs), messages.quiet, show_expected) as (records, remarks):
             for_each(
@@ -219,12 +285,10 @@ def sharpness(
                 messages.debug,
             )
         return
-    from gentool.sharpness.search.baselines import METHODS
     from gentool.sharpness.search.multi_start import DEFAULT_STEPS
     from gentool.sharpness.worst_case import KESKAR2017, SearchOptions
     from gentool.sharpness.worst_case_record import SharpnessOptions
 
-    METHODS.check(method)
     if protocol is not None:
         method = _method_of(protocol, method)
     sharpness_options = SharpnessOptions(
@@ -279,7 +343,14 @@ def _summary(
         remarks.close()
 
 
-def _alphas(values: list[float] | None) -> tuple[float, ...]:
+def _check_no_verify(checkpoints: list[Path]) -> None:
+    """Raise UsageError if the word verify stands after an option, where it would be a file."""
+    if checkpoints[0] == Path("verify") and not checkpoints[0].exists():
+        files = " ".join(map(str, checkpoints[1:])) or "CKPT WITNESS"
+        raise UsageError(f"verify is a command of its own: gentool verify {files}")
+
+
+def _alphas(values: tuple[float, ...] | None) -> tuple[float, ...]:
     """Return the alphas, each once; raise UsageError if one is out of range."""
     alphas = tuple(dict.fromkeys(values or [DEFAULT_ALPHA]))
     for alpha in alphas:
@@ -290,27 +361,25 @@ def _alphas(values: list[float] | None) -> tuple[float, ...]:
 
 def _method_of(protocol: str, method: str) -> str:
     """Return the search method of a protocol."""
-    from gentool.sharpness.search.protocols import PROTOCOLS
-
-    PROTOCOLS.check(protocol)
     if method != "default":
         raise UsageError("--protocol chooses the search method; leave out --method")
     return {"keskar2017": "keskar2017", "random": "random"}.get(protocol, "default")
 
 
 def _noise_options(
-    alpha: list[float] | None, precision: float, draws: int, delta: float, seed: int
+    alpha: tuple[float, ...] | None, rel_error: float | None, draws: int, delta: float, seed: int
 ) -> "ExpectedOptions":
     """Return the options of --expected; raise UsageError if one is out of range."""
     if alpha is not None and len(alpha) > 1:
         raise UsageError("--expected takes one --alpha, or none for the whole curve")
-    if not precision > 0:
-        raise UsageError(f"--precision is {precision:g}; it has to be above 0")
+    rel_error = 0.05 if rel_error is None else rel_error
+    if not rel_error > 0:
+        raise UsageError(f"--rel-error is {rel_error:g}; it has to be above 0")
     if not 0 < delta < 1:
         raise UsageError(f"--delta is {delta:g}; it has to be above 0 and below 1")
     from gentool.sharpness.expected import ExpectedOptions
 
-    return ExpectedOptions(alpha[0] if alpha else None, precision, draws, delta, seed)
+    return ExpectedOptions(alpha[0] if alpha else None, rel_error, draws, delta, seed)
 
 
 def _sample(

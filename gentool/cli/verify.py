@@ -31,7 +31,7 @@ def verify(
 
     \b
     Example:
-      gentool sharpness verify mlp-digits-random-500-seed0.safetensors worst.witness
+      gentool verify mlp-digits-random-500-seed0.safetensors worst.witness
     """
     hints = options.parse_hints(network, training_data)
     device = machine.use_device()
