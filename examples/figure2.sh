@@ -10,6 +10,6 @@ set -eu
 networks=$(gentool train --data "$DATA" --width "$WIDTH" --subset "$SIZES" --labels true,random \
     --lr "$RATE" --must-fit "$@" -o "$folder/vgg")
 worst=$(gentool sharpness --skip-existing $networks)
-expected=$(gentool sharpness --expected --precision "$PRECISION" --skip-existing $networks)
+expected=$(gentool sharpness --expected --rel-error "$PRECISION" --skip-existing $networks)
 gentool claims $worst $expected
 gentool plot --figure 2 --reference $worst $expected --force -o "$folder/figure2.png"

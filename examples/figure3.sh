@@ -12,6 +12,6 @@ networks=$(gentool train --data "$DATA" --width "$WIDTH" --subset "$SUBSET" \
     --confusion "$CONFUSION" --lr "$RATE" --must-fit "$@" -o "$folder/vgg")
 records=$(gentool measure --skip-existing $networks)
 worst=$(gentool sharpness --skip-existing $networks)
-expected=$(gentool sharpness --expected --precision "$PRECISION" --skip-existing $networks)
+expected=$(gentool sharpness --expected --rel-error "$PRECISION" --skip-existing $networks)
 gentool claims $records $worst $expected
 gentool plot --figure 3 $records $worst $expected --force -o "$folder/figure3.png"

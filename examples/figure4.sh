@@ -15,6 +15,6 @@ networks=$(gentool train --data "$MLP_DATA" --model mlp --hidden "$HIDDEN" --ini
     "$@" -o "$folder/mlp")
 records=$(gentool measure --skip-existing $networks)
 worst=$(gentool sharpness --skip-existing $networks)
-expected=$(gentool sharpness --expected --precision "$PRECISION" --skip-existing $networks)
+expected=$(gentool sharpness --expected --rel-error "$PRECISION" --skip-existing $networks)
 gentool claims $records $worst $expected
 gentool plot --figure 4 --reference $records $worst $expected --force -o "$folder/figure4.png"

@@ -32,7 +32,7 @@
 #   STOP        the one of them at which the figures' networks stop (default: 0.01)
 #   SEEDS       0,1,2 by default; the first comes first
 #   SEARCH      options of gentool sharpness (default: none)
-#   EXPECTED    options of gentool sharpness --expected (default: --precision 0.1)
+#   EXPECTED    options of gentool sharpness --expected (default: --rel-error 0.1)
 #   GENTOOL     command to use, such as 'python3 -m gentool' (default: installed as in environment.sh)
 #   OUT         folder for at most 8 files of 16 MiB: the records in one archive, made anew after
 #               each job, and at the end the two largest networks of Figure 1
@@ -65,7 +65,7 @@ tiny)
 esac
 : "${MINUTES:=9}" "${DATA:=cifar10}" "${DEVICE:=auto}" "${JOBS:=1}" "${EPOCHS:=1000}"
 : "${RECIPE:=--recipe paper --init uniform}" "${NORMS:=hidden,conv,all}" "${DROPOUTS:=0,0.5}"
-: "${STOPS:=0.1,0.01,0.001,0.0001}" "${STOP:=0.01}" "${SEEDS:=0,1,2}" "${SEARCH:=}" "${EXPECTED:=--precision 0.1}"
+: "${STOPS:=0.1,0.01,0.001,0.0001}" "${STOP:=0.01}" "${SEEDS:=0,1,2}" "${SEARCH:=}" "${EXPECTED:=--rel-error 0.1}"
 case $MINUTES in
 *[!0-9.]* | *.*.* | .)
     echo "MINUTES is a number of minutes, such as 9 or 0.5, not $MINUTES" >&2

@@ -1,16 +1,22 @@
 """Define `gentool measure`: read checkpoints and write measure files."""
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gentool.cli import options
+from gentool.cli.declaring import EVERYTHING, MESSAGES, Excludes
+from gentool.cli.lists import completing, listed
 from gentool.cli.networks_table import show_measures
 from gentool.cli.outputs import Job, for_each, jobs_for
 from gentool.cli.remarks import Remarks
-from gentool.common.errors import UsageError
+from gentool.common.errors import GentoolError, UsageError
+from gentool.common.files import Existing
 from gentool.common.progress import progress
+from gentool.records.extending import check_same_settings, extended, missing_measures
+from gentool.records.reading import read_records
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +24,16 @@ if TYPE_CHECKING:
     from gentool.common.json import Json
     from gentool.data.sources import DataSets
     from gentool.measures.measure import MeasureOptions
+
+
+MEASURES_PANEL = "Measures"
+
+
+def _measure_names() -> list[str]:
+    """Return the names of all measures, for completion."""
+    from gentool.measures import MEASURES
+
+    return [measure.name for measure in MEASURES]
 
 
 @options.shared
@@ -29,32 +45,64 @@ def measure(
         ),
     ] = None,
     only: Annotated[
-        str | None, typer.Option(help="Measures to compute, as l2,spectral.", show_default="all")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,...",
+            rich_help_panel=MEASURES_PANEL,
+            autocompletion=completing(_measure_names),
+            help="Measures to compute, as l2,spectral. They are added to an existing measure file "
+            "of the same checkpoint and settings.",
+            show_default="all",
+        ),
     ] = None,
     no_data: Annotated[
-        bool, typer.Option("--no-data", help="Measure the weights alone, without margins.")
+        bool,
+        typer.Option(
+            "--no-data",
+            rich_help_panel=MEASURES_PANEL,
+            help="Measure the weights alone, without margins.",
+        ),
+        Excludes("data", "epsilon", *(field.name for field in fields(options.TrainingData))),
     ] = False,
     epsilon: Annotated[
-        float, typer.Option(help="Fraction of the training images with a margin below gamma.")
+        float,
+        typer.Option(
+            rich_help_panel=MEASURES_PANEL,
+            help="Fraction of the training images with a margin below gamma.",
+        ),
     ] = 0.05,
     biases: Annotated[
         bool,
         typer.Option(
-            "--biases/--no-biases", help="Include the paths that begin at a bias in path norms."
+            "--biases/--no-biases",
+            rich_help_panel=MEASURES_PANEL,
+            help="Include the paths that begin at a bias in path norms.",
         ),
     ] = True,
     initial: Annotated[
         Path | None,
         typer.Option(
+            rich_help_panel=MEASURES_PANEL,
             help="Checkpoint of the network before training.",
             show_default="drawn again from the seed",
         ),
     ] = None,
     show_all: Annotated[
-        bool, typer.Option("--all", help="Show all measures, not only those that matter most.")
+        bool,
+        typer.Option(
+            "--all",
+            rich_help_panel=MESSAGES,
+            help="Show all measures, not only those that matter most.",
+        ),
     ] = False,
     list_measures: Annotated[
-        bool, typer.Option("--list", help="Print each measure's name, formula and source.")
+        bool,
+        typer.Option(
+            "--list",
+            rich_help_panel=MESSAGES,
+            help="Print each measure's name, formula and source.",
+        ),
+        Excludes(EVERYTHING),
     ] = False,
     output: options.Output = None,
     data: options.DataOverride = None,
@@ -87,13 +135,17 @@ def measure(
     if not 0 < epsilon < 1:
         raise UsageError(f"--epsilon is {epsilon}; it has to be above 0 and below 1")
     hints = options.parse_hints(network, training_data)
-    jobs = jobs_for(checkpoints, output, ".measures.json", outputs.existing())
+    names = listed("only", only)
+    existing = outputs.existing()
+    if names is not None and existing is Existing.ERROR:
+        existing = Existing.EXTEND
+    jobs = jobs_for(checkpoints, output, ".measures.json", existing)
     from gentool.measures import MEASURES
     from gentool.measures.measure import MeasureOptions
 
-    MEASURES.select(None if only is None else only.split(","))
+    MEASURES.select(names)
     measure_options = MeasureOptions(
-        only=tuple(only.split(",")) if only is not None else None,
+        only=names,
         use_data=not no_data,
         epsilon=epsilon,
         biases=biases,
@@ -104,13 +156,16 @@ def measure(
     device = machine.use_device()
     data_sets = data_folder.data_sets(messages.quiet)
     options.check_data(data)
+    is_extended = existing is Existing.EXTEND
     remarks = Remarks(len(jobs), messages.quiet)
     records: list[Json] = []
     try:
         for_each(
             jobs,
             lambda job: records.append(
-                _measure(job, measure_options, device, data_sets, remarks, messages.quiet)
+                _measure(
+                    job, measure_options, device, data_sets, remarks, messages.quiet, is_extended
+                )
             ),
             messages.debug,
         )
@@ -127,13 +182,24 @@ def _measure(
     data_sets: "DataSets",
     remarks: Remarks,
     quiet: bool,
+    is_extended: bool,
 ) -> "Json":
-    """Measure one checkpoint, write its record and return it."""
+    """Measure one checkpoint, write its record and return it.
+
+    With `is_extended` the measures are added to those of an existing record.
+    """
     from gentool.checkpoints import checkpoint
     from gentool.measures.measure import measure_checkpoint
 
     read = checkpoint.read(job.checkpoint, measure_options.hints)
     remarks.inferred(read)
+    before = None
+    if is_extended and job.output is not None and job.output.exists():
+        before = _existing_record(job.output, read.sha256, measure_options)
+        missing = missing_measures(before, measure_options.only)
+        if not missing:
+            return before
+        measure_options = replace(measure_options, only=missing)
     with progress(quiet, job.checkpoint.stem, job.count) as show:
         record = measure_checkpoint(
             read,
@@ -142,6 +208,10 @@ def _measure(
             data_sets=data_sets,
             on_progress=lambda step, fraction: show(fraction, step=step),
         )
+    if before is not None:
+        from gentool.measures import MEASURES
+
+        record = extended(before, record, [measure.name for measure in MEASURES])
     job.write(record)
     if record["evaluation"] is not None:
         remarks.evaluation(job.checkpoint.name, record["evaluation"])
@@ -149,6 +219,15 @@ def _measure(
         remarks.note(job.checkpoint.name, reason)
     if measure_options.use_data and record["recipe"]["data"] is None:
         remarks.note(job.checkpoint.name, "margins need the training data; name it with --data")
+    return record
+
+
+def _existing_record(path: Path, sha256: str, measure_options: "MeasureOptions") -> "Json":
+    """Return the record in a file, to be added to; raise GentoolError if it cannot be."""
+    [record, *others] = read_records(path)
+    if others:
+        raise GentoolError(f"{path} holds several records; name another file with -o")
+    check_same_settings(record, sha256, measure_options.to_json(), path)
     return record
 
 

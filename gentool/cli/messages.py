@@ -14,7 +14,8 @@ def message_and_code(error: Exception) -> tuple[str, int]:
         return str(error), error.exit_code
     usage_error = typer.BadParameter.__bases__[0]  # click's UsageError, which typer does not export
     if isinstance(error, usage_error):
-        return f"{error.format_message()} (--help shows the options)", 2
+        message = error.format_message().replace("Value error, ", "")  # pydantic's, not for people
+        return f"{message} (--help shows the options)", 2
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return "out of memory; lower --batch-size or --subset, or use another --device", 1
     if isinstance(error, OSError):

@@ -219,4 +219,5 @@ def _print_names() -> None:
     for option, registry in registries.items():
         print(option)
         for name in registry.names:
-            print(f"    {name}: {(registry[name].__doc__ or '').splitlines()[0]}")
+            summary = (registry[name].__doc__ or "").partition("\n")[0]
+            print(f"    {name}: {summary}" if summary else f"    {name}")

@@ -1,4 +1,4 @@
-"""Define `gentool sharpness verify`: check a claimed sharpness by one pass over the data."""
+"""Define `gentool verify`: check a claimed sharpness by one pass over the data."""
 
 from pathlib import Path
 from typing import Annotated

@@ -26,6 +26,7 @@ class Existing(Enum):
     ERROR = "error"
     FORCE = "force"
     SKIP = "skip"
+    EXTEND = "extend"
 
 
 def check_output(path: Path, existing: Existing) -> bool:

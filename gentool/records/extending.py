@@ -1,0 +1,61 @@
+"""Add to an existing record what another command of the same settings computed. No torch."""
+
+from collections.abc import Iterable
+
+from gentool.common.errors import GentoolError
+from gentool.records.measure_file import Record
+
+SAID_APART = ("only", "alpha")
+"""Settings of a command that name what it computes, and change no number."""
+
+
+def check_same_settings(record: Record, sha256: str, command: Record, file: object) -> None:
+    """Raise GentoolError if a record is of another checkpoint, or was made with other settings.
+
+    `command` are the settings now, by name, `file` is the name of the record in messages.
+    """
+    remedy = "replace it with --force or keep it with --skip-existing"
+    if record["checkpoint"]["sha256"] != sha256:
+        raise GentoolError(f"{file} exists, of another checkpoint; {remedy}")
+    before = record["command"]
+    for name in dict.fromkeys([*before, *command]):
+        if name not in SAID_APART and before.get(name) != command.get(name):
+            raise GentoolError(
+                f"{file} exists, made with {name} {before.get(name)!r}, not {command.get(name)!r}; "
+                f"{remedy}"
+            )
+
+
+def missing_measures(record: Record, names: Iterable[str]) -> tuple[str, ...]:
+    """Return those of some measures that a record lacks."""
+    return tuple(name for name in names if name not in record["measures"])
+
+
+def extended(record: Record, addition: Record, order: Iterable[str]) -> Record:
+    """Return a record with the measures of another one of the same checkpoint and settings.
+
+    Measures stand in an order. What the record has itself is kept.
+    """
+    place = {name: i for i, name in enumerate(order)}
+    together = dict(record)
+    for part in ("measures", "log10"):
+        values = addition[part] | record[part]
+        together[part] = dict(sorted(values.items(), key=lambda item: place.get(item[0], len(place))))
+    notes = [*record["notes"], *(n for n in addition["notes"] if n not in record["notes"])]
+    together["notes"] = notes
+    together["layers"] = [
+        new | {name: value for name, value in old.items() if value is not None}
+        for old, new in zip(record["layers"], addition["layers"], strict=True)
+    ]
+    for part in ("margin", "evaluation"):
+        if record.get(part) is None:
+            together[part] = addition.get(part)
+    together["command"] = record["command"] | {"only": _both(record, addition)}
+    together["seconds"] = round(record["seconds"] + addition["seconds"], 3)
+    return together
+
+
+def _both(record: Record, addition: Record) -> list[str] | None:
+    """Return the measures that either command named; None if one computed all."""
+    named = [part["command"]["only"] for part in (record, addition)]
+    return None if None in named else list(dict.fromkeys([*named[0], *named[1]]))
