@@ -1,8 +1,14 @@
-"""Name what options choose among, for help and completion. No torch.
+"""Name what options choose among, for checks, help and completion. No torch.
 
 The registries hold the same names beside what they stand for; a test compares the two.
 """
 
+from typing import Literal, get_args
+
+Method = Literal["default", "vertex", "apgd", "pga", "lbfgsb", "lbfgsb-subspace", "random"]
+Protocol = Literal["keskar2017", "m-sharpness", "random"]
+Batching = Literal["auto", "loop", "vmap", "stacked", "compiled"]
+METHODS, PROTOCOLS = get_args(Method), get_args(Protocol)
 MODELS = ("vgg", "vgg11", "vgg13", "vgg16", "vgg19", "mlp")
 DATA_SETS = (
     "cifar10",

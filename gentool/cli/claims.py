@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from gentool.cli import options
+from gentool.cli.declaring import Enables
 from gentool.cli.inputs import RecordFiles
+from gentool.cli.lists import listed
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import check_output
 
@@ -19,7 +21,8 @@ def claims(
     measure: Annotated[
         list[str] | None,
         typer.Option(
-            help="Measure to correlate with the gap; repeat the option for several.",
+            metavar="NAME,...",
+            help="Measures to correlate with the gap, as l2,spectral.",
             show_default="all",
         ),
     ] = None,
@@ -41,8 +44,14 @@ def claims(
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", help="JSON output too: file, or - for stdout.", show_default="none"
+            "--output",
+            "-o",
+            metavar="FILE",
+            rich_help_panel=options.OUTPUT,
+            help="JSON output too: file, or - for stdout.",
+            show_default="none",
         ),
+        Enables("force", "skip_existing"),
     ] = None,
     *,
     outputs: options.Outputs,
@@ -60,6 +69,7 @@ def claims(
     Example:
       gentool claims ./*.measures.json ./*.sharpness.json -o - | python3 -m json.tool
     """
+    measure = list(listed("measure", measure) or ()) or None
     path = None if output in (None, "-") else Path(output)
     if outputs.skip_existing and must_hold:
         raise UsageError(

@@ -13,7 +13,7 @@ from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 import typer
 import typer.core
@@ -95,7 +95,7 @@ class Command(typer.core.TyperCommand):
         return super().invoke(ctx)
 
     def get_params(self, ctx):  # noqa: ANN001, ANN201 - the types are click's, unnamed
-        return without_type_of_flags(super().get_params(ctx))
+        return plainly_shown(super().get_params(ctx))
 
     def get_help_option(self, ctx):  # noqa: ANN001, ANN201 - the types are click's, unnamed
         option = super().get_help_option(ctx)
@@ -103,11 +103,13 @@ class Command(typer.core.TyperCommand):
         return option
 
 
-def without_type_of_flags(parameters: list) -> list:
-    """Return the parameters of a command, with nothing in the place of a value after flags."""
+def plainly_shown(parameters: list) -> list:
+    """Return the parameters of a command, without the types of flags and arguments in the help."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
+        if parameter.param_type_name == "argument":
+            parameter.display_type_rich = lambda ctx: None
     return parameters
 
 
@@ -227,7 +229,7 @@ def _declared(parameter: Parameter) -> tuple[Parameter, str, tuple[float | None,
 
 def _metavar(kind: object) -> str | None:
     """Return what stands for the value of an option: N, X, NAME, FILE, or the choices."""
-    if isinstance(kind, UnionType):
+    if get_origin(kind) in (Union, UnionType):
         kind = next(part for part in get_args(kind) if part is not type(None))
     if get_origin(kind) is Literal:
         words = "|".join(map(str, get_args(kind)))

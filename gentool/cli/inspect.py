@@ -7,7 +7,7 @@ import typer
 
 from gentool.checkpoints.hints import Hints
 from gentool.cli import options
-from gentool.cli.declaring import Command
+from gentool.cli.declaring import Command, Enables
 from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
 from gentool.common.console import say
 from gentool.common.errors import UsageError
@@ -45,9 +45,12 @@ def inspect(
         typer.Option(
             "--output",
             "-o",
+            metavar="FILE",
+            rich_help_panel=options.OUTPUT,
             help="JSON output too: file, folder for several checkpoints, or - for stdout.",
             show_default="none",
         ),
+        Enables("force", "skip_existing"),
     ] = None,
     write_layers: Annotated[
         bool,

@@ -12,7 +12,7 @@ import typer.core
 
 from gentool.cli.claims import claims
 from gentool.cli.convert import convert
-from gentool.cli.declaring import Command, help_text, without_type_of_flags
+from gentool.cli.declaring import Command, help_text, plainly_shown
 from gentool.cli.examples import examples
 from gentool.cli.inspect import InspectCommand, inspect
 from gentool.cli.measure import measure
@@ -52,7 +52,7 @@ class TwoWordCommands(typer.core.TyperGroup):
             raise Interrupted(interruption(ctx.obj)) from None
 
     def get_params(self, ctx):  # noqa: ANN001, ANN201 - click's types; typer hides them
-        return without_type_of_flags(super().get_params(ctx))
+        return plainly_shown(super().get_params(ctx))
 
 
 app = typer.Typer(

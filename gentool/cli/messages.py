@@ -1,7 +1,9 @@
 """Turn errors and interrupts into messages of one line and exit codes."""
 
+import re
 import shlex
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 import typer
 
@@ -15,7 +17,7 @@ def message_and_code(error: Exception) -> tuple[str, int]:
     usage_error = typer.BadParameter.__bases__[0]  # click's UsageError, which typer does not export
     if isinstance(error, usage_error):
         message = error.format_message().replace("Value error, ", "")  # pydantic's, not for people
-        return f"{message} (--help shows the options)", 2
+        return f"{message}{_nearest(error)} (--help shows the options)", 2
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return "out of memory; lower --batch-size or --subset, or use another --device", 1
     if isinstance(error, OSError):
@@ -24,6 +26,15 @@ def message_and_code(error: Exception) -> tuple[str, int]:
     return f"{type(error).__name__}: {error} (a bug in gentool; --debug shows where)", 1
 
 
+def _nearest(error: Exception) -> str:
+    """Return a question after the nearest of the choices that an option has, nothing without one."""
+    wrong = _NO_CHOICE.search(error.format_message())
+    choices = [] if wrong is None else re.findall("'([^']*)'", wrong[2])
+    near = get_close_matches(wrong[1], choices, n=1, cutoff=0.5) if choices else []
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+_NO_CHOICE = re.compile("'([^']*)' is not one of (.*)")
 BY_CHECKPOINT = ("measure", "sharpness", "inspect", "convert")
 """Commands that write a file for each checkpoint, and can leave out those that exist."""
 

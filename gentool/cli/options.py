@@ -361,6 +361,7 @@ Log = Annotated[
     Path | None,
     typer.Option(
         "--log",
+        rich_help_panel=OUTPUT,
         help="File in JSON Lines to append to, as log.jsonl: an object for each epoch of training "
         "or step of a search. Several networks and processes may share it.",
         show_default="none",

@@ -7,6 +7,7 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.inputs import CHECKPOINTS, RECORDS, RecordFiles
+from gentool.cli.lists import listed
 from gentool.common.console import say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output
@@ -64,7 +65,8 @@ def plot(
     y: Annotated[
         list[str] | None,
         typer.Option(
-            help="Key of a y axis, as l2; repeat the option for several panels.",
+            metavar="KEY,...",
+            help="Keys of the y axes, as l2,spectral; each is a panel.",
             show_default="the measures",
         ),
     ] = None,
@@ -145,6 +147,7 @@ def plot(
     from gentool.figures.save import check_format, write
     from gentool.records.averaging import check_errorbar
 
+    y = list(listed("y", y) or ()) or None
     entry = None if figure is None else FIGURES[figure]
     page = parse_page(page_style, size)
     _check_options(context, entry)

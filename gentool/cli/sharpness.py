@@ -2,11 +2,12 @@
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gentool.cli import options
+from gentool.cli.choices import Batching, Method, Protocol
 from gentool.cli.declaring import EVERYTHING, MESSAGES, Enables, Excludes
 from gentool.cli.lists import numbers
 from gentool.cli.outputs import Job, for_each, jobs_for
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from gentool.sharpness.worst_case_record import SharpnessOptions
 
 DEFAULT_ALPHA = 5e-4
-Batching = Literal["auto", "loop", "vmap", "stacked", "compiled"]
-Method = Literal["default", "vertex", "apgd", "pga", "lbfgsb", "lbfgsb-subspace", "random"]
-Protocol = Literal["keskar2017", "m-sharpness", "random"]
 SEARCH = "Search of the worst perturbation"
 NOISE = "Expected sharpness"
 

@@ -36,11 +36,14 @@ def extended(record: Record, addition: Record, order: Iterable[str]) -> Record:
 
     Measures stand in an order. What the record has itself is kept.
     """
-    place = {name: i for i, name in enumerate(order)}
+    places = {name: i for i, name in enumerate(order)}
+    names = sorted(
+        addition["measures"] | record["measures"], key=lambda name: places.get(name, len(places))
+    )
     together = dict(record)
     for part in ("measures", "log10"):
         values = addition[part] | record[part]
-        together[part] = dict(sorted(values.items(), key=lambda item: place.get(item[0], len(place))))
+        together[part] = {name: values[name] for name in names}
     notes = [*record["notes"], *(n for n in addition["notes"] if n not in record["notes"])]
     together["notes"] = notes
     together["layers"] = [

@@ -65,12 +65,12 @@ READING = "channels resize channels_first classes"
     [
         (
             "train",
-            "output channels resize channels_first classes data_dir device threads force "
+            "output log channels resize channels_first classes data_dir device threads force "
             "skip_existing quiet debug",
         ),
         (
             "sharpness",
-            f"output data {NETWORK} {READING} labels subset first data_seed mean std "
+            f"output data log {NETWORK} {READING} labels subset first data_seed mean std "
             "data_dir device threads force skip_existing quiet debug",
         ),
         (

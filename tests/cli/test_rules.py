@@ -1,0 +1,157 @@
+"""Test that options without a meaning together are refused, that help is plain, and choices."""
+
+import re
+from itertools import chain
+
+import pytest
+import typer
+
+from gentool.cli import choices
+from gentool.cli.declaring import EVERYTHING, Enables
+from gentool.cli.lists import completing, listed, numbers
+from gentool.cli.main import app, run
+from gentool.common.errors import UsageError
+
+COMMANDS = typer.main.get_command(app).commands
+JARGON = re.compile(r"<(list|str|int|float|path|bool)|range>|x>=|default: \(|Value error")
+
+
+def option(command, name):
+    """The option of a command as it is written, with a value that is valid if it takes one."""
+    [parameter] = [p for p in COMMANDS[command].params if p.name == name]
+    if parameter.param_type_name == "argument":
+        return ["missing"]
+    spelled = max(parameter.opts, key=len)
+    if parameter.is_flag:
+        return [spelled]
+    special = {
+        "method": "pga",
+        "protocol": "random",
+        "labels": "true",
+        "batching": "loop",
+        "batch_norm": "after",
+        "alpha": "0.1",
+    }
+    return [spelled, special.get(name, "0.3" if name in ("epsilon", "delta") else "3")]
+
+
+def pairs():
+    """Every option with every one that its rules exclude, and every one that it enables alone."""
+    for command, of_command in COMMANDS.items():
+        for name, rules in of_command.callback.rules.items():
+            for rule in rules:
+                if isinstance(rule, Enables):
+                    yield from ((command, [], other) for other in rule.names)
+                    continue
+                others = rule.names
+                if others == (EVERYTHING,):
+                    others = [p.name for p in of_command.params if p.name not in ("quiet", "debug")]
+                yield from ((command, [name], other) for other in others if other != name)
+
+
+@pytest.mark.parametrize(("command", "said", "other"), list(pairs()))
+def test_an_option_without_a_meaning_is_refused_by_name(command, said, other, capsys):
+    """One line that names it, exit code 2, before any file is read."""
+    words = list(chain.from_iterable(option(command, name) for name in [*said, other]))
+    needs_file = command not in ("train",) and "list_measures" not in said
+    needs_output = ["-o", "out"] if command == "convert" else []
+    arguments = [*command.split(), *words, *needs_output, *(["missing"] if needs_file else [])]
+    assert run(arguments) == 2
+    error = capsys.readouterr().err
+    assert "has no meaning with" in error
+    assert error.count("\n") == 1
+
+
+def test_every_option_of_sharpness_has_its_place():
+    """Search, noise or both: a new option has to be put into one of them."""
+    both = {
+        "checkpoints", "alpha", "fold_batch_norm", "batching", "seed", "output", "data", "log",
+        "data_dir", "device", "threads", "force", "skip_existing", "quiet", "debug", "expected",
+        "list_measures", "only", "show_all",
+    }  # fmt: skip
+    rules = COMMANDS["sharpness"].callback.rules["expected"]
+    placed = both | {name for rule in rules for name in rule.names}
+    panels = {p.name: p.rich_help_panel for p in COMMANDS["sharpness"].params}
+    assert {n for n, panel in panels.items() if panel != "Foreign checkpoints"} <= placed
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("width", [80, 140])
+def test_help_fits_the_terminal_and_has_no_jargon(command, width, monkeypatch, capsys):
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", width)
+    assert run([*command.split(), "-h"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) == width
+    assert not [line for line in lines if JARGON.search(line)]
+
+
+def test_help_of_train_is_in_panels(capsys):
+    assert run(["train", "--help"]) == 0
+    panels = re.findall("╭─ ([A-Z][a-z]+) ─", capsys.readouterr().out)
+    assert panels == ["Data", "Model", "Optimisation", "Stopping", "Machine", "Output", "Messages"]
+
+
+def test_choices_are_those_of_the_registries():
+    from gentool.data.sources import DATASETS
+    from gentool.networks.models import MODELS
+    from gentool.records.presets import PRESETS
+    from gentool.sharpness.search.baselines import METHODS
+    from gentool.sharpness.search.protocols import PROTOCOLS
+    from gentool.training.optimizers import OPTIMIZERS
+    from gentool.training.schedules import SCHEDULES
+
+    assert set(choices.MODELS) == set(MODELS.names)
+    assert {*choices.DATA_SETS, "folder", "npz"} == set(DATASETS.names)
+    assert set(choices.PRESETS) == set(PRESETS.names)
+    assert set(choices.OPTIMIZERS) == set(OPTIMIZERS.names)
+    assert set(choices.SCHEDULES) == set(SCHEDULES.names)
+    assert set(choices.METHODS) == set(METHODS.names)
+    assert set(choices.PROTOCOLS) == set(PROTOCOLS.names)
+
+
+def test_every_choice_is_in_the_help(capsys):
+    for command, names in (
+        ("train", (*choices.MODELS, *choices.DATA_SETS, *choices.OPTIMIZERS, *choices.SCHEDULES)),
+        ("sharpness", (*choices.METHODS, *choices.PROTOCOLS)),
+    ):
+        assert run([command, "--help"]) == 0
+        text = "".join(re.sub("[│\n]", " ", capsys.readouterr().out).split())
+        assert all(name in text for name in names)
+
+
+def test_lists_take_commas_and_repeated_options():
+    assert listed("only", ["l2,spectral", "margin"]) == ("l2", "spectral", "margin")
+    assert listed("only", "l2, spectral") == ("l2", "spectral")
+    assert listed("only", None) is None
+    assert numbers("alpha", ["0.1,0.2", "3"], float) == (0.1, 0.2, 3.0)
+    with pytest.raises(UsageError, match="with commas between them"):
+        listed("only", ["l2,"])
+
+
+def test_the_last_value_of_a_list_is_completed():
+    assert completing(lambda: ("sgd", "adam"))("sgd,a") == ["sgd,sgd", "sgd,adam"]
+
+
+def test_shells_complete_commands_and_choices(monkeypatch, capsys):
+    """As bash asks: the words so far are in the environment."""
+    monkeypatch.setenv("_GENTOOL_COMPLETE", "complete_bash")
+    for words, wanted in (
+        ("gentool sh", "sharpness"),
+        ("gentool train --optimizer sgd,a", "sgd,adam"),
+    ):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        with pytest.raises(SystemExit):
+            run([])
+        assert wanted in capsys.readouterr().out.split()
+
+
+def test_verify_is_found_where_it_is_looked_for(capsys):
+    """As a command, as two words, and after an option, where a line says what to write."""
+    for words in (["verify"], ["sharpness", "verify"]):
+        assert run([*words, "--help"]) == 0
+        assert "gentool verify" in capsys.readouterr().out
+    assert run(["sharpness", "-q", "verify", "a.safetensors", "w.witness"]) == 2
+    assert "gentool verify a.safetensors w.witness" in capsys.readouterr().err
+    assert run(["sharpness", "--help"]) == 0
+    assert "gentool verify" in capsys.readouterr().out
