@@ -27,7 +27,7 @@ def message_and_code(error: Exception) -> tuple[str, int]:
 
 
 def _nearest(error: Exception) -> str:
-    """Return a question after the nearest of the choices that an option has, nothing without one."""
+    """Return a question after the nearest of an option's choices, nothing if none is near."""
     wrong = _NO_CHOICE.search(error.format_message())
     choices = [] if wrong is None else re.findall("'([^']*)'", wrong[2])
     near = get_close_matches(wrong[1], choices, n=1, cutoff=0.5) if choices else []

@@ -65,7 +65,7 @@ READING = "channels resize channels_first classes"
     [
         (
             "train",
-            "output log channels resize channels_first classes data_dir device threads force "
+            "output log wait channels resize channels_first classes data_dir device threads force "
             "skip_existing quiet debug",
         ),
         (

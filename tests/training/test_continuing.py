@@ -59,7 +59,6 @@ def test_the_last_line_names_the_way_on_where_there_is_one(capsys):
     ("first", "then", "words"),
     [
         (["--epochs", "3"], ["--epochs", "2"], "after 3 epochs; --epochs 2 is fewer"),
-        (["--epochs", "3"], ["--epochs", "3"], "continue with more: --resume --epochs MORE"),
         (["--epochs", "3"], ["--epochs", "9", "--lr", "1"], "exists; replace it with --force"),
         (
             ["--epochs", "3", "--schedule", "cosine"],
