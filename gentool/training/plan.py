@@ -214,6 +214,7 @@ def _network(base: Recipe, chosen: Json, varied: tuple[str, ...]) -> PlannedNetw
     of_data = ("model", "labels", "subset", "confusion", "seed")
     unnamed = {*MODEL_OPTIONS, *of_data, *(set(fields_with(Role.LIMIT)) - set(varied))}
     said = {name: value for name, value in chosen.items() if name not in unnamed}
+    own["last_pool"] = None  # that of the base belongs to its model
     return PlannedNetwork(replace(base, **own, **of_preset), model_options, said, varied)
 
 
