@@ -109,7 +109,8 @@ def _dot_plot(panel: Panel, sheet: Sheet) -> Panel:
     ]
     label = f"{panel.y.label}\n{where}" if is_named else panel.y.label
     y = replace(panel.y, label=label)
-    return replace(panel, x=rows, y=y, curves=curves, is_transposed=True)
+    has_legend = not is_named
+    return replace(panel, x=rows, y=y, curves=curves, is_transposed=True, has_legend=has_legend)
 
 
 def _in_rows(panel: Panel, width: float) -> Panel:

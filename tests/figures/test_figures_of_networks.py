@@ -308,3 +308,33 @@ def test_a_history_that_no_file_holds_is_an_error(measured, tmp_path, capsys):
     measure_file.write(tmp_path / "a.json", record)
     assert run(["plot", str(tmp_path / "a.json"), "--figure", "training"]) == 1
     assert "none of these files holds the history" in capsys.readouterr().err
+
+
+def test_a_perturbed_copy_of_a_network_is_no_second_training(checkpoints, witness):
+    """`--save-perturbation` keeps the history; the network itself is drawn."""
+    perturbed = checkpoints[1].parent / "worst.safetensors"
+    prepared_sheet = prepared("training", [perturbed, checkpoints[1]])
+    assert len(prepared_sheet.panels[0].curves) == 1
+    assert "1 network left out with the history of another one" in prepared_sheet.notes[0]
+
+
+def test_margins_of_many_networks_have_a_row_each(measured, tmp_path):
+    """Median, half and 98 % of the images, and gamma."""
+    record = measure_file.read(measured[0])
+    for seed in range(6):
+        record["checkpoint"]["sha256"] = f"{seed:064}"
+        record["recipe"]["seed"] = seed
+        measure_file.write(tmp_path / f"{seed}.json", record)
+    sheet = prepared("margins", sorted(tmp_path.glob("*.json")))
+    [panel] = sheet.panels
+    levels = record["margin"]["quantiles"]
+    outer, inner, gamma = panel.curves[:3]
+    assert (outer.low, outer.y, outer.high) == (
+        (levels["0.01"],),
+        (levels["0.50"],),
+        (levels["0.99"],),
+    )
+    assert (inner.low, inner.high) == ((levels["0.25"],), (levels["0.75"],))
+    assert gamma.y == (record["margin"]["gamma"],)
+    assert panel.x.tick_labels == tuple(f"seed {seed}" for seed in range(6))
+    check_text(draw(sheet))

@@ -8,7 +8,7 @@ from helpers.figure_records import by_confusion, by_size, by_width, network, row
 
 from gentool.common.errors import GentoolError, UsageError
 from gentool.figures import FIGURES, draw
-from gentool.figures.arrangement import reference_fits
+from gentool.figures.arrangement import arrange, reference_fits
 from gentool.figures.registry import FigureOptions
 
 RECORDS = {"1": by_size, "2": by_size, "3": by_confusion, "4": by_width}
@@ -390,3 +390,52 @@ def test_every_panel_of_a_figure_without_values_says_so(figure):
     prepared = sheet(figure, records)
     assert all(panel.messages and not panel.curves for panel in prepared.panels)
     assert draw(prepared).axes
+
+
+@pytest.mark.parametrize(
+    ("figure", "recipe", "actual"),
+    [
+        ("1", {}, "MLP on faces"),
+        ("2", {"data": "mnist"}, "MLP on mnist"),
+        ("1", VGG | {"data": "svhn"}, "VGG on svhn"),
+        ("2", VGG | {"data": "cifar100", "classes": 100}, "VGG on cifar100"),
+        ("1", VGG | {"input_shape": [3, 64, 64]}, "VGG on faces"),
+        ("4", {"data": "fashion-mnist", "input_shape": [1, 28, 28]}, "MLP on fashion-mnist"),
+        ("4", MNIST | {"depth": 2}, "MLP on mnist"),
+    ],
+)
+def test_the_reference_refuses_networks_and_data_of_another_kind(figure, recipe, actual):
+    with pytest.raises(GentoolError, match=f"these files of {actual}; leave out --reference"):
+        sheet(figure, RECORDS[figure](**recipe), reference=True)
+    assert sheet(figure, RECORDS[figure](**recipe)).panels
+
+
+def test_another_scale_than_the_papers_is_said_and_has_panels_of_its_own():
+    """A note and the caption; at the paper's scale its values lie behind ours."""
+    for sizes, is_same in (((500, 1000), False), ((5000, 10_000), True)):
+        prepared = sheet("1", by_size(sizes, **VGG | {"data": "cifar10"}), reference=True)
+        assert any("of another scale" in note for note in prepared.notes) != is_same
+        assert ("of another scale: full width, 5K to 50K images" in prepared.caption) != is_same
+        rows = arrange(prepared).rows
+        assert [panel.is_faded for panel in rows[-1]] == [not is_same] * len(rows[-1])
+        assert len(draw(prepared).axes) == (4 if is_same else 8)
+
+
+def test_a_folder_of_images_of_the_papers_shape_is_taken_for_its_data_with_a_note():
+    notes = sheet("1", by_size((5000,), **VGG), reference=True).notes
+    assert "the paper's networks are VGGs on CIFAR-10; faces is taken for the same data" in notes
+
+
+def test_kl_curves_of_several_seeds_are_one_mean_at_the_same_noise():
+    """Expected sharpness 0.02 to 0.3 and half of it: the mean, and the band to both."""
+    records = [network(seed=seed) for seed in (0, 1)]
+    for record, factor in zip(records, (1.0, 0.5), strict=True):
+        for alpha, row in enumerate(record["expected_sharpness"]["curve"]):
+            row["alpha"] = 0.01 * (1 + alpha)
+            row["value"] *= factor
+    [curve] = sheet("4", records).panels[2].curves
+    values = sorted(row["value"] for row in records[0]["expected_sharpness"]["curve"])
+    assert sorted(curve.y) == pytest.approx([0.75 * value for value in values])
+    assert sorted(curve.high) == pytest.approx(values)
+    assert sorted(curve.low) == pytest.approx([0.5 * value for value in values])
+    assert "bands: from the lowest to the highest seed" in sheet("4", records).caption
