@@ -65,14 +65,12 @@ def own_kind(path: Path) -> str | None:
         return CHECKPOINT if b'"gentool"' in start else FOREIGN
     if kind == "pytorch":
         return STATE if path.suffix in (".state", ".last-state") else FOREIGN
-    for name, words in ((b"checkpoint", None), (b"layers", LAYERS)):
-        if words is not None and b'"gentool"' not in start and b'"%s"' % name in start:
-            return words
-    if b'"gentool"' not in start:
-        return None
-    names = {VERDICTS: b'"claims"', CONTENT: b'"parameters"'}
-    if b'"measures"' in start:
-        return MEASURES
+    if b'"name": "claims"' in start:
+        return VERDICTS
+    if b'"gentool"' in start:
+        names = {MEASURES: b'"measures"', CONTENT: b'"parameters"'}
+    else:
+        names = {LAYERS: b'"layers"'}
     return next((words for words, name in names.items() if name in start), None)
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from gentool.common.errors import GentoolError
 from gentool.common.json import first_value, loads
-from gentool.records.file_kind import file_kind
+from gentool.records.file_kind import CHECKPOINTS, FOREIGN, TAKEN_BY, own_kind
 
 STDIN = Path("-")
-CHECKPOINT_KINDS = ("safetensors", "pytorch")
 
 
 def documents(path: Path) -> Iterator[tuple[str, object]]:
@@ -71,10 +70,12 @@ def _text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")  # some editors put a mark before the first character
     except UnicodeDecodeError as error:
-        if file_kind(path) in CHECKPOINT_KINDS:
-            raise GentoolError(
-                f"{path} is a checkpoint, not a measure file; gentool measure makes one"
-            ) from None
+        if path != STDIN and (kind := own_kind(path)) is not None:
+            if kind in CHECKPOINTS:
+                kind, remedy = FOREIGN, "gentool measure makes one"
+            else:
+                remedy = TAKEN_BY[kind]
+            raise GentoolError(f"{path} is {kind}, not a measure file; {remedy}") from None
         raise GentoolError(f"{path} is not JSON ({error})") from error
 
 

@@ -21,6 +21,7 @@ from gentool.common.files import write_whole
 from gentool.common.json import Json, dumps, loads
 from gentool.data.examples import Examples, TrainingSet
 from gentool.networks.models import build
+from gentool.records.file_kind import TAKEN_BY, WITNESS, own_kind
 from gentool.records.recipe import Outcome
 from gentool.sharpness.box import Box, box
 from gentool.sharpness.evaluate import evaluate_point
@@ -95,9 +96,12 @@ def read(path: Path) -> Witness:
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None
     except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise GentoolError(
-            f"{path} is not a witness file; gentool sharpness --save-perturbation writes them"
-        ) from error
+        kind = own_kind(path)
+        if kind in (None, WITNESS):
+            raise GentoolError(
+                f"{path} is not a witness file; gentool sharpness --save-perturbation writes them"
+            ) from error
+        raise GentoolError(f"{path} is {kind}, not a witness; {TAKEN_BY[kind]}") from None
     return witness
 
 

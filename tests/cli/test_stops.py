@@ -50,13 +50,14 @@ def test_a_stopped_training_saves_its_last_epoch_and_resumes_to_the_same_bytes(
     out, err = capsys.readouterr()
     assert out == "whole.safetensors\n"
     assert err.endswith("-o a.safetensors --resume\n")
-    assert files() == ["a.safetensors.state", "whole.safetensors"]
+    whole = ["whole.safetensors", "whole.safetensors.last-state"]
+    assert files() == ["a.safetensors.state", *whole]
     import torch
 
     assert torch.load("a.safetensors.state", weights_only=True)["epoch"] == 7
     assert run([*LONG, "-o", "a.safetensors", "--resume", "-q"]) == 0
     assert Path("a.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
-    assert files() == ["a.safetensors", "whole.safetensors"]
+    assert files() == ["a.safetensors", "a.safetensors.last-state", *whole]
 
 
 def test_a_stopped_grid_saves_all_states_of_a_stack_and_the_same_command_goes_on(
@@ -70,9 +71,10 @@ def test_a_stopped_grid_saves_all_states_of_a_stack_and_the_same_command_goes_on
     assert "continue with: gentool train" in capsys.readouterr().err
     assert [path.suffix for path in Path("grid").iterdir()] == [".state"] * 3
     assert run([*grid, "-o", "grid", "-q"]) == 0
-    for path in Path("whole").iterdir():
+    for path in Path("whole").glob("*.safetensors"):
         assert (Path("grid") / path.name).read_bytes() == path.read_bytes()
-    assert len(list(Path("grid").iterdir())) == 3
+    assert len(list(Path("grid").glob("*.safetensors"))) == 3
+    assert not list(Path("grid").glob("*.state"))
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,8 @@ def test_the_help_of_every_command_stands_in_the_table(capsys):
     from gentool.cli.main import app
 
     for command in app.registered_commands:
+        if command.hidden:  # an earlier name of another command
+            continue
         name = command.name or command.callback.__name__
         assert f"`gentool {name}`" in section("The commands")
 

@@ -4,6 +4,7 @@ import struct
 
 import pytest
 
+from gentool.cli.main import run
 from gentool.records.file_kind import file_kind
 
 HEADER = b'{"a":{"dtype":"F32"}}'
@@ -34,3 +35,65 @@ def test_a_folder_and_a_missing_file_have_no_kind(tmp_path):
     (tmp_path / "folder.pt").mkdir()
     assert file_kind(tmp_path / "folder.pt") is None
     assert file_kind(tmp_path / "missing.pt") is None
+
+
+@pytest.fixture(scope="module")
+def own_files(tmp_path_factory):
+    """One file of each kind that gentool writes, by the words for it."""
+    folder = tmp_path_factory.mktemp("own")
+    net = str(folder / "net.safetensors")
+    train = ["train", "--model", "mlp", "--data", "digits", "--hidden", "4", "--subset", "20"]
+    assert run([*train, "--epochs", "1", "-q", "-o", net]) == 0
+    assert run(["measure", net, "--only", "l2", "-q"]) == 0
+    worst = [
+        "--save-perturbation",
+        str(folder / "w.safetensors"),
+        "--restarts",
+        "1",
+        "--steps",
+        "1",
+    ]
+    assert run(["sharpness", net, *worst, "-q"]) == 0
+    assert run(["inspect", net, "-q", "-o", str(folder / "content.json")]) == 0
+    layers = ["--write-layers", "-o", str(folder / "layers.json")]
+    assert run(["inspect", net, "-q", *layers]) == 0
+    claims = ["claims", str(folder / "net.measures.json"), "-q", "-o", str(folder / "claims.json")]
+    assert run(claims) == 0
+    return {
+        "a checkpoint": folder / "net.safetensors",
+        "a measure file": folder / "net.measures.json",
+        "a witness": folder / "w.witness",
+        "the state of a training run": folder / "net.safetensors.last-state",
+        "a list of layers": folder / "layers.json",
+        "the content of a checkpoint": folder / "content.json",
+        "a file of gentool claims": folder / "claims.json",
+    }
+
+
+@pytest.mark.parametrize("command", ["measure", "sharpness", "inspect", "verify"])
+def test_a_file_of_another_kind_is_named_where_a_checkpoint_is_read(command, own_files, capsys):
+    """And which command takes it, in one line."""
+    for words, path in own_files.items():
+        if words != "a checkpoint":
+            witness = [str(own_files["a witness"])] if command == "verify" else []
+            assert run([command, str(path), *witness]) == 1
+            error = capsys.readouterr().err
+            assert f"{path} is {words}" in error
+            assert "; " in error
+            assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["a checkpoint", "a witness", "the state of a training run"])
+def test_a_file_of_another_kind_is_named_where_measures_are_read(words, own_files, capsys):
+    for command in ("claims", "plot", "table"):
+        assert run([command, str(own_files[words])]) in (1, 2)
+        error = capsys.readouterr().err
+        assert words in error
+        assert error.count("\n") == 1
+
+
+def test_a_file_of_another_kind_is_named_where_a_witness_is_read(own_files, capsys):
+    for words, path in own_files.items():
+        if words != "a witness":
+            assert run(["verify", str(own_files["a checkpoint"]), str(path)]) == 1
+            assert f"{path} is {words}" in capsys.readouterr().err
