@@ -1,6 +1,7 @@
 """Measure a checkpoint: canonical network, margins, measures, record."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,9 +21,10 @@ from gentool.data.sources import DataSets
 from gentool.measures.margin import Progress, margin_summary, training_margins
 from gentool.measures.measured import Measured
 from gentool.measures.registry import MEASURES, Measure, evaluate_measures
-from gentool.networks.canonical import Network, canonical
+from gentool.networks.canonical import Layer, Network, canonical
 from gentool.networks.layer_table import layer_table
 from gentool.networks.models import initial_digest, initialised
+from gentool.networks.operator_norm import TOLERANCE
 from gentool.numerics.device import in_double_precision
 from gentool.records.recipe import Recipe
 
@@ -135,8 +137,21 @@ def measured_parts(
         "log10": values.log10,
         "layers": layer_table(net.network, needs_operators),
         "margin": margin_summary(net),
-        "notes": [*net.network.notes, *values.notes],
+        "notes": [*net.network.notes, *values.notes, *_imprecise_norms(layers, needs_operators)],
     }
+
+
+def _imprecise_norms(layers: Sequence[Layer], has_operators: bool) -> list[str]:
+    """Return a note for each layer whose operator norm is less exact than TOLERANCE."""
+    if not has_operators:
+        return []
+    errors = [(layer.name, layer.spectral_operator.error) for layer in layers]
+    return [
+        f"spectral_operator: layer {name!r} is known to a relative {error:.1g} only: the iteration "
+        "ended at its last step"
+        for name, error in errors
+        if error > TOLERANCE
+    ]
 
 
 def initial_network(recipe: Recipe, options: MeasureOptions, network: Network) -> Network | None:

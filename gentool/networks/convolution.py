@@ -4,6 +4,7 @@ The trap: the kernel as a matrix has another norm, and so has the circular convo
 Fourier transform diagonalises.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -38,15 +39,19 @@ class Operator:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map inputs of shape (n, in, height, width) to outputs of shape (n, out, h, w)."""
-        padded = pad(x, self._margins)
-        return conv2d(padded, self.weight, None, self.stride, 0, self.dilation, self.groups)
+        if self._is_symmetric:  # without a copy of the images
+            padding = self.padding
+        else:
+            x, padding = pad(x, self._margins), (0, 0)
+        return conv2d(x, self.weight, None, self.stride, padding, self.dilation, self.groups)
 
     def transpose(self, y: Tensor) -> Tensor:
         """Apply the transposed map, from shape (n, out, h, w) to shape (n, in, height, width)."""
-        padded = conv_transpose2d(
-            y, self.weight, None, self.stride, 0, 0, self.groups, self.dilation
+        padding = self.padding if self._is_symmetric else (0, 0)
+        x = conv_transpose2d(
+            y, self.weight, None, self.stride, padding, 0, self.groups, self.dilation
         )
-        return pad(padded, [-margin for margin in self._margins])
+        return x if self._is_symmetric else pad(x, [-margin for margin in self._margins])
 
     def frobenius(self) -> float:
         """Compute the Frobenius norm of the map: a kernel entry counts as often as it is used."""
@@ -55,11 +60,29 @@ class Operator:
         largest = float(self.weight.abs().amax()) or 1.0
         return largest * float(((self.weight / largest).square() * uses).sum().sqrt())
 
+    def dense_groups(self) -> Iterator[Tensor]:
+        """Yield the dense matrix of each group, (outputs, inputs): the map has no other entries."""
+        out, inputs = self.weight.shape[0] // self.groups, self.weight.shape[1]
+        rows, columns = (self._covered(axis) for axis in (0, 1))
+        for weight in self.weight.chunk(self.groups):
+            A = weight.new_zeros(out, *self.out_shape[1:], inputs, *self.in_shape[1:])
+            for i, (y, row) in enumerate(rows):
+                for j, (x, column) in enumerate(columns):
+                    places = (y[:, None], x[None, :], slice(None), row[:, None], column[None, :])
+                    A[:, *places] += weight[:, :, i, j]
+            yield A.flatten(3).flatten(0, 2)
+
     def reach(self, axis: int) -> int:
         """Return one more than the last position that the kernel covers, from the first input."""
         steps = (self.out_shape[1 + axis] - 1) * self.stride[axis]
         taps = self.dilation[axis] * (self.weight.shape[2 + axis] - 1)
         return steps + taps + 1 - self.padding[axis]
+
+    @property
+    def _is_symmetric(self) -> bool:
+        """Return whether the padding below and right is that above and left."""
+        left, right, top, bottom = self._margins
+        return left == right and top == bottom
 
     @property
     def _margins(self) -> list[int]:
@@ -69,7 +92,15 @@ class Operator:
 
     def _uses(self, axis: int) -> Tensor:
         """Count, for each tap along an axis, the outputs where it covers an input, not padding."""
-        taps = torch.arange(self.weight.shape[2 + axis]) * self.dilation[axis]
-        places = torch.arange(self.out_shape[1 + axis]) * self.stride[axis] - self.padding[axis]
-        covered = places[:, None] + taps
-        return ((covered >= 0) & (covered < self.in_shape[1 + axis])).sum(0).double()
+        return torch.tensor([len(outputs) for outputs, _ in self._covered(axis)]).double()
+
+    def _covered(self, axis: int) -> list[tuple[Tensor, Tensor]]:
+        """Return the outputs and inputs that each tap along an axis joins, padding left out."""
+        outputs = torch.arange(self.out_shape[1 + axis], device=self.weight.device)
+        pairs = []
+        for tap in range(self.weight.shape[2 + axis]):
+            first = tap * self.dilation[axis] - self.padding[axis]
+            inputs = outputs * self.stride[axis] + first
+            inside = (inputs >= 0) & (inputs < self.in_shape[1 + axis])
+            pairs.append((outputs[inside], inputs[inside]))
+        return pairs

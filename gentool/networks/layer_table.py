@@ -14,6 +14,7 @@ def layer_table(network: Network, has_operators: bool = False) -> list[Json]:
 
 def _row(layer: Layer, has_operators: bool) -> Json:
     bounds = layer.spectral_operator if has_operators else Bounds(math.nan, math.nan)
+    has_norm = math.isfinite(bounds.lower)
     return {
         "name": layer.name,
         "shape": list(layer.module.weight.shape),
@@ -24,4 +25,6 @@ def _row(layer: Layer, has_operators: bool) -> Json:
         "frobenius_operator": finite(layer.frobenius_operator),
         "spectral_operator": finite(bounds.lower),
         "spectral_operator_upper": finite(bounds.upper),
+        "spectral_operator_error": bounds.error if has_norm else None,
+        "spectral_operator_residual": bounds.residual if has_norm else None,
     }

@@ -1,9 +1,10 @@
 """Compute lower and upper bounds of the spectral norm of a convolution.
 
-The lower bound is the factor by which the map stretches one vector. The upper bound is the norm of
-the circular convolution on enough points, of which the zero-padded one is a part: a Fourier
-transform turns it into one small matrix for each frequency (Sedghi et al., The Singular Values of
-Convolutional Layers, ICLR 2019).
+Small maps, as those of 2x2 pixels, are dense matrices, whose norm is known to rounding or proved to
+TOLERANCE. Of larger ones the lower bound is the factor by which the map stretches one vector. The
+upper bound is the norm of the circular convolution on enough points, of which the zero-padded one
+is a part: a Fourier transform turns it into one small matrix for each frequency (Sedghi et al., The
+Singular Values of Convolutional Layers, ICLR 2019).
 """
 
 import math
@@ -17,6 +18,10 @@ from gentool.networks.convolution import Operator
 from gentool.numerics.lanczos import top_eigenvector
 
 TOLERANCE = 1e-6  # relative error of the lower bound
+EXACT_SIDE = 512  # of a dense matrix whose eigenvalues are all computed
+DENSE_SIDE, DENSE_ENTRIES = 2048, 2**22  # of one whose norm a Cholesky factor proves
+SMALL_MAP = 16  # pixels, as 4x4: up to there the circular bound is far above the norm
+ROUNDING = 1e-10  # relative, far beyond that of a dense matrix's norm in double precision
 UPPER_STEP = 1e-3  # relative growth of the square of an upper bound until it is proved
 SLACK = 1e-4  # relative, far beyond the single-precision rounding of that proof
 POWER_STEPS = 20
@@ -25,19 +30,20 @@ ENTRIES_AT_ONCE = 2**23  # complex numbers in the symbols of a chunk
 
 @dataclass(frozen=True)
 class Bounds:
-    """Hold the bounds of a number that lies from `lower` to `upper`."""
+    """Hold the bounds of a norm that lies from `lower` to `upper`.
+
+    `error` is the relative error of `lower`: certain where `upper` is as close, else with
+    probability 1 − FAILURE over a random start. `residual` is ‖AᵀA v − s² v‖ / s² of the vector v
+    of norm 1 with ‖A v‖ = s = `lower`; 0 where the norm was not found by iteration.
+    """
 
     lower: float
     upper: float
+    error: float = 0.0
+    residual: float = 0.0
 
-
-@dataclass(frozen=True)
-class Wave:
-    """Hold the top singular vector of the circular map: one frequency, in one group of outputs."""
-
-    frequency: Tensor  # (2,), in turns per input, downwards and to the right
-    group: int
-    amplitudes: Tensor  # (out / groups,), complex
+    def __rmul__(self, scale: float) -> "Bounds":
+        return replace(self, lower=scale * self.lower, upper=scale * self.upper)
 
 
 def spectral_norm(operator: Operator) -> Bounds:
@@ -51,45 +57,91 @@ def spectral_norm(operator: Operator) -> Bounds:
     if largest == 0:
         return Bounds(0.0, 0.0)
     scaled = replace(operator, weight=operator.weight / largest)
-    upper, wave = _upper_bound(scaled)
-    lower = _lower_bound(scaled, _start_from(wave, scaled))
-    return Bounds(largest * lower, largest * max(lower, upper))
+    return largest * (_dense_bounds(scaled) if _is_small(scaled) else _iterated_bounds(scaled))
 
 
-def _lower_bound(operator: Operator, start: Tensor) -> float:
-    """Return the largest ‖A v‖ / ‖v‖ that Lanczos iteration on AᵀA finds.
+def _is_small(operator: Operator) -> bool:
+    """Return whether the dense matrix of one group is small enough to be written out."""
+    shapes = operator.out_shape, operator.in_shape
+    rows, columns = (math.prod(shape) // operator.groups for shape in shapes)
+    pixels = math.prod(operator.out_shape[1:])
+    side = DENSE_SIDE if pixels <= SMALL_MAP else EXACT_SIDE
+    return min(rows, columns) <= side and rows * columns <= DENSE_ENTRIES
 
-    It starts from an output of shape (1, out, h, w) and runs in single precision. The ratio is
-    computed in double precision and is a lower bound for any v.
+
+def _dense_bounds(operator: Operator) -> Bounds:
+    """Return the largest norm of the dense matrices of the groups."""
+    all_bounds = [_bounds_of_matrix(A) for A in operator.dense_groups()]
+    top = max(all_bounds, key=lambda bounds: bounds.lower)
+    return replace(top, upper=max(bounds.upper for bounds in all_bounds))
+
+
+def _bounds_of_matrix(A: Tensor) -> Bounds:
+    """Return bounds of the norm of a matrix in float64, certain but for rounding.
+
+    A Cholesky factor of s² (1 + TOLERANCE)² I − A Aᵀ proves that the stretch s of the vector that
+    Lanczos iteration found is the norm; without one, all eigenvalues are computed.
     """
+    gram = A @ A.T if A.shape[0] <= A.shape[1] else A.T @ A
+    if len(gram) > EXACT_SIDE:
+        generator = torch.Generator().manual_seed(0)
+        v = top_eigenvector(lambda x: gram @ x, gram[0], generator, TOLERANCE).vector
+        v = v / v.norm()
+        square = float(v @ (gram @ v))
+        proved = square * (1 + TOLERANCE) ** 2
+        identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        if int(torch.linalg.cholesky_ex(proved * identity - gram).info) == 0:
+            residual = float((gram @ v - square * v).norm()) / square
+            return Bounds(math.sqrt(square), math.sqrt(proved), TOLERANCE, residual)
+    norm = math.sqrt(max(0.0, float(torch.linalg.eigvalsh(gram)[-1])))
+    return Bounds(norm, norm * (1 + ROUNDING), ROUNDING)
+
+
+def _iterated_bounds(operator: Operator) -> Bounds:
+    """Return the largest ‖A v‖ / ‖v‖ that Lanczos iteration finds, and the circular bound.
+
+    The iteration is on AᵀA, or on AAᵀ where there are fewer outputs than inputs, and runs in single
+    precision. The ratio is computed in double precision and is a lower bound for any v.
+    """
+    there, back = operator, operator.transpose
     single = replace(operator, weight=operator.weight.float())
-    v = top_eigenvector(
-        lambda x: single.transpose(single(x)), single.transpose(start.float()), TOLERANCE
-    ).double()
-    return float(operator(v).norm() / v.norm())
+    there_single, back_single = single, single.transpose
+    shape = operator.in_shape
+    if math.prod(operator.out_shape) < math.prod(shape):
+        shape, there, back = operator.out_shape, back, there
+        there_single, back_single = back_single, there_single
+    top = top_eigenvector(
+        lambda x: back_single(there_single(x)),
+        torch.empty(1, *shape, device=operator.weight.device),
+        torch.Generator().manual_seed(0),
+        TOLERANCE,
+    )
+    v = top.vector.double()
+    v = v / v.norm()
+    image = there(v)
+    lower = float(image.norm())
+    residual = float((back(image) - lower**2 * v).norm()) / lower**2
+    return Bounds(lower, max(lower, _upper_bound(operator)), top.error, residual)
 
 
-def _upper_bound(operator: Operator) -> tuple[float, Wave]:
-    """Return an upper bound, and the wave that the circular map stretches most.
+def _upper_bound(operator: Operator) -> float:
+    """Return an upper bound of the norm, proved by Cholesky factors.
 
     On N ≥ max(size + padding, reach) points around a circle no tap that leaves the image on one
     side enters it on the other. The zero-padded map is then the circular one between some of its
     inputs and some of its outputs, and has no larger norm. The circular one is a matrix S for each
     frequency; ‖S‖² < s if and only if s I − S Sᴴ has a Cholesky factor.
     """
-    square, top, wave = 0.0, 0.0, None
-    for frequencies, group, symbols in _symbols(operator):
+    square = 0.0
+    for symbols in _symbols(operator):
         grams = symbols @ symbols.mH
-        amplitudes, quotients = _power_iteration(grams)
-        k = int(quotients.argmax())
-        if wave is None or float(quotients[k]) > top:
-            top, wave = float(quotients[k]), Wave(frequencies[k], group, amplitudes[k])
-        square = _proved_square(max(square, float(quotients[k]) * (1 + UPPER_STEP)), grams)
-    return math.sqrt(square) * (1 + SLACK), wave
+        top = float(_power_iteration(grams).max())
+        square = _proved_square(max(square, top * (1 + UPPER_STEP)), grams)
+    return math.sqrt(square) * (1 + SLACK)
 
 
-def _symbols(operator: Operator) -> Iterator[tuple[Tensor, int, Tensor]]:
-    """Yield frequencies, (f, 2), their group, and symbols, (f, out, aliases · in), in chunks.
+def _symbols(operator: Operator) -> Iterator[Tensor]:
+    """Yield the symbols, (f, out, aliases · in), of the frequencies in each group, in chunks.
 
     With a stride some frequencies, the aliases, cannot be distinguished: they share one symbol. The
     symbol of a negative frequency is the conjugate of the positive one's: half of them are enough.
@@ -107,13 +159,13 @@ def _symbols(operator: Operator) -> Iterator[tuple[Tensor, int, Tensor]]:
     ).to(device, torch.float32)
     out, inputs = operator.weight.shape[0] // operator.groups, operator.weight.shape[1]
     at_once = max(1, ENTRIES_AT_ONCE // (out * max(out, inputs * len(aliases))))
-    for group, weight in enumerate(operator.weight.float().chunk(operator.groups)):
+    for weight in operator.weight.float().chunk(operator.groups):
         kernel = weight.flatten(2).permute(2, 0, 1).flatten(1).to(torch.complex64)
         for chunk in frequencies.split(at_once):
             turns = (chunk[:, None] + aliases) @ taps.T  # (f, aliases, taps)
             waves = torch.polar(torch.ones_like(turns), 2 * math.pi * turns).flatten(0, 1)
             symbols = (waves @ kernel).reshape(len(chunk), len(aliases), out, inputs)
-            yield chunk, group, symbols.transpose(1, 2).flatten(2) / math.sqrt(len(aliases))
+            yield symbols.transpose(1, 2).flatten(2) / math.sqrt(len(aliases))
 
 
 def _points(operator: Operator, axis: int) -> int:
@@ -123,8 +175,8 @@ def _points(operator: Operator, axis: int) -> int:
     return stride * math.ceil(fewest / stride)
 
 
-def _power_iteration(grams: Tensor) -> tuple[Tensor, Tensor]:
-    """Estimate each Hermitian matrix's top eigenvector, (f, n), and its Rayleigh quotient, (f,)."""
+def _power_iteration(grams: Tensor) -> Tensor:
+    """Estimate each Hermitian matrix's top eigenvalue by a Rayleigh quotient, (f,)."""
     longest = grams.diagonal(dim1=1, dim2=2).real.argmax(dim=1)
     vectors = torch.take_along_dim(grams, longest[:, None, None], dim=2)
     for _ in range(POWER_STEPS):
@@ -132,7 +184,7 @@ def _power_iteration(grams: Tensor) -> tuple[Tensor, Tensor]:
         images = grams @ vectors
         quotients = (vectors.mH @ images).real.flatten()
         vectors = images
-    return vectors.squeeze(2), quotients
+    return quotients
 
 
 def _proved_square(square: float, grams: Tensor) -> float:
@@ -144,26 +196,3 @@ def _proved_square(square: float, grams: Tensor) -> float:
             return square
         grams = grams[is_too_large]
         square = square * (1 + UPPER_STEP) or torch.finfo(torch.float32).tiny
-
-
-def _start_from(wave: Wave, operator: Operator) -> Tensor:
-    """Return a wave as an output, (1, out, h, w), fading to the edges as the map's vectors do.
-
-    Some noise is added, so that the iteration can also reach vectors that are orthogonal to it.
-    """
-    out, height, width = operator.out_shape
-    device = operator.weight.device
-    rows, columns = (torch.arange(n, device=device, dtype=torch.float32) for n in (height, width))
-    down, right = wave.frequency * torch.tensor(operator.stride, device=device)
-    turns = rows[:, None] * down + columns * right
-    fading = torch.outer(
-        torch.sin(math.pi * (rows + 1) / (height + 1)),
-        torch.sin(math.pi * (columns + 1) / (width + 1)),
-    )
-    crests = torch.polar(fading, 2 * math.pi * turns)
-    part = (wave.amplitudes[:, None, None] * crests).real
-    noise = torch.randn(1, *operator.out_shape, generator=torch.Generator().manual_seed(0))
-    start = 0.1 * noise.to(device) / noise.norm()
-    size = out // operator.groups
-    start[0, wave.group * size : (wave.group + 1) * size] += part / part.norm().clamp_min(1e-30)
-    return start

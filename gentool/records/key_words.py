@@ -106,6 +106,8 @@ _EXPLANATIONS = {
     "layer.frobenius_operator": "‖A‖_F of the layer as a linear map of whole images",
     "layer.spectral_operator": "‖A‖₂ of that map, to a relative 1e-6",
     "layer.spectral_operator_upper": "proven upper bound of that",
+    "layer.spectral_operator_error": "its relative error",
+    "layer.spectral_operator_residual": "how far its vector is from a singular vector, relative",
     "sharpness": "largest rise of the training loss, each w moved by at most α (|w| + 1)",
 }
 

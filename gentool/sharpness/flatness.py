@@ -76,8 +76,7 @@ def hessian_top(objective: Objective, generator: torch.Generator) -> float:
     Ghorbani et al., An Investigation into Neural Net Optimization, ICML 2019.
     """
     w = objective.network.weights
-    start = torch.randn(len(w), generator=generator, dtype=w.dtype).to(w.device)
-    v = top_eigenvector(lambda q: hessian_product(objective, q), start, TOLERANCE)
+    v = top_eigenvector(lambda q: hessian_product(objective, q), w, generator, TOLERANCE).vector
     v = v / v.norm()
     return float(v @ hessian_product(objective, v))
 
