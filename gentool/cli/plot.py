@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gentool.cli import options
+from gentool.cli.declaring import MESSAGES
 from gentool.cli.inputs import CHECKPOINTS, RECORDS, RecordFiles
 from gentool.cli.lists import listed
 from gentool.common.console import say
@@ -25,19 +26,29 @@ SUFFIXES = {"records": RECORDS, "outcomes": RECORDS + CHECKPOINTS, "checkpoint":
 """Endings of the files that a figure takes from a folder."""
 
 
+def _figure_names() -> list[str]:
+    """Return the names of all figures, for completion."""
+    from gentool.figures import FIGURES
+
+    return FIGURES.names
+
+
 @options.shared
 def plot(
     context: typer.Context,
     files: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="FILE...",
             help="Measure files or folders of them; for some figures, checkpoints.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     figure: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
+            autocompletion=_figure_names,
             help="Named figure: 1, 2, 3 or 4 (of the paper), growth, training, margins, samples "
             "or direction.",
             show_default="--y against --x",
@@ -121,6 +132,14 @@ def plot(
         int,
         typer.Option(min=0, help="With --figure samples or direction: seed of the random draws."),
     ] = 0,
+    list_names: Annotated[
+        bool,
+        typer.Option(
+            "--list",
+            rich_help_panel=MESSAGES,
+            help="Print the names of the figures and, with measure files, the keys in them.",
+        ),
+    ] = False,
     data: options.DataOverride = None,
     *,
     network: options.ForeignNetwork,
@@ -147,6 +166,11 @@ def plot(
     from gentool.figures.save import check_format, write
     from gentool.records.averaging import check_errorbar
 
+    if list_names:
+        _print_names(files or [])
+        return
+    if not files:
+        raise UsageError("name one file or more, or --list")
     y = list(listed("y", y) or ()) or None
     entry = None if figure is None else FIGURES[figure]
     page = parse_page(page_style, size)
@@ -182,6 +206,24 @@ def plot(
     write(drawn, output)
     print(output, flush=True)
     found.check()
+
+
+def _print_names(files: list[Path]) -> None:
+    """Print the names of the figures and the keys of measure files on stdout."""
+    from gentool.figures import FIGURES
+    from gentool.records.measure_file import known_keys
+    from gentool.records.reading import read_each
+
+    if files:
+        found = RecordFiles(files, RECORDS)
+        print(
+            "\n".join(
+                known_keys(read_each(found.paths, found.report, passes_over=found.passes_over))
+            )
+        )
+        return
+    for name in FIGURES.names:
+        print(f"{name}: {(FIGURES[name].prepare.__doc__ or '').partition(chr(10))[0]}")
 
 
 def _check_options(context: typer.Context, entry: "NamedFigure | None") -> None:

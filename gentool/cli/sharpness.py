@@ -252,9 +252,9 @@ def sharpness(
     given = numbers("alpha", alpha, float)
     alphas = _alphas(given)
     _check_no_verify(checkpoints)
-    if precision is not None:
+    if precision is not None and not messages.quiet:
         say("note: --precision is called --rel-error now")
-        rel_error = precision
+    rel_error = rel_error if precision is None else precision
     ending = ".expected.json" if expected else ".sharpness.json"
     jobs = jobs_for(checkpoints, output, ending, outputs.existing())
     _check_perturbation(save_perturbation, len(jobs), outputs.existing(), expected)

@@ -1,5 +1,6 @@
 """Test that options without a meaning together are refused, that help is plain, and choices."""
 
+import json
 import re
 from itertools import chain
 
@@ -155,3 +156,62 @@ def test_verify_is_found_where_it_is_looked_for(capsys):
     assert "gentool verify a.safetensors w.witness" in capsys.readouterr().err
     assert run(["sharpness", "--help"]) == 0
     assert "gentool verify" in capsys.readouterr().out
+
+
+def test_plot_lists_figures_and_keys(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["plot", "--list"]) == 0
+    assert "growth: Prepare measures" in capsys.readouterr().out
+    train = ["train", "--model", "mlp", "--data", "digits", "--hidden", "4", "--subset", "20"]
+    assert run([*train, "--epochs", "1", "-q", "-o", "net.safetensors"]) == 0
+    assert run(["measure", "net.safetensors", "--only", "l2", "-q"]) == 0
+    capsys.readouterr()
+    assert run(["plot", "--list", "net.measures.json"]) == 0
+    keys = capsys.readouterr().out.split()
+    assert {"l2", "gap", "recipe.hidden", "outcome.test_error"} <= set(keys)
+
+
+def test_train_lists_what_its_options_choose_among(capsys):
+    assert run(["train", "--list"]) == 0
+    listed_names = capsys.readouterr().out
+    for name in (*choices.MODELS, *choices.DATA_SETS, *choices.SCHEDULES):
+        assert f"\n    {name}" in listed_names
+
+
+def test_measures_are_added_to_a_file_of_the_same_settings(tmp_path, monkeypatch, capsys):
+    """Without --force; with other settings the file is kept, and the setting is named."""
+    monkeypatch.chdir(tmp_path)
+    train = ["train", "--model", "mlp", "--data", "digits", "--hidden", "4", "--subset", "20"]
+    assert run([*train, "--epochs", "1", "-q", "-o", "net.safetensors"]) == 0
+    measured = ["measure", "net.safetensors", "-q"]
+    assert run([*measured, "--only", "l2", "--only", "margin"]) == 0
+    path = tmp_path / "net.measures.json"
+    before = json.loads(path.read_text())
+    assert run([*measured, "--only", "l1_path,l2"]) == 0
+    after = json.loads(path.read_text())
+    assert set(after["measures"]) == {"l2", "margin", "l1_path"}
+    assert after["command"]["only"] == ["l2", "margin", "l1_path"]
+    assert {n: after["log10"][n] for n in ("l2", "margin")} == before["log10"]
+    capsys.readouterr()
+    assert run([*measured, "--only", "spectral", "--epsilon", "0.2"]) == 1
+    assert "made with epsilon 0.05, not 0.2" in capsys.readouterr().err
+    assert run(measured) == 1
+    assert "exists; replace it with --force" in capsys.readouterr().err
+    assert json.loads(path.read_text()) == after
+
+
+def test_the_old_name_of_the_relative_error_is_understood_with_a_note(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    train = ["train", "--model", "mlp", "--data", "digits", "--hidden", "4", "--subset", "20"]
+    assert run([*train, "--epochs", "1", "-q", "-o", "net.safetensors"]) == 0
+    sample = ["sharpness", "net.safetensors", "--expected", "--alpha", "0.01", "--draws", "4"]
+    for option in ("--precision", "--rel-error"):
+        assert run([*sample, option, "0.5", "-o", "-"]) == 0
+        out, err = capsys.readouterr()
+        assert ("--precision is called --rel-error now" in err) == (option == "--precision")
+        assert json.loads(out.splitlines()[-1])["command"]["precision"] == 0.5
+    assert run([*sample, "--precision", "0.5", "--rel-error", "0.5"]) == 2
+    assert run(["sharpness", "--help"]) == 0
+    assert "--precision" not in capsys.readouterr().out
