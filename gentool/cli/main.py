@@ -148,6 +148,9 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
+        if stops.is_cause_of(error):
+            say(interruption(arguments))
+            return stops.exit_code()
         message, code = message_and_code(error)
         if is_main_process() or not isinstance(error, GentoolError):
             say(message)  # under torchrun every process raises a GentoolError, and rank 0 prints it

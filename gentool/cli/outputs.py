@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gentool.cli.inputs import files_in
 from gentool.cli.messages import message_and_code
+from gentool.common import stops
 from gentool.common.console import say
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.files import Existing, check_output
@@ -96,6 +97,8 @@ def for_each(jobs: list[Job], work: Callable[[Job], None], debug: bool) -> None:
         except BrokenPipeError:
             raise  # nobody reads what the others would print
         except Exception as error:
+            if stops.is_cause_of(error):
+                raise KeyboardInterrupt from error
             if debug or len(jobs) == 1:
                 raise
             message, _ = message_and_code(error)

@@ -136,8 +136,8 @@ def _train_one(
             train_planned_runs([planned], options.settings(resume, group), callbacks)
         except KeyboardInterrupt:
             raise Interrupted(_interruption(planned.state_path, options.arguments)) from None
-        except RuntimeError:
-            if group is None or not _is_stopped():
+        except Exception as error:
+            if not stops.is_cause_of(error) and (group is None or not _is_stopped(error)):
                 raise
             raise Interrupted(_interruption(planned.state_path, options.arguments)) from None
     if results[0].error is not None:
@@ -205,7 +205,9 @@ def train_grid(
     try:
         with _grid_bar(missing, len(planned), options.quiet, results) as callbacks:
             _train_all(missing, options, callbacks, force)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, Exception) and not stops.is_cause_of(error):
+            raise
         again = _command_to_resume(options.arguments)
         raise Interrupted(f"interrupted; continue with: {again}") from None
     _raise_failures(results, unfit, options.must_fit)
@@ -376,8 +378,10 @@ def keep_existing(planned: PlannedRun) -> bool:
     return fits
 
 
-def _is_stopped() -> bool:
+def _is_stopped(error: Exception) -> bool:
     """Return whether torchrun stops its processes, of which another may have ended before this."""
+    if not isinstance(error, RuntimeError):
+        return False
     try:
         time.sleep(1)
     except KeyboardInterrupt:

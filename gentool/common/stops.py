@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from gentool.common.errors import GentoolError
+
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -44,6 +46,14 @@ def is_requested() -> bool:
 def exit_code() -> int:
     """Return the exit code of a command that was stopped: 128 and the signal's number."""
     return 128 + (_request.number or signal.SIGINT)
+
+
+def is_cause_of(error: Exception) -> bool:
+    """Return whether an error comes from an interrupt that a library in C turned into another.
+
+    PyTorch, for one, raises ValueError where an interrupt arrives while it reads a sequence.
+    """
+    return is_requested() and not isinstance(error, GentoolError)
 
 
 def check() -> None:

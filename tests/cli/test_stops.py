@@ -34,8 +34,10 @@ def send_at_call(monkeypatch, target, calls, number=signal.SIGTERM):
     monkeypatch.setattr(owner, name, counted)
 
 
-def files():
-    return sorted(str(path) for path in Path().rglob("*") if path.is_file())
+def files(folder="."):
+    """The files below a folder, but for the last states of runs that did not meet the stop rule."""
+    paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+    return sorted(str(path) for path in paths if path.suffix != ".last-state")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -145,3 +147,23 @@ def test_a_signal_while_the_options_are_read_is_told_too(monkeypatch, capsys):
     assert (
         capsys.readouterr().err == "gentool: interrupted; start again with: gentool plot a.json\n"
     )
+
+
+def test_an_interrupt_that_a_library_turned_into_an_error_is_still_an_interrupt(
+    saved, monkeypatch, capsys
+):
+    """PyTorch raises ValueError where a signal arrives while it reads a sequence."""
+
+    def converted(*_, **__):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape of object type") from None
+
+    monkeypatch.setattr("gentool.measures.measure.canonical", converted)
+    monkeypatch.setattr("gentool.training.loop.StackedMLPs.train_epoch", converted)
+    for command in (["measure", str(saved), str(saved.parent)], LONG, [*LONG, "--seed", "0,1"]):
+        assert run([*command, "-q"]) == 143
+        err = capsys.readouterr().err
+        assert err.startswith("gentool: interrupted")
+        assert err.count("\n") == 1

@@ -55,15 +55,17 @@ def start(arguments, folder):
     """Start a command in a folder, in a fork of this process; return the process id."""
     if pid := os.fork():
         return pid
-    os.setsid()
-    os.chdir(folder)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    output = os.open(folder.parent / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
     code = 1
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.setsid()
+        os.chdir(folder)
+        output = os.open(folder.parent / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         code = run(arguments)
+    except KeyboardInterrupt:
+        code = 130  # before the command has begun
     except BaseException as error:
         print(f"escaped: {error!r}", flush=True)
     finally:
@@ -87,6 +89,8 @@ def content(folder):
             name = str(path.relative_to(folder))
             is_json = path.suffix == ".json"
             files[name] = _without_times(loads(path.read_bytes())) if is_json else path.read_bytes()
+            if path.suffix == ".last-state":  # its numbers are those of the checkpoint
+                files[name] = recipe_of_state(path)
             if path.suffix == ".jsonl":
                 entries = [loads(line) for line in path.read_bytes().splitlines()]
                 files[name] = sorted((e["network"], e["epoch"], e["loss"]) for e in entries)
