@@ -18,6 +18,7 @@ from gentool.cli.inspect import InspectCommand, inspect
 from gentool.cli.measure import measure
 from gentool.cli.messages import interruption, message_and_code, rest_of
 from gentool.cli.plot import plot
+from gentool.cli.report import report
 from gentool.cli.sharpness import sharpness
 from gentool.cli.table import table
 from gentool.cli.train import TrainCommand, train
@@ -71,6 +72,7 @@ app.command(cls=Command)(convert)
 app.command(cls=Command)(plot)
 app.command(cls=Command)(table)
 app.command(cls=Command)(claims)
+app.command(cls=Command)(report)
 app.command(cls=Command)(examples)
 
 

@@ -14,11 +14,16 @@ FORMATS = (".png", ".pdf", ".svg")
 
 def write(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, PDF or SVG by its suffix; the same figure gives the same bytes."""
+    write_whole(path, as_bytes(figure, path.suffix))
+
+
+def as_bytes(figure: Figure, suffix: str) -> bytes:
+    """Return the content of a file with a figure, in the format of a suffix of FORMATS."""
     content = io.BytesIO()
-    dates = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix, {})
+    dates = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(suffix, {})
     with settings():
-        figure.savefig(content, format=path.suffix[1:], dpi=200, metadata=dates)
-    write_whole(path, content.getvalue())
+        figure.savefig(content, format=suffix[1:], dpi=200, metadata=dates)
+    return content.getvalue()
 
 
 def check_format(path: Path) -> None:

@@ -61,7 +61,7 @@ def make_table(networks: list[Record], options: TableOptions) -> Table:
 
     Raise UsageError for an unknown key, GentoolError if no network meets the conditions.
     """
-    records = [row for n in networks for row in _layers(n)] if options.layers else networks
+    records = [row for n in networks for row in layer_records(n)] if options.layers else networks
     for key in (*(key.removeprefix("-") for key in options.sort), *options.group_by):
         check_key(records, key)
     columns = expanded(records, list(options.columns))
@@ -124,13 +124,17 @@ def _default(records: list[Record], options: TableOptions) -> list[str]:
     """Return the columns of a table for which none are named."""
     if not options.layers:
         return default_columns(records)
+    return [FILE, *varying(records), LAYER, *layer_columns(records)]
+
+
+def layer_columns(records: list[Record]) -> list[str]:
+    """Return the keys of the sizes and norms of layers that some of these layers have."""
     known = {f"layer.{name}" for record in records for name in record["layer"]}
-    sizes = [key for key in ("layer.shape", "layer.channels", "layer.units") if key in known]
-    norms = [key for key in NORMS_OF_LAYERS if key in known]
-    return [FILE, *varying(records), LAYER, *sizes, *norms]
+    sizes = ("layer.shape", "layer.channels", "layer.units")
+    return [key for key in (*sizes, *NORMS_OF_LAYERS) if key in known]
 
 
-def _layers(record: Record) -> list[Record]:
+def layer_records(record: Record) -> list[Record]:
     """Return a record for each weight layer, with its sizes and norms as `layer`."""
     layers = record.get("layers") or []
     return [record | {"layer": layer} for layer in layers if isinstance(layer, dict)]
@@ -156,12 +160,12 @@ def _sorted(rows: list[Row], keys: tuple[str, ...]) -> list[Row]:
         name = key.removeprefix("-")
         present = [row for row in rows if has_value(row(name))]
         missing = [row for row in rows if not has_value(row(name))]
-        present.sort(key=lambda row, name=name: _place(row(name)), reverse=key != name)
+        present.sort(key=lambda row, name=name: place(row(name)), reverse=key != name)
         rows = [*present, *missing]
     return rows
 
 
-def _place(value: Cell) -> tuple:
+def place(value: Cell) -> tuple:
     """Return the place of a cell in the order: numbers, then texts, in which 8 is before 16."""
     if isinstance(value, Average):
         value = value.mean

@@ -1,0 +1,91 @@
+"""Define `gentool report`: one page of HTML on measure files, which needs no network."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gentool.cli import options
+from gentool.cli.inputs import RecordFiles
+from gentool.cli.lists import listed
+from gentool.common.errors import UsageError
+from gentool.common.files import check_output, write_whole
+
+SUFFIXES = (".html", ".htm")
+
+
+@options.shared
+def report(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Measure files, or folders of them; - for stdin."),
+    ],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Keys of the table, as recipe.labels,gap,l2; also recipe, outcome, measures or "
+            "all.",
+            show_default="what varies, errors, gap, the paper's measures",
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Condition on the networks, as recipe.labels=true,random or 'gap<0.1'; repeat the "
+            "option for several.",
+            show_default=False,
+        ),
+    ] = None,
+    sort: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Keys to sort by, as recipe.labels,-gap; from the largest down after a minus.",
+            show_default="what varies",
+        ),
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Title of the page.", show_default="number of networks")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Page to write: .html; - for stdout.")
+    ] = "report.html",
+    *,
+    outputs: options.Outputs,
+    messages: options.Messages,
+) -> None:
+    """Write a report on networks: one page of HTML, to be sent and opened without a network.
+
+    The page has the table of networks, to be sorted and filtered; the figures that the measure
+    files allow; the verdicts on the paper's claims; the measures ranked by their correlation with
+    the generalization gap; the norms of each layer; and how each number was made. Files about the
+    same checkpoint are joined. The same files give the same page.
+
+    \b
+    Example:
+      gentool report ./*.measures.json ./*.sharpness.json --force -o report.html
+    """
+    from gentool.records.conditions import parse_condition
+
+    path = None if output == "-" else Path(output)
+    if path is not None and path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path} is no page that can be written; its name ends in .html")
+    conditions = tuple(map(parse_condition, where or []))
+    keys, order = listed("columns", columns) or (), listed("sort", sort) or ()
+    if path is not None and not check_output(path, outputs.existing()):
+        print(path)
+        return
+    from gentool.figures.report.page import ReportOptions, report_page
+    from gentool.records.reading import read_each
+
+    found = RecordFiles(files)
+    tell = None if messages.debug else found.report
+    records = read_each(found.paths, tell, passes_over=found.passes_over)
+    page = report_page(records, ReportOptions(title, keys, order, conditions))
+    if path is None:
+        sys.stdout.buffer.write(page)
+        sys.stdout.buffer.flush()
+    else:
+        write_whole(path, page)
+        print(path, flush=True)
+    found.check()
