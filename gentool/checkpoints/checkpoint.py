@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gentool.checkpoints.foreign.chain import check_agreement, recipe_of_chain, tells_activation
 from gentool.checkpoints.foreign.inference import infer_recipe
 from gentool.checkpoints.foreign.reading import (
+    READABLE,
     Weights,
     checked_weights,
     read_pytorch,
@@ -196,6 +197,10 @@ def _from_metadata(path: Path, tensors: dict[str, Tensor], text: str, hints: Hin
     recipe, outcome = recipe_and_outcome(metadata)
     if outcome is None and recipe.origin is None:  # only foreign networks may have none
         raise GentoolError("the outcome is not one that gentool wrote")
+    try:
+        build(recipe)
+    except GentoolError as error:  # the file is wrong, not the command
+        raise GentoolError(str(error)) from error
     versions = metadata.get("versions")
     return Checkpoint(path, sha256(path), tensors, recipe, outcome, versions=versions)
 
@@ -215,7 +220,8 @@ def _check_fit(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
             raise GentoolError(
                 f"the weight {name!r} has shape {shapes[0]}, in the recipe's model {shapes[1]}"
             )
-        if expected[name].dtype.is_floating_point != tensors[name].dtype.is_floating_point:
+        is_float = expected[name].dtype.is_floating_point
+        if tensors[name].dtype not in (READABLE if is_float else (expected[name].dtype,)):
             raise GentoolError(f"the weight {name!r} is of type {tensors[name].dtype}")
         if tensors[name].dtype in (torch.float16, torch.bfloat16):
             tensors[name] = tensors[name].float()

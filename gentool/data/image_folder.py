@@ -75,7 +75,7 @@ def read_folder(path: Path, show_progress: bool, reading: Reading = AS_STORED) -
             notes.append(f"the images of {test_folder.name}/ are the test set")
     fingerprint = _fingerprint(path, [*train, *test])
     cache_file = _cache_file(fingerprint, reading)
-    stored = _read_cache(cache_file)
+    stored = _read_cache(cache_file, train, test)
     if stored is None:
         images, traits = _decode_all([file for file, _ in [*train, *test]], show_progress, reading)
         labels = torch.tensor([label for _, label in [*train, *test]])
@@ -244,17 +244,42 @@ def _cache_file(fingerprint: str, reading: Reading = AS_STORED) -> Path:
     return cache_dir() / "decoded" / f"{key}.npz"
 
 
-def _read_cache(file: Path) -> tuple[Arrays, tuple[str, ...]] | None:
+def _read_cache(
+    file: Path, train: list[Image], test: list[Image]
+) -> tuple[Arrays, tuple[str, ...]] | None:
     """Return the decoded arrays and their traits, None if they are not in the cache or damaged."""
     if not file.exists():
         return None
     try:
         with np.load(file, allow_pickle=False) as archive:
-            arrays = tuple(torch.from_numpy(archive[f"arr_{i}"]) for i in range(4))
-            return arrays, tuple(archive["traits"].tolist())
+            arrays = tuple(archive[f"arr_{i}"] for i in range(4))
+            traits = tuple(archive["traits"].tolist())
     except Exception as error:  # a damaged zip raises anything
-        say(f"{file} is damaged; the images are decoded again ({error})")
+        fault = str(error)
+    else:
+        fault = _fault_of_cache(arrays, traits, train, test)
+    if fault is not None:
+        say(f"{file} is damaged; the images are decoded again ({fault})")
         return None
+    return tuple(map(torch.from_numpy, arrays)), traits
+
+
+def _fault_of_cache(
+    arrays: tuple[np.ndarray, ...], traits: tuple[str, ...], train: list[Image], test: list[Image]
+) -> str | None:
+    """Return what is wrong with decoded arrays; None if they are of the images of a folder."""
+    images, labels = arrays[::2], arrays[1::2]
+    for part, of_part, listed in zip(images, labels, (train, test), strict=True):
+        if part.ndim != 4 or len(part) != len(listed) or part.dtype not in (np.uint8, np.float32):
+            return f"images are {part.dtype} {part.shape}, of {len(listed)} files"
+        if part.dtype == np.float32 and not np.isfinite(part).all():
+            return "images are not finite"
+        if of_part.dtype != np.int64 or of_part.tolist() != [label for _, label in listed]:
+            return "labels are others than those of the folders"
+    if images[0].dtype != images[1].dtype or images[0].shape[1:] != images[1].shape[1:]:
+        return "training and test images differ in shape or type"
+    unknown = sorted(set(traits) - set(NOTES), key=str)
+    return f"the trait {unknown[0]!r} is unknown" if unknown else None
 
 
 def _write_cache(file: Path, arrays: Arrays, traits: tuple[str, ...]) -> None:

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
 from gentool.common.json import Json
+from gentool.records import ranges
+from gentool.records.ranges import Range, shown
+from gentool.records.schemas import any_of, list_of
 
 _WINDOW = "kernel_size stride padding"
 _NORM = "num_features eps affine"
@@ -36,6 +39,28 @@ TYPES: dict[str, tuple[type[nn.Module], str]] = {
     "log_softmax": (nn.LogSoftmax, "dim"),
 }
 """The module of each type, and the options that a list of layers may set."""
+
+
+def _one_or_two(low: int) -> Range:
+    """Return the range of whole numbers from `low`, one or two: height and width."""
+    one = ranges.whole_number(low, ranges.LARGEST)
+    return any_of(one, list_of(one, 1, 2))
+
+
+_SIZE = ranges.whole_number(1, ranges.LARGEST)
+OPTIONS = {
+    **dict.fromkeys(["in_channels", "out_channels", "in_features", "out_features"], _SIZE),
+    **dict.fromkeys(["num_features", "groups", "divisor_override"], _SIZE),
+    **dict.fromkeys(["kernel_size", "stride", "dilation", "output_size"], _one_or_two(1)),
+    "padding": _one_or_two(0),
+    **dict.fromkeys(["bias", "affine", "ceil_mode", "count_include_pad"], ranges.BOOLEAN),
+    "eps": ranges.NOT_NEGATIVE,
+    **dict.fromkeys(["negative_slope", "alpha", "beta", "threshold"], ranges.FINITE),
+    "approximate": ranges.one_of("none", "tanh"),
+    "p": ranges.FRACTION,
+    "dim": ranges.whole_number(-4, 4),
+}
+"""The range of each option."""
 
 
 class Chain(nn.Module):
@@ -158,24 +183,22 @@ def _module(layer: Json) -> nn.Module:
     module, names = TYPES[kind]
     options = {name: value for name, value in layer.items() if name not in ("name", "type")}
     for name, value in options.items():
-        if name not in names.split() or not _is_option(value):
+        if name not in names.split():
+            known = names.replace(" ", ", ") or "none"
             raise GentoolError(
-                f"layer {layer['name']!r} has {name} = {str(value)[:80]!r}; "
-                f"a {kind} has numbers for: {names.replace(' ', ', ') or 'nothing'}"
+                f"layer {layer['name']!r} has {name} = {shown(value)}; the options of a {kind} are "
+                f"{known}"
+            )
+        if not OPTIONS[name].includes(value):
+            raise GentoolError(
+                f"layer {layer['name']!r} has {name} = {shown(value)}; it has to be "
+                f"{OPTIONS[name].words}"
             )
     try:
         return module(**{name: _list_as_tuple(value) for name, value in options.items()})
     except (TypeError, ValueError, RuntimeError, OverflowError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GentoolError(f"layer {layer['name']!r} cannot be a {kind}: {reason}") from error
-
-
-def _is_option(value: object) -> bool:
-    """Return whether a value can be an option: a number, true or false, or two of them; a word."""
-    if value in ("none", "tanh"):  # how GELU is approximated
-        return True
-    values = value if isinstance(value, (list, tuple)) else [value]
-    return 1 <= len(values) <= 2 and all(isinstance(item, (int, float)) for item in values)
 
 
 def _list_as_tuple(value: object) -> object:

@@ -171,8 +171,14 @@ def build(recipe: Recipe) -> nn.Module:
         )
     if missing := [name for name, value in options.items() if value is None]:
         raise GentoolError(f"the recipe lacks {', '.join(missing)}, which {recipe.model} needs")
-    with torch.device("meta"):
-        return MODELS[recipe.model](recipe.input_shape, recipe.classes, **options)
+    try:
+        with torch.device("meta"):
+            return MODELS[recipe.model](recipe.input_shape, recipe.classes, **options)
+    except (RuntimeError, OverflowError) as error:  # sizes beyond the integers of torch
+        raise GentoolError(
+            f"the recipe's {recipe.model} is too large for any memory; lower its width, hidden or "
+            "depth"
+        ) from error
 
 
 def initialised(recipe: Recipe) -> nn.Module:

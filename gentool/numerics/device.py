@@ -71,6 +71,6 @@ def versions() -> dict[str, str]:
     """Return the versions of Python, torch and NumPy."""
     return {
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a class of its own
         "numpy": numpy.__version__,
     }

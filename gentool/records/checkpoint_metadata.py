@@ -7,12 +7,23 @@ from pathlib import Path
 
 import safetensors
 
-from gentool.common.errors import GentoolError, UsageError
+from gentool.common.errors import GentoolError
 from gentool.common.json import Json, loads
+from gentool.records import ranges
+from gentool.records.formats import check_format
 from gentool.records.recipe import Outcome, Recipe
+from gentool.records.schemas import object_of
 
 FORMAT = 1
 KEY = "gentool"
+METADATA = object_of(
+    {
+        "recipe": ranges.OBJECT,
+        "outcome": ranges.OBJECT.or_none(),
+        "versions": object_of({}, others=ranges.TEXT).or_none(),
+    },
+    required=("format", "recipe", "outcome"),
+)
 
 
 def read(path: Path) -> Json:
@@ -52,14 +63,9 @@ def parse(text: str) -> Json:
         raise GentoolError(
             f"its gentool metadata is not JSON ({error}); the file is damaged"
         ) from error
-    if not isinstance(metadata, dict) or not {"format", "recipe", "outcome"} <= set(metadata):
-        raise GentoolError(
-            "its gentool metadata lacks format, recipe or outcome; the file is damaged"
-        )
-    if metadata["format"] != FORMAT:
-        raise GentoolError(
-            f"format {metadata['format']!r} is unknown (known: {FORMAT}); update gentool"
-        )
+    check_format(metadata, FORMAT, "its gentool metadata")
+    if fault := METADATA.fault(metadata, ""):
+        raise GentoolError(f"its gentool metadata does not fit: {fault}")
     return metadata
 
 
@@ -68,9 +74,7 @@ def recipe_and_outcome(metadata: Json) -> tuple[Recipe, Outcome | None]:
 
     Raise GentoolError if either is not one that gentool writes.
     """
-    try:
-        recipe = Recipe.from_json(metadata["recipe"])
-    except UsageError as error:  # the file is wrong, not the command
-        raise GentoolError(str(error)) from error
+    recipe = Recipe.from_file(metadata["recipe"])
+    recipe.check_facts()
     outcome = metadata["outcome"]
     return recipe, None if outcome is None else Outcome.from_json(outcome)

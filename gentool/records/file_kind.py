@@ -62,6 +62,8 @@ def own_kind(path: Path) -> str | None:
     if kind == "safetensors":
         if b'"gentool-witness"' in start:
             return WITNESS
+        if b'"gentool-state"' in start:
+            return STATE
         return CHECKPOINT if b'"gentool"' in start else FOREIGN
     if kind == "pytorch":
         return STATE if path.suffix in (".state", ".last-state") else FOREIGN

@@ -7,6 +7,7 @@ from typing import Any
 
 from gentool.common.errors import UsageError
 from gentool.common.folders import RECORDS, files_in
+from gentool.common.json import dumps, loads, with_nulls
 from gentool.records.measure_file import Record, check_record
 from gentool.records.reading import read_each
 
@@ -25,7 +26,7 @@ def given_records(given: Given | Iterable[Given]) -> list[Record]:
     files: list[Path] = []
     for i, item in enumerate(items):
         if isinstance(item, Mapping):
-            records.append(check_record(dict(item), f"record {i}"))
+            records.append(check_record(_as_of_a_file(item, i), f"record {i}"))
         elif isinstance(item, str | Path):
             files.append(Path(item))
         else:
@@ -42,3 +43,11 @@ def given_records(given: Given | Iterable[Given]) -> list[Record]:
             passes_over=lambda path: path not in files,
         )
     return records
+
+
+def _as_of_a_file(record: Mapping[str, Any], index: int) -> Record:
+    """Return a copy of a record in memory with the types that one of a file has."""
+    try:
+        return loads(dumps(with_nulls(dict(record))[0]))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"record {index} is none of a measure file: {error}") from error

@@ -2,14 +2,18 @@
 
 import math
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from gentool.common.errors import GentoolError, unknown
 from gentool.common.files import write_whole
-from gentool.common.json import dumps, is_number, log10, with_nulls
+from gentool.common.json import dumps, is_number, loads, log10, with_nulls
+from gentool.records.formats import check_format
 from gentool.records.json_documents import documents
-from gentool.records.recipe import with_later_fields
+from gentool.records.ranges import Range
+from gentool.records.recipe import fault_of_history, with_later_fields
+from gentool.records.schemas import of_json_schema
 from gentool.records.settings import PARTS, origin
 
 FORMAT = 1
@@ -39,14 +43,15 @@ _NOT_ONE_VALUE = (
 )
 Record = dict[str, Any]
 
-_TYPES = {
-    "gentool": str,
-    "command": dict,
-    "checkpoint": dict,
-    "measures": dict,
-    "log10": dict,
-    "notes": list,
-}
+_NEEDED = ("gentool", "command", "checkpoint", "recipe", "outcome", "measures", "log10", "notes")
+"""What every record has; the rest is there in all that gentool writes, and nothing needs it."""
+
+
+@cache
+def schema_of_records() -> Range:
+    """Return the range of all records: that of the JSON Schema in the package."""
+    schema = loads((Path(__file__).parents[1] / "measures.schema.json").read_bytes())
+    return of_json_schema(schema | {"required": _NEEDED})
 
 
 def dumps_line(record: Record) -> str:
@@ -91,23 +96,28 @@ def check_record(record: object, where: str) -> Record:
     """
     if not isinstance(record, dict) or "format" not in record:
         raise GentoolError(f"{where} is not a measure file; gentool measure writes them")
-    if record["format"] != FORMAT:
-        raise GentoolError(
-            f"{where} has the unknown format {record['format']!r} (known: {FORMAT}); update gentool"
-        )
-    for name, kind in _TYPES.items():
-        if not isinstance(record.get(name), kind):
-            raise GentoolError(
-                f"{where} is not a complete measure file: its {name!r} is missing or wrong"
-            )
-    numbers = [*record["measures"].values(), *record["log10"].values()]
-    if not all(is_number(value) or value is None for value in numbers):
-        raise GentoolError(f"{where} is not a complete measure file: a measure is not a number")
-    if not isinstance(record["checkpoint"].get("sha256"), str):
+    check_format(record, FORMAT, where)
+    checkpoint = record.get("checkpoint")
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("sha256"), str):
         raise GentoolError(f"{where} does not name its checkpoint by a SHA-256")
-    if isinstance(record.get("recipe"), dict):
+    if fault := schema_of_records().fault(record, "") or _fault_of_lists(record):
+        raise GentoolError(f"{where} is no whole measure file: {fault}")
+    if record["recipe"] is not None:
         record["recipe"] = with_later_fields(record["recipe"])
     return record
+
+
+def _fault_of_lists(record: Record) -> str | None:
+    """Return which lists of a record of the right types do not belong to each other, if any."""
+    if record.get("margin"):
+        histogram = record["margin"]["histogram"]
+        edges, counts = len(histogram["edges"]), len(histogram["counts"])
+        if edges != counts + 1:
+            return f"margin.histogram has {edges} edges for {counts} counts"
+    outcome = record["outcome"]
+    if outcome is None:
+        return None
+    return fault_of_history(outcome["history"], outcome["epochs"], "outcome.history")
 
 
 def merge(records: Iterable[Record]) -> list[Record]:

@@ -17,6 +17,7 @@ from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json, finite
 from gentool.records import ranges
 from gentool.records.ranges import Range
+from gentool.records.schemas import list_of, object_of
 
 LAYERS = "layers"
 """The model of a network that its recipe describes layer by layer."""
@@ -64,9 +65,9 @@ class Recipe:
     batch_norm: bool | str = _option(False, ranges.BATCH_NORM)
     dropout: float = _option(0.0, ranges.BELOW_ONE)
     last_pool: str | None = _option(None, ranges.one_of("max", "average").or_none())
-    width: float | None = _option(None, ranges.POSITIVE.or_none())
+    width: float | None = _option(None, ranges.WIDTH.or_none())
     depth: int | None = _option(None, ranges.whole_number(0, 1000).or_none())
-    hidden: int | None = _option(None, ranges.COUNT.or_none())
+    hidden: int | None = _option(None, ranges.UNITS.or_none())
     init: str | None = _option(None, ranges.one_of("he", "uniform").or_none(), Role.CONDITION)
 
     data: str = _option("cifar10", ranges.NAME)
@@ -95,7 +96,7 @@ class Recipe:
     stop_on: str = _option("evaluation", ranges.one_of("evaluation", "training"), Role.CONDITION)
 
     input_shape: tuple[int, int, int] | None = _option(None, ranges.SHAPE.or_none(), Role.DERIVED)
-    classes: int | None = _option(None, ranges.whole_number(1).or_none(), Role.DERIVED)
+    classes: int | None = _option(None, ranges.UNITS.or_none(), Role.DERIVED)
     digest: str | None = _option(
         None, ranges.SHA256.or_none(), Role.REPEATED, Role.DERIVED, Role.UNNAMED
     )
@@ -104,7 +105,7 @@ class Recipe:
         None, ranges.CHANNEL_NUMBERS.or_none(), Role.DERIVED, Role.UNNAMED
     )
     std: tuple[float, ...] | None = _option(
-        None, ranges.CHANNEL_NUMBERS.or_none(), Role.DERIVED, Role.UNNAMED
+        None, ranges.CHANNEL_DEVIATIONS.or_none(), Role.DERIVED, Role.UNNAMED
     )
     initial_digest: str | None = _option(
         None, ranges.SHA256.or_none(), Role.REPEATED, Role.DERIVED, Role.UNNAMED
@@ -143,15 +144,61 @@ class Recipe:
     def from_json(cls, values: object) -> "Recipe":
         """Return the recipe of a JSON object.
 
-        Raise GentoolError for an unknown key, UsageError for a value out of range.
+        Raise GentoolError, naming the field, for an unknown key or a value out of range.
         """
         if not isinstance(values, dict):
-            raise GentoolError("the recipe is not a JSON object")
+            raise GentoolError(f"the recipe is {ranges.shown(values)}, not a JSON object")
         if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
             raise GentoolError(
                 f"the recipe has unknown keys ({', '.join(unknown)}); is this gentool too old?"
             )
-        return cls(**with_later_fields(values))
+        values = with_later_fields(values)
+        schema = _FOREIGN_RECIPE if values.get("model") == LAYERS else _RECIPE
+        if fault := schema.fault(values, "recipe"):
+            raise GentoolError(fault)
+        return cls(**values)
+
+    @classmethod
+    def from_file(cls, values: object) -> "Recipe":
+        """Return the recipe of a JSON object that a file holds, which has to be complete.
+
+        Raise GentoolError, naming the field, as `from_json` does.
+        """
+        recipe = cls.from_json(values)
+        if missing := [name for name in _ALWAYS_WRITTEN if name not in values]:
+            raise GentoolError(f"recipe.{missing[0]} is missing")
+        return recipe
+
+    def check_facts(self) -> None:
+        """Raise GentoolError unless the recipe has all facts of its data, as after training.
+
+        That of a network that another program trained may lack some.
+        """
+        for name in () if self.model == LAYERS else _FACTS:
+            if getattr(self, name) is None:
+                raise GentoolError(f"recipe.{name} is null; a trained network has one")
+        if self.mean is None or self.std is None or self.input_shape is None:
+            return
+        lengths, channels = (len(self.mean), len(self.std)), self.input_shape[0]
+        if lengths != (channels, channels):
+            raise GentoolError(
+                f"recipe.mean and recipe.std have {lengths[0]} and {lengths[1]} numbers; "
+                f"recipe.input_shape has {channels} channels"
+            )
+
+
+_RECIPE = object_of({option.name: option.metadata["range"] for option in fields(Recipe)})
+_FOREIGN_RECIPE = object_of(
+    {option.name: option.metadata["range"].or_none() for option in fields(Recipe)}
+)
+_ALWAYS_WRITTEN = (
+    *("model", "batch_norm", "dropout", "width", "depth", "hidden", "data", "labels", "subset"),
+    *("confusion", "seed", "optimizer", "lr", "momentum", "weight_decay", "batch_size"),
+    *("schedule", "epochs", "stop_loss", "input_shape", "classes", "digest", "fingerprint"),
+    *("mean", "std"),
+)
+"""The fields that recipes of all versions have."""
+_FACTS = ("data", "input_shape", "classes", "subset", "digest", "fingerprint", "mean", "std")
 
 
 def with_later_fields(recipe: Json) -> Json:
@@ -184,6 +231,21 @@ def fields_with(*roles: Role) -> tuple[str, ...]:
     )
 
 
+def _result(values: Range) -> Any:  # noqa: ANN401 - as `field` itself
+    """Return a field of the outcome with its range as metadata."""
+    return field(metadata={"range": values})
+
+
+HISTORY = object_of(
+    {
+        "epoch": list_of(ranges.whole_number(1)),
+        "loss": list_of(ranges.NUMBER),
+        "error": list_of(ranges.NUMBER),
+    },
+    required=("epoch", "loss", "error"),
+)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Hold the result of training.
@@ -197,24 +259,26 @@ class Outcome:
     `error`. A loss that is infinite or NaN is None, and `notes` says so.
     """
 
-    epochs: int
-    stop_rule_met: bool
-    gave_up: bool
-    train_loss: float | None
-    train_error: float
-    confusion_loss: float | None
-    confusion_error: float | None
-    test_loss: float | None
-    test_error: float | None
-    training_mode_loss: float | None
-    training_mode_error: float | None
-    history: dict[str, list[float]]
-    notes: tuple[str, ...] = ()
+    epochs: int = _result(ranges.whole_number(0))
+    stop_rule_met: bool = _result(ranges.BOOLEAN)
+    gave_up: bool = _result(ranges.BOOLEAN)
+    train_loss: float | None = _result(ranges.FINITE.or_none())
+    train_error: float = _result(ranges.FRACTION)
+    confusion_loss: float | None = _result(ranges.FINITE.or_none())
+    confusion_error: float | None = _result(ranges.FRACTION.or_none())
+    test_loss: float | None = _result(ranges.FINITE.or_none())
+    test_error: float | None = _result(ranges.FRACTION.or_none())
+    training_mode_loss: float | None = _result(ranges.FINITE.or_none())
+    training_mode_error: float | None = _result(ranges.FRACTION.or_none())
+    history: dict[str, list[float]] = _result(HISTORY)  # noqa: RUF009 - a field
+    notes: tuple[str, ...] = field(default=(), metadata={"range": list_of(ranges.TEXT)})
+    others: Json = field(default_factory=dict)  # fields of later versions, kept as they are
 
     def to_json(self) -> Json:
         """Return the outcome as JSON; without notes, where there are none, as earlier versions."""
-        values = asdict(self) | {"notes": list(self.notes)}
-        return values if self.notes else {k: v for k, v in values.items() if k != "notes"}
+        values = asdict(self)
+        others, notes = values.pop("others"), values.pop("notes")
+        return values | ({"notes": list(notes)} if notes else {}) | others
 
     def with_losses(self, **losses: float | None) -> "Outcome":
         """Return the outcome with other losses: None for one that is not finite, and a note."""
@@ -228,15 +292,36 @@ class Outcome:
 
     @classmethod
     def from_json(cls, values: object) -> "Outcome":
-        """Return the outcome of a JSON object; raise GentoolError if it is not an outcome."""
+        """Return the outcome of a JSON object; raise GentoolError, naming the field, if it is none.
+
+        Unknown fields are kept.
+        """
         if not isinstance(values, dict):
-            raise GentoolError("the outcome is not one that gentool wrote")
+            raise GentoolError(f"the outcome is {ranges.shown(values)}, not a JSON object")
         values = _later_outcome_fields(values) | values
-        if set(values) != {field.name for field in fields(cls)}:
-            raise GentoolError("the outcome is not one that gentool wrote")
-        if not isinstance(values["notes"], list):
-            raise GentoolError("the outcome is not one that gentool wrote: its notes are no list")
-        return cls(**values | {"notes": tuple(map(str, values["notes"]))})
+        if fault := _OUTCOME.fault(values, "outcome"):
+            raise GentoolError(fault)
+        if fault := fault_of_history(values["history"], values["epochs"], "outcome.history"):
+            raise GentoolError(fault)
+        known = {name: value for name, value in values.items() if name in _OUTCOME_FIELDS}
+        others = {name: value for name, value in values.items() if name not in _OUTCOME_FIELDS}
+        return cls(**known | {"notes": tuple(values["notes"]), "others": others})
+
+
+_OUTCOME_FIELDS = {
+    option.name: option.metadata["range"] for option in fields(Outcome) if option.metadata
+}
+_OUTCOME = object_of(_OUTCOME_FIELDS, _OUTCOME_FIELDS)
+
+
+def fault_of_history(history: dict[str, list[float]], epochs: int, name: str) -> str | None:
+    """Return what is wrong with a history of the right types; None if it is one of `epochs`."""
+    for key in ("epoch", "loss", "error"):
+        if len(history[key]) != epochs:
+            return f"{name}.{key} has {len(history[key])} epochs; it has to have {epochs}"
+    if history["epoch"] != list(range(1, epochs + 1)):
+        return f"{name}.epoch does not count the epochs from 1"
+    return None
 
 
 def _later_outcome_fields(values: Json) -> Json:

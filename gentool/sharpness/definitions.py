@@ -30,7 +30,6 @@ MODULES = (
     "gentool.sharpness.bounds",
     "gentool.sharpness.search.enumeration",
     "gentool.sharpness.search.protocols",
-    "gentool.sharpness.m_sharpness",
     "gentool.sharpness.expected",
     "gentool.sharpness.flatness",
     "gentool.sharpness.worst_case_record",

@@ -5,8 +5,9 @@ the values of the parameters that are not on a face. With it anyone can check a 
 by one pass over the data, without repeating the search.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 import safetensors
@@ -21,8 +22,12 @@ from gentool.common.files import write_whole
 from gentool.common.json import Json, dumps, loads
 from gentool.data.examples import Examples, TrainingSet
 from gentool.networks.models import build
+from gentool.records import ranges
 from gentool.records.file_kind import TAKEN_BY, WITNESS, own_kind
+from gentool.records.formats import check_format
+from gentool.records.ranges import Range
 from gentool.records.recipe import Outcome
+from gentool.records.schemas import object_of
 from gentool.sharpness.box import Box, box
 from gentool.sharpness.evaluate import evaluate_point
 from gentool.sharpness.functional import FunctionalNetwork
@@ -31,17 +36,26 @@ FORMAT = 1
 KEY = "gentool-witness"
 
 
+def _claimed(values: Range) -> Any:  # noqa: ANN401 - as `dataclasses.field` itself
+    """Return a field of a claim with its range as metadata."""
+    return field(metadata={"range": values})
+
+
 @dataclass(frozen=True)
 class WitnessClaim:
     """Hold the claim of a witness: checkpoint, box, and the rise at its point."""
 
-    checkpoint: str  # SHA-256 of the file
-    alpha: float
-    folded: bool
-    precision: str
-    parameters: int
-    loss_before: float
-    rise: float
+    checkpoint: str = _claimed(ranges.SHA256)  # of the file
+    alpha: float = _claimed(ranges.NOT_NEGATIVE)
+    folded: bool = _claimed(ranges.BOOLEAN)
+    precision: str = _claimed(ranges.one_of("float32", "float64"))
+    parameters: int = _claimed(ranges.COUNT)
+    loss_before: float = _claimed(ranges.FINITE)
+    rise: float = _claimed(ranges.FINITE)
+
+
+_CLAIMED = {part.name: part.metadata["range"] for part in fields(WitnessClaim)}
+_CLAIM = object_of(_CLAIMED, _CLAIMED)
 
 
 @dataclass(frozen=True)
@@ -89,32 +103,44 @@ def read(path: Path) -> Witness:
         with safetensors.safe_open(path, framework="pt") as file:
             about = loads((file.metadata() or {})[KEY])
             tensors = [file.get_tensor(name) for name in ("signs", "inner", "values")]
-        if about.pop("format") != FORMAT:
-            raise GentoolError(f"{path} has a format that is not known here; update gentool")
-        witness = Witness(WitnessClaim(**about), *tensors)
-        _check(witness)
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None
-    except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError) as error:
         kind = own_kind(path)
         if kind in (None, WITNESS):
             raise GentoolError(
                 f"{path} is not a witness file; gentool sharpness --save-perturbation writes them"
             ) from error
         raise GentoolError(f"{path} is {kind}, not a witness; {TAKEN_BY[kind]}") from None
+    check_format(about, FORMAT, str(path))
+    if fault := _CLAIM.fault(about, ""):
+        raise GentoolError(f"{path} is no whole witness: {fault}")
+    claim = WitnessClaim(**{name: about[name] for name in _CLAIMED})
+    witness = Witness(claim, *tensors)
+    if fault := _fault_of_tensors(witness):
+        raise GentoolError(f"{path} is no whole witness: {fault}")
     return witness
 
 
-def _check(witness: Witness) -> None:
-    """Raise ValueError if the tensors do not fit the claim."""
-    size = witness.claim.parameters
-    inner = witness.inner
-    if witness.signs.dtype != torch.uint8 or witness.signs.shape != (-(-size // 8),):
-        raise ValueError("signs")
-    if inner.dtype != torch.int64 or inner.dim() != 1 or witness.values.shape != inner.shape:
-        raise ValueError("inner")
+def _fault_of_tensors(witness: Witness) -> str | None:
+    """Return what is wrong with the tensors of a witness; None if they fit the claim."""
+    size, inner, values = witness.claim.parameters, witness.inner, witness.values
+    bits = (-(-size // 8),)
+    if witness.signs.dtype != torch.uint8 or witness.signs.shape != bits:
+        return f"signs is {_described(witness.signs)}; it has to be uint8 {bits}"
+    if inner.dtype != torch.int64 or inner.dim() != 1:
+        return f"inner is {_described(inner)}; it has to be a list of int64"
+    if values.dtype not in (torch.float32, torch.float64) or values.shape != inner.shape:
+        return f"values is {_described(values)}; it has to be floats of the shape of inner"
+    if not values.isfinite().all():
+        return "values has numbers that are not finite"
     if len(inner) and not 0 <= int(inner.min()) <= int(inner.max()) < size:
-        raise ValueError("inner")
+        return f"inner names a parameter beyond the {size} of the claim"
+    return None
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,13 @@ class Run:
                 path = state
         content = self.group.broadcast(path.read_bytes() if path is not None else None)
         if content is not None:
-            self.state.load(path or policy.state_path, self.recipe, content)
+            steps = math.ceil(len(self.examples) / self.recipe.batch_size)
+            self.state.load(path or policy.state_path, self.recipe, content, steps)
+            if self.state.stopped and not self._fits():
+                raise GentoolError(
+                    f"{path or policy.state_path} says that the stop rule is met, and its weights "
+                    "do not meet it; start over with --force"
+                )
         return content is not None
 
     def write_checkpoint(self) -> None:
@@ -221,11 +227,14 @@ class Run:
         In training mode it is the running loss of the epoch, whatever the errors are, as in the
         first author's code.
         """
+        is_worth = self.recipe.stop_on == "training" or self._is_worth_checking()
+        return is_worth and self._fits()
+
+    def _fits(self) -> bool:
+        """Return whether the loss, and the error of evaluation mode, meet the stop rule now."""
         if self.recipe.stop_on == "training":
             return self.state.history["loss"][-1] < self.recipe.stop_loss
-        return self._is_worth_checking() and meets_stop_rule(
-            self.state.model, self.examples, self.recipe.stop_loss, self.group
-        )
+        return meets_stop_rule(self.state.model, self.examples, self.recipe.stop_loss, self.group)
 
     def _keep_at_thresholds(self) -> None:
         """Pass the network to `on_threshold` for each threshold that its loss first falls below."""

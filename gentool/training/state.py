@@ -1,12 +1,10 @@
 """Hold the state of a run between two epochs; write it to a file and read it to resume."""
 
-import io
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
@@ -14,6 +12,8 @@ from gentool.networks.models import has_convolutions, initialised
 from gentool.records.recipe import Recipe
 from gentool.training.continuing import check_continuation
 from gentool.training.optimizers import OPTIMIZERS
+from gentool.training.saved_tensors import fill
+from gentool.training.state_file import SavedState, content_of, parse
 
 
 @dataclass
@@ -42,54 +42,46 @@ class State:
 
     def write(self, path: Path, recipe: Recipe) -> None:
         """Write the state to a file, atomically."""
-        content = io.BytesIO()
-        optimizer = self.optimizer.state_dict()
-        optimizer["state"] = {i: _copied(tensors) for i, tensors in optimizer["state"].items()}
-        torch.save(
+        saved = SavedState(
+            recipe,
+            self.epoch,
+            self.history,
+            self.stopped,
+            self.kept,
+            self.model.state_dict(),
             {
-                "recipe": recipe.to_json(),
-                "model": _copied(self.model.state_dict()),
-                "optimizer": optimizer,
-                "epoch": self.epoch,
-                "history": self.history,
-                "stopped": self.stopped,
-                "kept": self.kept,
+                index: {name: value for name, value in tensors.items() if value is not None}
+                for index, tensors in self.optimizer.state_dict()["state"].items()
             },
-            content,
         )
-        write_whole(path, content.getvalue())
+        write_whole(path, content_of(saved))
 
-    def load(self, path: Path, recipe: Recipe, content: bytes | None = None) -> None:
+    def load(self, path: Path, recipe: Recipe, content: bytes, steps: int) -> None:
         """Load a state file; raise GentoolError if it is damaged or belongs to another recipe.
 
         A recipe with other limits, as more epochs, is the same where that changes nothing before.
-        `content` is the content of the file, if another process has read it.
+        `content` is the content of the file, `steps` the number of steps of an epoch.
         """
         try:
-            file = path if content is None else io.BytesIO(content)
-            saved = torch.load(file, weights_only=True, map_location="cpu")
-            other = Recipe.from_json(saved["recipe"])
-            losses = list(saved["history"]["loss"])
-        except Exception as error:  # torch.load raises anything on a damaged file
-            raise GentoolError(f"{path} is no state of a run; start over with --force") from error
-        check_continuation(path, other, recipe, losses)
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.epoch, self.history, self.stopped = saved["epoch"], saved["history"], saved["stopped"]
-        self.kept = saved.get("kept", [])  # states of earlier versions have none
+            saved = parse(content)
+        except GentoolError as error:
+            raise GentoolError(
+                f"{path} is no state of a run; {error}; start over with --force"
+            ) from error
+        check_continuation(path, saved.recipe, recipe, saved.history["loss"])
+        try:
+            fill(self.model, self.optimizer, saved, steps)
+        except GentoolError as error:
+            raise GentoolError(
+                f"{path} does not fit its recipe: {error}; start over with --force"
+            ) from error
+        self.epoch, self.history = saved.epoch, saved.history
+        self.stopped, self.kept = saved.stopped, saved.kept
 
 
 def recipe_of_state(path: Path) -> Recipe | None:
     """Return the recipe of the run whose state a file holds; None if it is no such file."""
     try:
-        return Recipe.from_json(torch.load(path, weights_only=True, map_location="cpu")["recipe"])
-    except Exception:  # torch.load raises anything on a damaged file; told where it is resumed
-        return None
-
-
-def _copied(tensors: Mapping[str, object]) -> dict[str, object]:
-    """Copy tensors out of shared buffers: torch.save would write the whole buffer of a view."""
-    return {
-        name: value.clone() if isinstance(value, Tensor) else value
-        for name, value in tensors.items()
-    }
+        return parse(path.read_bytes()).recipe
+    except (GentoolError, OSError):
+        return None  # told where it is resumed

@@ -130,11 +130,12 @@ def test_tensors_that_do_not_fit_the_recipe_are_named(saved, change, words):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("hidden", 10**12, "has shape"),
+        ("hidden", 10**12, "hidden is 1000000000000; it has to be"),
+        ("hidden", 10**9, "has shape"),
         ("hidden", "many", "hidden is 'many'"),
         ("model", "resnet", "unknown model"),
         ("depth", None, "lacks depth"),
-        ("input_shape", None, "lacks the input shape"),
+        ("input_shape", None, "recipe.input_shape is null"),
         ("surprise", 1, "unknown keys"),
     ],
 )

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from helpers.claim_records import labelled
+from helpers.records import whole
 
 from gentool.cli.main import run
 from gentool.records.measure_file import write
@@ -17,7 +18,7 @@ def files(tmp_path):
     paths = []
     for i, record in enumerate(labelled([1, 2, 3], [2, 1, 4])):
         record["outcome"]["test_error"] = i / 10
-        write(path := tmp_path / f"{i}.measures.json", record)
+        write(path := tmp_path / f"{i}.measures.json", whole(record))
         paths.append(str(path))
     return paths
 
@@ -54,7 +55,7 @@ def test_measures_without_a_tau_are_counted_and_those_of_equal_ranks_are_one_row
         for part, added in (("measures", 10.0), ("log10", 1.0)):
             value = record[part]["l2"]
             record[part]["l2_bound"] = value * added if part == "measures" else value + added
-        write(path := tmp_path / f"{i}.measures.json", record)
+        write(path := tmp_path / f"{i}.measures.json", whole(record))
         paths.append(str(path))
     assert run(["claims", *paths]) == 0
     error = capsys.readouterr().err

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from helpers.claim_records import network
+from helpers.records import whole
 
 from gentool.cli.main import run
 from gentool.records.measure_file import write
@@ -22,8 +23,9 @@ def folder(tmp_path):
     for labels in ("true", "random"):
         for seed in (0, 1):
             record = network(labels=labels, seed=seed, l2=float(seed), test_error=0.5)
-            write(records / f"{labels}{seed}.measures.json", record)
-        write(records / f"{labels}0.sharpness.json", network(labels=labels, seed=0, sharpness=0.25))
+            write(records / f"{labels}{seed}.measures.json", whole(record))
+        searched = network(labels=labels, seed=0, sharpness=0.25)
+        write(records / f"{labels}0.sharpness.json", whole(searched))
     return records
 
 
@@ -147,7 +149,7 @@ def test_control_characters_of_names_are_shown_escaped(folder, capsys):
     r"""As \x1b[2J, which would clear the screen. Files for programs keep them."""
     record = network(labels="true", seed=5, l2=1.0)
     record["checkpoint"]["file"] = "evil\x1b[2J\n\u202e.pt"
-    write(folder / "evil.measures.json", record)
+    write(folder / "evil.measures.json", whole(record))
     columns = ["--columns", "checkpoint.file,l2"]
     assert run(["table", str(folder), *columns]) == 0
     shown = capsys.readouterr()
@@ -183,9 +185,10 @@ def test_a_table_of_1000_records_takes_little_longer_than_reading_their_json(tmp
     """
     for seed in range(1000):
         record = network(seed=seed, **{f"measure{i}": float(i) for i in range(55)}, l2=1.0)
-        record["margin"] = {"histogram": {"edges": [0.1 * i for i in range(300)]}}
+        histogram = {"edges": [0.1 * i for i in range(300)], "counts": [1] * 299}
+        record["margin"] = {"histogram": histogram}
         record["outcome"]["history"] = {"loss": [0.1 * i for i in range(300)]}
-        (tmp_path / f"{seed}.measures.json").write_text(json.dumps(record, indent=1))
+        (tmp_path / f"{seed}.measures.json").write_text(json.dumps(whole(record), indent=1))
 
     def seconds(work):
         times = []

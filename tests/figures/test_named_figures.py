@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.figure_records import by_confusion, by_size, by_width
 from helpers.figure_text import check_text
+from helpers.records import whole
 
 from gentool.cli.main import run
 from gentool.figures import FIGURES, draw
@@ -25,7 +26,7 @@ def files(tmp_path):
     def written(records):
         paths = [tmp_path / f"{i}.json" for i in range(len(records))]
         for path, record in zip(paths, records, strict=True):
-            write(path, record)
+            write(path, whole(record))
         return [str(path) for path in paths]
 
     return written

@@ -19,13 +19,9 @@ from gentool.sharpness.worst_case_record import SharpnessOptions
 COMPARED = {
     *("epsilon", "biases"),
     *("alpha", "fold_batch_norm", "method", "restarts", "steps", "units", "offset", "protocol"),
-    *("precision", "delta", "m", "rho"),
+    *("precision", "delta"),
 }
-OPTIONS = [
-    MeasureOptions(),
-    SharpnessOptions(protocol="m-sharpness-l2"),
-    ExpectedSharpnessOptions(),
-]
+OPTIONS = [MeasureOptions(), SharpnessOptions(), ExpectedSharpnessOptions()]
 
 
 @pytest.fixture(scope="module")

@@ -44,8 +44,14 @@ def test_a_record_with_nan_is_written_with_null_and_a_note(tmp_path):
         ("[1]", "is not a measure file"),
         ('{"weights": 1}', "is not a measure file"),
         ('{"format": 2}', "format 2"),
-        (json.dumps(record() | {"measures": [1]}), "its 'measures' is missing or wrong"),
-        (json.dumps(record(l2=1.0) | {"measures": {"l2": "big"}}), "a measure is not a number"),
+        (
+            json.dumps(record() | {"measures": [1]}),
+            r"measures is \[1\]; it has",
+        ),
+        (
+            json.dumps(record(l2=1.0) | {"measures": {"l2": "big"}}),
+            "measures.l2 is 'big'; it",
+        ),
         (json.dumps(record() | {"checkpoint": {}}), "does not name its checkpoint"),
         (None, "does not exist"),
     ],

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from helpers.claim_records import network
+from helpers.records import whole
 
 from gentool.common.errors import UsageError
 from gentool.records.cells import Large, NoValue
@@ -96,7 +97,7 @@ def records_in(folder):
     for i, seed in enumerate((0, 1, 2)):
         record = network(seed=seed, l2=float(seed), sharpness=seed / 10)
         record["layers"] = [{"name": "0", "shape": [2, 3], "spectral": 1.5}]
-        write(folder / f"{i}.measures.json", record)
+        write(folder / f"{i}.measures.json", whole(record))
 
 
 def test_a_frame_is_the_same_table(tmp_path):

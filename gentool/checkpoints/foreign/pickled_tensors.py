@@ -341,12 +341,13 @@ def _read_at_most(file: BinaryIO, length: int) -> bytes:
 
 
 @contextmanager
-def open_pickled(path: Path) -> Iterator[PickledFile]:
+def open_pickled(path: Path | BinaryIO) -> Iterator[PickledFile]:
     """Open a file of torch.save, of any version, or a plain pickle of tensors or arrays.
 
-    Raise DamagedPickle, zipfile.BadZipFile or OSError if it is damaged.
+    `path` names it, or is its content. Raise DamagedPickle, zipfile.BadZipFile or OSError if it is
+    damaged.
     """
-    with path.open("rb") as file:
+    with path.open("rb") if isinstance(path, Path) else path as file:
         if file.read(2) == b"PK":
             with zipfile.ZipFile(file) as archive:
                 folder = _folder(archive)
