@@ -28,11 +28,8 @@ class Point:
 def value_of(record: Record, key: str) -> float | None:
     """Return the value that claims compare: log10 of a measure; sharpness and dotted paths as is.
 
-    None where the record lacks the value or its curve is empty. Also None for a KL that was sampled
-    at one alpha of the user's choice: it is not the KL at expected sharpness 0.05.
+    None where the record lacks the value or its curve is empty.
     """
-    if key == "expected_sharpness_kl" and lookup(record, "expected_sharpness") is not None:
-        return None
     if "." in key or key in NOT_LOGARITHMIC:
         value = lookup(record, key)
         return None if value == [] else value

@@ -24,7 +24,9 @@ EXPECTED = (
     "expected_sharpness_alpha",
     "expected_sharpness_kl",
     "expected_sharpness",
+    "expected_sharpness_kl_at_alpha",
     "pac_bayes_bound",
+    "pac_bayes_error_bound",
 )
 FLATNESS = (
     "hessian_top_eigenvalue",

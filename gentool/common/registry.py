@@ -56,10 +56,10 @@ class FunctionRegistry(Registry[Callable]):
 
 
 def definition_parts(docstring: str) -> tuple[str, str, str]:
-    """Return summary (first line), formula (indented line) and source (last line)."""
+    """Return summary (first paragraph), formula (indented line) and source (last line)."""
     lines = docstring.splitlines()
     formula = next(line.strip() for line in lines if line.startswith("    "))
-    return lines[0], formula, lines[-1].strip()
+    return " ".join(lines[: lines.index("")]), formula, lines[-1].strip()
 
 
 def claim_parts(docstring: str) -> tuple[str, str, str]:

@@ -1,6 +1,13 @@
 """Compute generalization measures: one family a file, one function a measure, one registry."""
 
-from gentool.measures import margin, norms, path_norms, sizes, spectral_complexity  # noqa: F401 - importing a family registers its measures
+from gentool.measures import (  # noqa: F401 - importing a family registers its measures
+    jiang2020,
+    margin,
+    norms,
+    path_norms,
+    sizes,
+    spectral_complexity,
+)
 from gentool.measures.measured import Log, Measured, Undefined, margins
 from gentool.measures.registry import MEASURES, evaluate_measures
 

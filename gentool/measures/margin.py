@@ -38,7 +38,8 @@ def inverse_margin(net: Measured) -> Log:
 
         γ⁻²
 
-    γ is the margin of the training set.
+    γ is the margin of the training set at the ε of --epsilon, 0.05 by default. Jiang et al. take
+    the 10th percentile, ε = 0.1: that is inverse_margin_jiang2020.
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
     return Log(-2 * net.log_gamma)

@@ -23,7 +23,7 @@ from gentool.measures.measured import Measured
 from gentool.measures.registry import MEASURES, Measure, evaluate_measures
 from gentool.networks.canonical import Layer, Network, canonical
 from gentool.networks.layer_table import layer_table
-from gentool.networks.models import initial_digest, initialised
+from gentool.networks.models import known_initial
 from gentool.networks.operator_norm import TOLERANCE
 from gentool.numerics.device import in_double_precision
 from gentool.records.recipe import Recipe
@@ -160,9 +160,10 @@ def initial_network(recipe: Recipe, options: MeasureOptions, network: Network) -
     Raise GentoolError if --initial names a network with other layers.
     """
     if options.initial is None:
-        if recipe.initial_digest is None or initial_digest(recipe) != recipe.initial_digest:
+        before = known_initial(recipe)
+        if before is None:
             return None
-        return canonical(initialised(recipe).eval(), recipe.input_shape).to(network.device)
+        return canonical(before, recipe.input_shape).to(network.device)
     is_module = isinstance(options.initial, nn.Module)
     model = options.initial if is_module else read(options.initial, options.hints).model()
     initial = canonical(model, recipe.input_shape).to(network.device)

@@ -27,12 +27,13 @@ Factor = Callable[[Layer], float]
 
 @MEASURES.register_path
 def l1_path(net: Measured) -> Log:
-    """l1-path norm capacity, as the paper plots it.
+    """l1-path norm capacity, over all paths.
 
         γ⁻² (Σ_paths ∏ |w|)²
 
     The sum is over all paths of the unrolled network from an input or a bias to an output, each
-    input of a max pooling a path; γ is the margin. The factors 2 of the bound are left out.
+    input of a max pooling a path; γ is the margin. The factors 2 of the bound are left out. The
+    paper plots l1_path_maxpool: the largest path sum alone goes through a max pooling.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return Log(2 * log_path_sum(net, 1) - 2 * net.log_gamma)
@@ -54,12 +55,13 @@ def l1_path_bound(net: Measured) -> Log:
 
 @MEASURES.register_path
 def l2_path(net: Measured) -> Log:
-    """l2-path norm capacity, as the paper plots it.
+    """l2-path norm capacity, over all paths.
 
         γ⁻² Σ_paths ∏ w²
 
     The sum is over all paths of the unrolled network from an input or a bias to an output, each
-    input of a max pooling a path; γ is the margin. The factors 4 hᵢ of the bound are left out.
+    input of a max pooling a path; γ is the margin. The factors 4 hᵢ of the bound are left out. The
+    paper plots l2_path_maxpool: the largest path sum alone goes through a max pooling.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     return Log(log_path_sum(net, 2) - 2 * net.log_gamma)

@@ -21,6 +21,7 @@ Function = Callable[[Measured], float | None]
 # Settings of `Measured` with which some measures are computed a second time.
 UNIT_MARGIN = {"gamma_is_one": True}
 LARGEST_PATH = {"largest_path": True}
+TENTH_PERCENTILE = {"epsilon": 0.1}
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,20 @@ class Measures(Registry[Measure]):
         """Add a path norm as register_normalized does, and again with largest_path, `_maxpool`."""
         self.register_normalized(function)
         name = function.__name__
-        self._vary(name, "maxpool", "the largest path sum alone through max pooling", LARGEST_PATH)
+        as_plotted = (
+            "" if name.endswith("_bound") or "_bound_" in name else ", as the paper plots it"
+        )
+        words = f"the largest path sum alone through max pooling{as_plotted}"
+        self._vary(name, "maxpool", words, LARGEST_PATH)
         self._vary(f"{name}_maxpool", "unnormalized", "without the margin", UNIT_MARGIN)
         return function
 
-    def _vary(self, name: str, suffix: str, words: str, settings: dict[str, bool]) -> None:
+    def add_as_in_jiang2020(self, name: str) -> None:
+        """Add a registered measure again with the margin of Jiang et al., as `NAME_jiang2020`."""
+        words = "with the 10th percentile of the margins, ε = 0.1, as Jiang et al. (2020) normalise"
+        self._vary(name, "jiang2020", words, TENTH_PERCENTILE)
+
+    def _vary(self, name: str, suffix: str, words: str, settings: dict[str, bool | float]) -> None:
         """Add a registered measure again, computed with other settings of the measured network."""
         measure = self[name]
         varied = replace(

@@ -208,6 +208,16 @@ def initialised(recipe: Recipe) -> nn.Module:
     return model
 
 
+def known_initial(recipe: Recipe) -> nn.Module | None:
+    """Return the module of a recipe before training, in evaluation mode.
+
+    None if the recipe does not say its weights, or this torch draws others.
+    """
+    if recipe.initial_digest is None or initial_digest(recipe) != recipe.initial_digest:
+        return None
+    return initialised(recipe).eval()
+
+
 def initial_digest(recipe: Recipe) -> str:
     """Return the SHA-256 of the initial weights of a recipe, to check a repeated draw."""
     digest = hashlib.sha256()

@@ -41,13 +41,16 @@ _WORDS = {
     "sharpness_keskar": "sharpness over 1 + loss",
     "expected_sharpness_alpha": "noise α at expected sharpness 0.05",
     "expected_sharpness_kl": "KL at expected sharpness 0.05",
-    "pac_bayes_bound": "PAC-Bayes bound",
+    "expected_sharpness_kl_at_alpha": "KL at the noise asked for",
+    "pac_bayes_bound": "right-hand side of equation (5), no guarantee",
+    "pac_bayes_error_bound": "PAC-Bayes bound of the test error",
     "expected_sharpness": "expected sharpness",
 }
 _SUFFIXES = {
     "_unnormalized": "without the margin",
     "_operator": "operator view",
     "_maxpool": "largest path at max pooling",
+    "_jiang2020": "γ of Jiang et al.",
     "_bound": "with the bound's constants",
     "_distance": "from initialisation",
 }
@@ -93,12 +96,16 @@ _EXPLANATIONS = {
     "expected_sharpness_alpha": "α at which noise of σ = α (10|w| + 1) raises the loss by 0.05",
     "expected_sharpness_kl": "KL term Σ w²/(2σ²) at that α",
     "expected_sharpness": "mean rise of the training loss under noise of that α",
-    "pac_bayes_bound": "smallest bound of the paper's equation (5) over α",
+    "expected_sharpness_kl_at_alpha": "KL term Σ w²/(2σ²) at the α asked for",
+    "pac_bayes_bound": "right-hand side of the paper's equation (5), least over α; no guarantee: "
+    "the loss is unbounded, the prior depends on w",
+    "pac_bayes_error_bound": "bound of the test error under weight noise; holds with probability "
+    "1 − δ",
     "hessian_top_eigenvalue": "largest eigenvalue of the Hessian of the training loss",
     "hessian_trace": "trace of that Hessian, estimated",
     "pac_bayes_sigma": "σ of the weight noise that costs 0.1 of the training accuracy",
     "pac_bayes_sigma_magnitude": "the same with noise in proportion to each weight",
-    "sharpness_magnitude": "sharpness where each weight moves by at most α |w|",
+    "sharpness_magnitude": "adaptive sharpness: each weight moves by at most α |w|",
     "layer.channels": "output channels of the kernel",
     "layer.units": "all output units",
     "layer.frobenius": "‖W‖_F of the kernel as a matrix",

@@ -104,6 +104,7 @@ def check_record(record: object, where: str) -> Record:
         raise GentoolError(f"{where} is no whole measure file: {fault}")
     if record["recipe"] is not None:
         record["recipe"] = with_later_fields(record["recipe"])
+    _with_later_names(record)
     return record
 
 
@@ -118,6 +119,14 @@ def _fault_of_lists(record: Record) -> str | None:
     if outcome is None:
         return None
     return fault_of_history(outcome["history"], outcome["epochs"], "outcome.history")
+
+
+def _with_later_names(record: Record) -> None:
+    """Rename the KL term at one --alpha, which earlier versions wrote under the name of another."""
+    old, new = "expected_sharpness_kl", "expected_sharpness_kl_at_alpha"
+    if record["command"].get("expected") is True and record["command"].get("alpha") is not None:
+        for part in ("measures", "log10"):
+            record[part] = {new if k == old else k: value for k, value in record[part].items()}
 
 
 def merge(records: Iterable[Record]) -> list[Record]:

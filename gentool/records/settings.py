@@ -29,13 +29,14 @@ _WITHOUT_MARGIN = (
     "distance_frobenius",
     "distance_spectral",
 )
+_PAC_BAYES = ("pac_bayes_bound", "pac_bayes_error_bound")
 _NOT_SEARCHED = ("sharpness_first_order", "sharpness_interval_bound", "sharpness_exact")
 
 
 def _of_perturbations(name: str) -> bool:
     """Return whether a measure is one of `gentool sharpness`: it has no margin and no path."""
     begins = ("sharpness", "hessian", "expected_", "pac_bayes_sigma")
-    return name.startswith(begins) or name == "pac_bayes_bound"
+    return name.startswith(begins) or name in _PAC_BAYES
 
 
 def _searched(name: str) -> bool:
@@ -49,7 +50,7 @@ def _sampled(name: str) -> bool:
 _MATTERS: dict[str, Callable[[str], bool]] = {
     "epsilon": lambda name: (
         not _of_perturbations(name)
-        and not name.endswith("_unnormalized")
+        and not name.endswith(("_unnormalized", "_jiang2020"))
         and name not in _WITHOUT_MARGIN
     ),
     "biases": lambda name: "_path" in name,
@@ -62,7 +63,7 @@ _MATTERS: dict[str, Callable[[str], bool]] = {
     "steps": _searched,
     "units": _searched,
     "precision": _sampled,
-    "delta": lambda name: name == "pac_bayes_bound",
+    "delta": lambda name: name in _PAC_BAYES,
 }
 """For each setting, whether it changes the measure of a name; a test asks the measures."""
 _WORDS = {

@@ -31,7 +31,7 @@ def notes_on(records: list[Record], columns: Iterable[str]) -> list[str]:
 
 def command_for(key: str) -> str:
     """Return the command that computes a measure."""
-    if key.startswith(("expected_", "pac_bayes_bound")):
+    if key.startswith(("expected_", "pac_bayes_bound", "pac_bayes_error_bound")):
         return "gentool sharpness --expected"
     if key.startswith(("hessian_", "pac_bayes_sigma", "sharpness_magnitude")):
         return "gentool sharpness --flatness"

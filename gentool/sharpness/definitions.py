@@ -31,6 +31,7 @@ MODULES = (
     "gentool.sharpness.search.enumeration",
     "gentool.sharpness.search.protocols",
     "gentool.sharpness.expected",
+    "gentool.sharpness.error_bound",
     "gentool.sharpness.flatness",
     "gentool.sharpness.worst_case_record",
 )

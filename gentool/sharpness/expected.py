@@ -225,7 +225,7 @@ def at_level(curve: NoiseCurve, weights: Tensor, level: float = LEVEL) -> AtLeve
             nearer = below if level / below.value < above.value / level else above
             wide = _slope(curve.points, below.alpha)
             relative = nearer.stderr / nearer.value / wide
-            kl_there = kl(weights, alpha)
+            kl_there = kl_at_level(weights, alpha)
             return AtLevel(alpha, alpha * relative, kl_there, 2 * relative * kl_there)
     return None
 
@@ -240,8 +240,19 @@ def _slope(points: list[NoisePoint], alpha: float) -> float:
 
 
 @defines("expected_sharpness_kl")
+def kl_at_level(weights: Tensor, alpha: float) -> float:
+    """KL term where the expected sharpness is {LEVEL}, with _stderr.
+
+        Σ wᵢ² / (2σᵢ²) at the α where E_ν[L(f_{w+ν})] − L(f_w) = {LEVEL}
+
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    return kl(weights, alpha)
+
+
+@defines("expected_sharpness_kl_at_alpha")
 def kl(weights: Tensor, alpha: float) -> float:
-    """KL term where the expected sharpness is {LEVEL} (or at --alpha), with _stderr.
+    """KL term at the α that was asked for with --alpha.
 
         Σ wᵢ² / (2σᵢ²)
 
@@ -257,8 +268,8 @@ def pac_bayes_bound(loss: float, expected: float, kl: float, examples: int, delt
 
         L(f_w) + (E_ν[L(f_{w+ν})] − L(f_w)) + 4 √((KL + ln(2m/δ)) / m)
 
-    Of a loss that is bounded by 1 it bounds the expected loss with probability 1 − δ; the
-    cross-entropy is not bounded, and the paper uses it for the comparison all the same.
+    It guarantees nothing here, see `least_bound`; the paper uses it for the comparison all the
+    same.
     """
     return loss + expected + 4 * math.sqrt((kl + math.log(2 * examples / delta)) / examples)
 
@@ -267,11 +278,15 @@ def pac_bayes_bound(loss: float, expected: float, kl: float, examples: int, delt
 def least_bound(
     points: list[NoisePoint], weights: Tensor, loss: float, examples: int, delta: float
 ) -> float:
-    """PAC-Bayes bound of equation (5), the least over the grid, with a union bound over it.
+    """Right-hand side of equation (5), the least over the grid; it guarantees nothing.
+    The cross-entropy is not bounded, the prior depends on w, and sampling errors are left out; for
+    a bound that holds see pac_bayes_error_bound.
 
         min over α of L(f_w) + expected sharpness + 4 √((KL + ln(2m n/δ)) / m),  n points
 
-    Each point's own bound may fail with probability δ/n, and so all of them with δ at most.
+    δ/n for each point is a union bound over the grid, but n is known only after the data is seen,
+    and for a prior N(0, σ²) of which σᵢ = α(10|wᵢ|+1) follows from the trained weights the theorem
+    does not hold. The paper compares networks by it all the same.
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     each = delta / len(points)

@@ -10,6 +10,7 @@ import torch
 from gentool.checkpoints.hints import NO_HINTS, Hints
 from gentool.checkpoints.record import Values, assemble
 from gentool.common.json import Json, finite
+from gentool.sharpness.certificate import ERROR_BOUND, certified
 from gentool.sharpness.expected import (
     LEVEL,
     ExpectedOptions,
@@ -67,7 +68,7 @@ def expected_record(
     prepared = PreparedNetwork(inputs.network, inputs.sets.all, options.batching)
     single = options.sampling.alpha is not None
     names = (
-        ("expected_sharpness", "expected_sharpness_stderr", "expected_sharpness_kl")
+        ("expected_sharpness", "expected_sharpness_stderr", "expected_sharpness_kl_at_alpha")
         if single
         else (
             "expected_sharpness_alpha",
@@ -75,6 +76,7 @@ def expected_record(
             "expected_sharpness_kl",
             "expected_sharpness_kl_stderr",
             "pac_bayes_bound",
+            ERROR_BOUND,
         )
     )
     values: Values = dict.fromkeys(names)
@@ -97,7 +99,7 @@ def expected_record(
         values |= {
             "expected_sharpness": rows[0]["value"],
             "expected_sharpness_stderr": rows[0]["stderr"],
-            "expected_sharpness_kl": rows[0]["kl"],
+            "expected_sharpness_kl_at_alpha": rows[0]["kl"],
         }
         if rows[0]["value"] is None:
             notes.append("expected_sharpness: the loss overflows at some of the draws")
@@ -113,6 +115,12 @@ def expected_record(
         else:
             notes.append(f"expected_sharpness_kl: the curve does not cross {LEVEL}")
         values["pac_bayes_bound"] = least_bound(curve.points, weights, loss, images, delta)
+    certificate = None
+    if not single and curve.stopped != "interrupted":
+        certificate, reason = certified(inputs, objective, options.sampling)
+        if certificate is not None:
+            values[ERROR_BOUND] = certificate.bound
+        notes += [f"{ERROR_BOUND}: {reason}"] if reason else []
     record = record_of(measures=values, notes=notes)
     record["expected_sharpness"] = {
         "folded": inputs.network.is_folded,
@@ -125,6 +133,7 @@ def expected_record(
         "stopped": curve.stopped,
         "forward_evaluations": objective.spent.forward,
         "curve": rows,
+        "error_bound": None if certificate is None else certificate.to_json(),
     }
     return record, curve
 

@@ -187,7 +187,7 @@ def expected_sharpness(
     >>> images, labels = torch.eye(2).reshape(2, 1, 1, 2), torch.tensor([0, 1])
     >>> record = gentool.expected_sharpness(module, images, labels, alpha=0.1)
     >>> sorted(record["measures"])
-    ['expected_sharpness', 'expected_sharpness_kl', 'expected_sharpness_stderr']
+    ['expected_sharpness', 'expected_sharpness_kl_at_alpha', 'expected_sharpness_stderr']
     """
     if alpha is not None:
         alpha = _one_alpha(alpha)

@@ -144,11 +144,14 @@ def _further_measures(
 
 @defines("sharpness_magnitude")
 def sharpness_magnitude(search: WorstCaseSearch, alpha: float) -> float:
-    """Largest rise results where each parameter may move by a fraction of itself alone.
+    """Adaptive l-infinity sharpness: each parameter moves by at most a fraction of itself.
 
         max over |νᵢ| ≤ α|wᵢ| of L(f_{w+ν}) − L(f_w)
 
-    Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
+    A lower bound, at the α asked for. It is not the magnitude-aware sharpness of Jiang et al.
+    (2020), which is 1/α′² at the α′ where the training accuracy falls by 0.1. Andriushchenko et al.
+    (ICML 2023) compare networks by it.
+    Kwon et al., ASAM: Adaptive Sharpness-Aware Minimization, ICML 2021.
     """
     return search.with_options(replace(search.options, offset=0.0)).find(alpha).rise
 

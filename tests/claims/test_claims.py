@@ -4,10 +4,12 @@ from itertools import combinations, permutations
 
 import pytest
 from helpers.claim_records import along, labelled, network
+from helpers.records import whole
 from scipy.stats import kendalltau
 
 from gentool.claims import CLAIMS, judge
 from gentool.claims.trend import p_value
+from gentool.records.measure_file import check_record
 
 NORMS = ("l2", "l1_path", "l2_path", "spectral")
 
@@ -125,6 +127,8 @@ def test_3b_is_undecided_within_two_standard_errors():
 def test_a_kl_sampled_at_one_alpha_is_not_the_kl_at_expected_sharpness_0_05():
     networks = labelled([5, 5.5], [6, 8], "expected_sharpness_kl")
     networks[0]["measures"]["expected_sharpness"] = 0.3
+    networks[0]["command"] = {"name": "sharpness", "expected": True, "alpha": 0.01}
+    networks = [check_record(whole(network), "a.json") for network in networks]
     verdict, numbers = verdict_on(networks, "3b", "expected_sharpness_kl")
     assert verdict == "cannot be judged"
     assert "1 with no expected_sharpness_kl" in numbers

@@ -5,7 +5,7 @@ from importlib import resources
 from math import log10
 
 import pytest
-from helpers.records import record
+from helpers.records import record, whole
 from jsonschema import Draft202012Validator
 
 from gentool.cli.main import run
@@ -25,6 +25,16 @@ def test_a_record_that_is_written_and_read_is_unchanged(tmp_path):
     path = tmp_path / "a.json"
     write(path, record(l2=1.5, spectral=None))
     assert read(path) == record(l2=1.5, spectral=None)
+
+
+@pytest.mark.parametrize("alpha", [0.01, None])
+def test_the_kl_term_at_one_alpha_of_an_earlier_version_gets_its_own_name(tmp_path, alpha):
+    """It stood under the name of the KL term where expected sharpness is 0.05."""
+    old = record(expected_sharpness_kl=50.0)
+    old["command"] |= {"name": "sharpness", "expected": True, "alpha": alpha}
+    write(tmp_path / "a.json", whole(old))
+    name = "expected_sharpness_kl" if alpha is None else "expected_sharpness_kl_at_alpha"
+    assert read(tmp_path / "a.json")["measures"] == {name: 50.0}
 
 
 def test_a_record_with_nan_is_written_with_null_and_a_note(tmp_path):

@@ -188,7 +188,7 @@ def test_the_record_fits_the_schema_and_holds_the_measures(saved, options):
     [
         (["--alpha", "0.1", "--alpha", "0.2"], "--expected takes one --alpha"),
         (["--alpha", "-1"], "--alpha is -1"),
-        (["--precision", "0"], "--precision is 0"),
+        (["--precision", "0"], "--rel-error is 0"),
         (["--delta", "1"], "--delta is 1"),
     ],
 )
