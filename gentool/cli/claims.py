@@ -67,7 +67,8 @@ def claims(
 
     \b
     Example:
-      gentool claims ./*.measures.json ./*.sharpness.json -o - | python3 -m json.tool
+      gentool claims ./*.measures.json ./*.sharpness.json -o - |
+        python3 -m json.tool
     """
     measure = list(listed("measure", measure) or ()) or None
     path = None if output in (None, "-") else Path(output)

@@ -78,7 +78,8 @@ def inspect(
 
     \b
     Example:
-      gentool inspect mlp-digits-random-500-seed0.safetensors -o - | python3 -m json.tool
+      gentool inspect mlp-digits-random-500-seed0.safetensors -o - |
+        python3 -m json.tool
     """
     hints = options.parse_hints(network, training_data)
     if write_layers:

@@ -215,3 +215,10 @@ def test_the_old_name_of_the_relative_error_is_understood_with_a_note(
     assert run([*sample, "--precision", "0.5", "--rel-error", "0.5"]) == 2
     assert run(["sharpness", "--help"]) == 0
     assert "--precision" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_line_of_an_example_is_broken_at_80_columns(command):
+    """Or it could not be copied from the terminal."""
+    example = COMMANDS[command].help.partition("Example:")[2]
+    assert max(map(len, example.splitlines())) <= 78  # the help has a margin of 1
