@@ -1,14 +1,13 @@
 """Train VGGs and MLPs on true or random labels, and measure why they generalize.
 
-The public face: what `import gentool` offers, nothing else.
+The public face: what `import gentool` offers, nothing else. Nothing is imported before it is used, so
+that the command line starts without torch.
 
     import gentool
     from torch import nn
 
     record = gentool.measure(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), (1, 8, 8))
     print(record["measures"]["l1_path_unnormalized"])
-
-Nothing is imported before it is used, so that the command line starts without torch.
 """
 
 from typing import TYPE_CHECKING
