@@ -4,8 +4,11 @@ The trap avoided: a program that is killed, or a disk that fills up, while a fil
 All content goes to a temporary file in the same folder, is flushed to the disk, and is then
 renamed, which is atomic. A process holds its temporary files locked: one that nobody holds was left
 by a process that was killed, and the next command that writes to the folder removes it.
+
+Links are followed, and streams, as /dev/stdout and FIFOs, are written into (see `special_files`).
 """
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -16,8 +19,11 @@ from pathlib import Path
 from gentool.common import stops
 from gentool.common.errors import GentoolError
 from gentool.common.locks import LOCK, lock, remove_abandoned
+from gentool.common.special_files import target_of, write_into
 
 TEMPORARY = ".gentool-tmp"  # the ending of temporary files
+NAME_KEPT = 100  # bytes of a file's name in that of its temporary file
+NAME_MAX = 255  # bytes of a name, where the file system does not say
 
 
 class Existing(Enum):
@@ -30,11 +36,14 @@ class Existing(Enum):
 
 
 def check_output(path: Path, existing: Existing) -> bool:
-    """Return whether `path` has to be written.
+    """Return whether `path` has to be written; a stream always has.
 
     Raise GentoolError, before any work is done, if it cannot or must not be written.
     """
-    folder = path.parent
+    check_name(path)
+    target = target_of(path)
+    if target.is_stream:
+        return True
     if path.is_dir():
         raise GentoolError(f"{path} is a folder; name a file with -o")
     if path.exists():
@@ -44,32 +53,69 @@ def check_output(path: Path, existing: Existing) -> bool:
             )
         if existing is Existing.SKIP:
             return False
+    folder = target.path.parent
+    linked = f", to which {path} links," if target.path != path else ""
     if not folder.is_dir():
         raise GentoolError(
-            f"the folder {folder} does not exist; make it first or name another with -o"
+            f"the folder {folder}{linked} does not exist; make it first or name another with -o"
         )
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise GentoolError(f"the folder {folder} is not writable; name another with -o")
+    try:
+        descriptor, temporary = _temporary_beside(target.path)
+    except OSError as error:
+        raise GentoolError(
+            f"the folder {folder}{linked} is not writable ({error.strerror}); name another with -o"
+        ) from error
+    os.close(descriptor)
+    Path(temporary).unlink(missing_ok=True)
     remove_abandoned(folder, TEMPORARY, LOCK)
     return True
+
+
+def check_name(path: Path) -> None:
+    """Raise GentoolError, before any work is done, if the file system has no room for a name."""
+    try:
+        most = os.pathconf(path.parent, "PC_NAME_MAX")
+    except (OSError, ValueError):
+        most = NAME_MAX
+    length = len(os.fsencode(path.name))
+    if length > most:
+        raise GentoolError(
+            f"the name {path.name[:40]}... has {length} bytes, and {most} is the most; name a "
+            "shorter one with -o"
+        )
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise GentoolError(f"the path {str(path)[:40]}... is too long; shorten it") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write `content` to `path` as a whole: temporary file beside it, fsync, rename.
 
-    Signals that stop the process are held back until then. Raise GentoolError with the system's
-    reason (disk full, no permission); `path` is then as it was before.
+    A link is followed, a stream written into. Signals that stop the process are held back until
+    then. Raise GentoolError with the system's reason (disk full, no permission); `path` is then as
+    it was before.
     """
+    target = target_of(path)
+    if target.is_stream:
+        try:
+            write_into(target, content)
+        except BrokenPipeError:
+            raise  # nobody reads any more
+        except OSError as error:
+            raise GentoolError(f"cannot write into {path}: {error.strerror or error}") from error
+        return
     temporary = None
     with stops.held():
         try:
-            descriptor, temporary = _temporary_beside(path)
+            descriptor, temporary = _temporary_beside(target.path)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
                 os.chmod(temporary, 0o666 & ~_umask())
-                os.replace(temporary, path)
+                os.replace(temporary, target.path)
         except OSError as error:
             raise GentoolError(
                 f"cannot write {path}: {error.strerror or error}; nothing was changed"
@@ -81,8 +127,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def _temporary_beside(path: Path) -> tuple[int, str]:
     """Return descriptor and name of a new temporary file, locked by this process."""
+    start = os.fsdecode(os.fsencode(path.name)[:NAME_KEPT])
     while True:
-        descriptor, name = tempfile.mkstemp(TEMPORARY, f".{path.name}.", path.parent)
+        descriptor, name = tempfile.mkstemp(TEMPORARY, f".{start}.", path.parent)
         with suppress(OSError):  # without locks nobody takes it for abandoned
             lock(descriptor)
         if os.fstat(descriptor).st_nlink:

@@ -5,6 +5,7 @@ which another process may have by now, and no host name has to be compared. By f
 library filelock, which does not notice that a locked file was removed meanwhile.
 """
 
+import hashlib
 import os
 import platform
 from pathlib import Path
@@ -17,6 +18,7 @@ except ImportError:  # Windows
     fcntl = None
 
 LOCK = ".gentool-lock"  # the ending of lock files
+LONGEST_NAME = 200  # bytes of an output's name in that of its lock file
 
 
 def lock(descriptor: int, *, wait: bool = True) -> bool:
@@ -76,8 +78,11 @@ class OutputLock:
 
 
 def lock_path(output: Path) -> Path:
-    """Return the path of the lock file of an output."""
-    return output.with_name(f".{output.name}{LOCK}")
+    """Return the path of the lock file of an output, also where its name is nearly too long."""
+    name = output.name
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return output.with_name(f".{name}{LOCK}")
 
 
 def lock_output(output: Path, about: Json) -> OutputLock | Json:
@@ -103,7 +108,7 @@ def lock_output(output: Path, about: Json) -> OutputLock | Json:
         if os.fstat(descriptor).st_nlink:  # another process may have removed it before
             own = {"pid": os.getpid(), "host": platform.node()}
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, dumps(own | about).encode("utf-8", "surrogateescape"), 0)
+            os.pwrite(descriptor, dumps(own | about).encode(), 0)
             return OutputLock(path, descriptor)
         os.close(descriptor)
 

@@ -65,7 +65,7 @@ class RunLog:
         with os.fdopen(os.dup(descriptor), "rb") as file:
             content = file.read()
         end = content.rfind(b"\n") + 1
-        needle = dumps(heading["file"]).encode("utf-8", "surrogateescape")
+        needle = dumps(heading["file"]).encode()
         if end == len(content) and needle not in content:
             return
         lines = content[:end].splitlines(keepends=True)
@@ -90,7 +90,7 @@ class Series:
             return
         now = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
         text = dumps(self.heading | values | {"time": now})
-        line = f"{text}\n".encode("utf-8", "surrogateescape")
+        line = f"{text}\n".encode()
         try:
             with stops.held(), _locked(self.path) as descriptor:
                 size = os.lseek(descriptor, 0, os.SEEK_END)
