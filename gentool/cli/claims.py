@@ -9,6 +9,7 @@ from gentool.cli import options
 from gentool.cli.declaring import Enables
 from gentool.cli.inputs import RecordFiles
 from gentool.cli.lists import listed
+from gentool.common.console import print_content, print_path
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.files import check_output
 
@@ -77,7 +78,7 @@ def claims(
             "--must-hold and --skip-existing exclude each other: a skipped file has no verdict"
         )
     if path is not None and not check_output(path, outputs.existing()):
-        print(path)
+        print_path(path)
         return
     from gentool.claims.report import report
     from gentool.cli.claims_tables import show_claims, show_correlations
@@ -93,9 +94,9 @@ def claims(
     written = {"command": command, "files": [file.name for file in found.paths]} | judged.to_json()
     if path is not None:
         write(path, written)
-        print(path, flush=True)
+        print_path(path)
     elif output == "-":
-        print(dumps_line(written), flush=True)
+        print_content(f"{dumps_line(written)}\n".encode())
     if not messages.quiet:
         show_claims(judged.rows, judged.left_out)
         show_correlations(judged.ranked)

@@ -10,7 +10,9 @@ from gentool.checkpoints.hints import Hints
 from gentool.cli import options
 from gentool.cli.inputs import files_in
 from gentool.cli.outputs import Job, for_each, jobs_for, say_inferred
+from gentool.common.console import say
 from gentool.common.errors import GentoolError, UsageError
+from gentool.records.replaced import recipe_differences, replaced_checkpoint
 
 if TYPE_CHECKING:
     from gentool.data.sources import DataSets
@@ -94,4 +96,8 @@ def _convert(
         recipe, _ = load_training_set(read, torch.device("cpu"), data_sets, data=data, hints=hints)
         assumed = [*recipe.origin.get("assumed", []), *assumed_facts(read.recipe, data, hints)]
         recipe = replace(recipe, origin=recipe.origin | {"assumed": assumed})
+    now = recipe.to_json()
+    words = replaced_checkpoint(job.output, lambda old: recipe_differences(old.to_json(), now))
+    if words and not quiet:
+        say(f"note: {words}")
     checkpoint.write(job.output, read.model(), recipe, None)

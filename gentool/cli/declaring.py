@@ -19,6 +19,7 @@ import typer
 import typer.core
 
 from gentool.common.errors import UsageError
+from gentool.common.text import recordable
 
 LONGEST_METAVAR = 16  # characters of choices that are listed in place of a name
 ALWAYS = ("quiet", "debug")
@@ -75,6 +76,8 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
     def with_groups(**values: object) -> None:
         for name, limits in ranges.items():
             _check_range(name, values[name], *limits)
+        if isinstance(values.get("data"), str):
+            values["data"] = recordable(values["data"])  # as records have it, to be compared
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         command(**values)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gentool.cli import options
-from gentool.common.console import say
+from gentool.common.console import print_path, say
 from gentool.common.errors import GentoolError
 from gentool.common.files import check_output, write_whole
 
@@ -43,7 +43,7 @@ def examples(
         target = folder / source.name
         if source in missing:
             write_whole(target, source.read_bytes())
-        print(target, flush=True)
+        print_path(target)
     if not messages.quiet:
         say(f"{len(missing)} files copied; begin with: sh {folder / 'quickstart.sh'}")
 

@@ -9,7 +9,7 @@ from gentool.checkpoints.hints import Hints
 from gentool.cli import options
 from gentool.cli.declaring import Command, Enables
 from gentool.cli.outputs import Job, for_each, jobs_for, say_evaluation, say_inferred
-from gentool.common.console import say
+from gentool.common.console import print_path, say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output, write_whole
 from gentool.common.tables import print_table
@@ -125,7 +125,7 @@ def _write_layers(path: Path, output: Path, hints: Hints, outputs: options.Outpu
         read = checkpoint.read(path, hints)
         text = layers_as_text(layers_of(read.recipe), read.recipe.input_shape)
         write_whole(output, text.encode())
-    print(output)
+    print_path(output)
 
 
 def _inspect(

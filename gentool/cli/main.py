@@ -24,7 +24,7 @@ from gentool.cli.table import table
 from gentool.cli.train import TrainCommand, train
 from gentool.cli.verify import verify
 from gentool.common import stops
-from gentool.common.console import say
+from gentool.common.console import print_exception, say, use_escapes
 from gentool.common.errors import GentoolError, Interrupted
 from gentool.common.torchrun import is_main_process
 from gentool.common.version import __version__
@@ -119,6 +119,7 @@ def main() -> None:
     # own policy stays in force.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    sys.excepthook = print_exception
     sys.exit(run(sys.argv[1:]))
 
 
@@ -128,6 +129,7 @@ def run(arguments: list[str]) -> int:
     0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
     An error is one line on stderr.
     """
+    use_escapes()
     with stops.handled():
         return _run(arguments or ["--help"])
 

@@ -212,6 +212,8 @@ def _measure(
         from gentool.measures import MEASURES
 
         record = extended(before, record, [measure.name for measure in MEASURES])
+    if before is None:
+        remarks.replaced(job.checkpoint.name, job.output, record)
     job.write(record)
     if record["evaluation"] is not None:
         remarks.evaluation(job.checkpoint.name, record["evaluation"])

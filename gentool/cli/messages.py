@@ -16,14 +16,21 @@ def message_and_code(error: Exception) -> tuple[str, int]:
         return str(error), error.exit_code
     usage_error = typer.BadParameter.__bases__[0]  # click's UsageError, which typer does not export
     if isinstance(error, usage_error):
-        message = error.format_message().replace("Value error, ", "")  # pydantic's, not for people
+        message = _one_line(error.format_message())
+        message = message.replace("Value error, ", "")  # pydantic's, not for people
         return f"{message}{_nearest(error)} (--help shows the options)", 2
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return "out of memory; lower --batch-size or --subset, or use another --device", 1
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror or error}", 1
-    return f"{type(error).__name__}: {error} (a bug in gentool; --debug shows where)", 1
+    words = f"{type(error).__name__}: {_one_line(str(error))}"
+    return f"{words} (a bug in gentool; --debug shows where)", 1
+
+
+def _one_line(text: str) -> str:
+    """Return a text of a library, which may have several lines, in one."""
+    return " ".join(text.split())
 
 
 def _nearest(error: Exception) -> str:

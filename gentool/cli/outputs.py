@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from gentool.cli.inputs import files_in
 from gentool.cli.messages import message_and_code
 from gentool.common import stops
-from gentool.common.console import say
+from gentool.common.console import print_content, print_path, say
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.files import Existing, check_output
 from gentool.common.json import Json
+from gentool.common.special_files import is_stdout
 from gentool.records import measure_file
 
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ class Job:
     def write(self, record: Json) -> None:
         """Write the record to its file, or print it as one line."""
         if self.output is None:
-            print(measure_file.dumps_line(record), flush=True)
+            print_content(f"{measure_file.dumps_line(record)}\n".encode())
         else:
             measure_file.write(self.output, record)
 
     def print_path(self) -> None:
         """Print the path of the file, for the next command in a pipe."""
         if self.output is not None:
-            print(self.output, flush=True)
+            print_path(self.output)
 
 
 def jobs_for(
@@ -57,7 +58,7 @@ def jobs_for(
     checkpoints = files_in(paths_given)
     if len(checkpoints) == 1 and not checkpoints[0].exists():
         raise GentoolError(f"{checkpoints[0]} does not exist")
-    if output == "-":
+    if output == "-" or (output is not None and is_stdout(Path(output))):
         return [
             Job(checkpoint, None, True, _count(i, checkpoints))
             for i, checkpoint in enumerate(checkpoints, start=1)

@@ -9,7 +9,7 @@ from gentool.cli import options
 from gentool.cli.declaring import MESSAGES
 from gentool.cli.inputs import CHECKPOINTS, RECORDS, RecordFiles
 from gentool.cli.lists import listed
-from gentool.common.console import say
+from gentool.common.console import print_path, say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output
 
@@ -178,7 +178,7 @@ def plot(
     check_format(output)
     check_errorbar(errorbar)
     if not check_output(output, outputs.existing()):
-        print(output)
+        print_path(output)
         return
     reads = "records" if entry is None else entry.reads
     found = RecordFiles(files, SUFFIXES[reads])
@@ -204,7 +204,7 @@ def plot(
         for note in notes:
             say(f"note: {note}")
     write(drawn, output)
-    print(output, flush=True)
+    print_path(output)
     found.check()
 
 

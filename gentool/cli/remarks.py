@@ -2,11 +2,13 @@
 
 import re
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gentool.cli.outputs import assumed_in_words, evaluation_in_words, inferred
 from gentool.common.console import say
 from gentool.common.json import Json
+from gentool.records.replaced import replaced_record
 
 if TYPE_CHECKING:
     from gentool.checkpoints.checkpoint import Checkpoint
@@ -44,6 +46,11 @@ class Remarks:
     def note(self, name: str, text: str) -> None:
         """Say a note on a network."""
         self._add("note: ", name, text)
+
+    def replaced(self, name: str, path: Path | None, record: Json) -> None:
+        """Say what a record held that is about to be replaced, if it was made otherwise."""
+        if words := replaced_record(path, record):
+            self.note(name, words)
 
     def close(self) -> None:
         """Print what was collected: each text once, with the number of its networks."""

@@ -14,7 +14,7 @@ from gentool.cli.outputs import Job, for_each, jobs_for
 from gentool.cli.remarks import Remarks
 from gentool.cli.sharpness_tables import notes_to_say, print_list, show_expected, show_worst_cases
 from gentool.common import stops
-from gentool.common.console import say
+from gentool.common.console import print_path, say
 from gentool.common.errors import Interrupted, UsageError
 from gentool.common.files import Existing, check_output
 from gentool.common.progress import progress
@@ -414,6 +414,7 @@ def _sample(
             step(precise_points=done, points=points, draws=draws)
 
         record, curve = expected_record(inputs, expected_options, show_points)
+    remarks.replaced(job.checkpoint.name, job.output, record)
     job.write(record)
     records.append(record)
     for note in record["notes"]:
@@ -476,6 +477,7 @@ def _search(
         record, results = worst_case_record(inputs, sharpness_options, show_state)
     if perturbation is not None and results:
         _save_worst(perturbation, inputs, results[0])
+    remarks.replaced(job.checkpoint.name, job.output, record)
     job.write(record)
     records.append(record)
     for note in notes_to_say(record):
@@ -501,7 +503,7 @@ def _save_worst(path: Path, inputs: "SharpnessInputs", result: "SearchResult") -
         rise=result.rise,
     )
     witness.write_perturbed(path, inputs.checkpoint, inputs.network, inputs.sets, result.point)
-    print(path, flush=True)
+    print_path(path)
     witness_path = path.with_suffix(".witness")
     witness.write(witness_path, witness.make_witness(claim, inputs.network, result.point))
-    print(witness_path, flush=True)
+    print_path(witness_path)

@@ -8,9 +8,10 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.inputs import RecordFiles
-from gentool.common.console import say
+from gentool.common.console import print_content, print_path, say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output, write_whole
+from gentool.common.text import printable
 
 if TYPE_CHECKING:
     from gentool.records.table import Table
@@ -115,7 +116,7 @@ def table(
     if digits is not None and kind in ("csv", "jsonl", "parquet"):
         raise UsageError(f"--digits has no meaning for .{kind}, which holds all digits")
     if path is not None and not check_output(path, outputs.existing()):
-        print(path)
+        print_path(path)
         return
     found = RecordFiles(files)
     report = None if messages.debug else found.report
@@ -129,11 +130,10 @@ def table(
         else:
             content = as_bytes(made, kind, digits or DIGITS)
             if path is None:
-                sys.stdout.buffer.write(content)
-                sys.stdout.buffer.flush()
+                print_content(content)
             else:
                 write_whole(path, content)
-                print(path, flush=True)
+                print_path(path)
             if not messages.quiet:
                 for note in made.notes:
                     say(f"note: {note}")
@@ -156,7 +156,7 @@ def _print_keys(networks: list[dict]) -> None:
     keys = known_keys(networks)
     width = max(map(len, keys))
     for key in keys:
-        print(f"{key:{width}}  {explanation(key)}".rstrip())
+        print(printable(f"{key:{width}}  {explanation(key)}".rstrip()))
 
 
 def _show(made: "Table", digits: int, networks: int, quiet: bool) -> None:

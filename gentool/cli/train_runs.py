@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gentool.cli.messages import command_line
 from gentool.cli.options import DataFolder, Machine
 from gentool.common import stops
-from gentool.common.console import say
+from gentool.common.console import print_path, say
 from gentool.common.errors import GentoolError, Interrupted, UsageError
 from gentool.common.files import Existing
 from gentool.common.progress import progress
@@ -94,6 +94,7 @@ def train_one(
     if group is not None and not group.is_main:
         _train_one(planned, options, existing, resume, group)
         return
+    planned.check_names()
     locked = try_to_lock(planned) if options.wait else lock_or_refuse(planned)
     if locked is None:
         if not options.quiet:
@@ -125,6 +126,8 @@ def _train_one(
 
     check_plan([planned])
     options.machine.use_device()
+    if is_main and existing is Existing.FORCE:
+        _say_replaced([planned], options.quiet)
     if is_main:
         _prepare_state(planned, resume, existing is Existing.FORCE)
     with _epoch_bar(planned, options.quiet) as show:
@@ -146,6 +149,13 @@ def _train_one(
         say(outcome_in_words(results[0].recipe, results[0].outcome))
     if options.must_fit and not results[0].outcome.stop_rule_met:
         raise _stop_rule_error([planned.path])
+
+
+def _say_replaced(planned: Sequence[PlannedRun], quiet: bool) -> None:
+    """Say what --force is about to replace: checkpoints with other recipes."""
+    for run in planned:
+        if not quiet and (words := run.replaced()):
+            say(f"note: {words}")
 
 
 def _existing_to_resume(planned: PlannedRun, quiet: bool) -> Existing:
@@ -184,6 +194,8 @@ def train_grid(
     _make_folder(planned[0].path.parent)
     existing = Existing.FORCE if force else Existing.SKIP
     planned = [_beside_others(run) for run in planned]
+    for run in planned:
+        run.check_names()
     missing = [run for run in planned if run.is_missing(existing, True, is_longer=resume)]
     elsewhere = {run.path for run in missing if is_locked(run)}
     if elsewhere and not options.wait:
@@ -201,6 +213,8 @@ def train_grid(
 
     check_plan(missing)
     options.machine.use_device()
+    if force:
+        _say_replaced(missing, options.quiet)
     results: list[JobResult] = []
     try:
         with _grid_bar(missing, len(planned), options.quiet, results) as callbacks:
@@ -345,11 +359,6 @@ def _say_start(planned: PlannedRun, epochs: int) -> None:
 
 def _epochs(number: int) -> str:
     return f"{number} epoch" if number == 1 else f"{number} epochs"
-
-
-def print_path(path: Path) -> None:
-    """Print the path of a written file, for the next command in a pipe."""
-    print(path, flush=True)
 
 
 def keep_existing(planned: PlannedRun) -> bool:

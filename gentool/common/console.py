@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gentool.common.special_files import target_of
 from gentool.common.text import printable
 
 if TYPE_CHECKING:  # rich takes a tenth of a second to import, which --help need not pay
@@ -23,7 +24,12 @@ def say(message: str) -> None:
 
 
 def print_path(path: Path) -> None:
-    """Print the path of a file on stdout: escaped on a terminal, and as it is in a pipe."""
+    """Print the path of a file on stdout: escaped on a terminal, and as it is in a pipe.
+
+    The path of a stream, as /dev/stdout, is not printed: its content has gone there.
+    """
+    if target_of(path).is_stream:
+        return
     name = str(path)
     print(printable(name) if sys.stdout.isatty() else name, flush=True)
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from gentool.common.console import say, stderr_console
+from gentool.common.console import has_unicode, say, stderr_console
+from gentool.common.text import printable
 
 if TYPE_CHECKING:  # rich takes a tenth of a second to import, which --help need not pay
     from rich.console import RenderableType
@@ -36,7 +37,7 @@ def progress(quiet: bool, name: str, count: str = "") -> Iterator[Show]:
     On a terminal it moves a bar on stderr. Elsewhere a line is printed every 30 seconds, so that a
     log shows that the command lives. Nothing is shown if `quiet`.
     """
-    state = ProgressState(name, count)
+    state = ProgressState(printable(name), count)
     if quiet:
         yield state.update
     elif sys.stderr.isatty():
@@ -64,10 +65,10 @@ class ProgressState:
         if fraction < self.fraction:
             self.past.clear()  # another step of the work begins
         self.fraction = min(1.0, max(0.0, fraction))
-        self.name = self.name if name is None else name
+        self.name = self.name if name is None else printable(name)
         self.count = self.count if count is None else count
         if fields:
-            self.fields = {key.replace("_", " "): value for key, value in fields.items()}
+            self.fields = {k.replace("_", " "): printable(v) for k, v in fields.items()}
         now = time.monotonic()
         if not self.past or now - self.past[-1][0] > 0.5:
             self.past.append((now, self.fraction))
@@ -169,7 +170,7 @@ def _line(state: ProgressState, width: int, encoding: str) -> "RenderableType":
     from rich.table import Column, Table
     from rich.text import Text
 
-    parts = layout(state, width, "…" if encoding.startswith("utf") else "...")
+    parts = layout(state, width, "…" if has_unicode(encoding) else "...")
     line = Table.grid(
         Column(width=len(parts.before), no_wrap=True),
         Column(width=parts.bar, no_wrap=True),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TextIO
 
+from gentool.common.console import has_unicode
 from gentool.common.text import printable
 
 if TYPE_CHECKING:  # rich takes a tenth of a second to import, which --help need not pay
@@ -39,7 +40,7 @@ def print_table(
     another `file`. A file that is no terminal has lines of any length; stderr has 80 characters
     then, or those of $COLUMNS.
     """
-    from rich.text import Text  # plain text: brackets in a name are not markup
+    from rich.text import Text  # plain text: brackets and colons in a name are not markup
 
     console = _console(file or sys.stderr)
     columns = [printable(column) for column in columns]
@@ -50,6 +51,7 @@ def print_table(
         used = sum(width + GAP for width in widths[:-1])
         widths[-1] = min(widths[-1], max(LEAST_TEXT, console.width - used))
     widths = _narrowed(widths, words, console.width)
+    line = "─" if has_unicode(console.encoding) else "-"
     if title:
         console.print(Text(printable(title), style="bold"), soft_wrap=True)
     for number, part in enumerate(_parts(widths, words, console.width)):
@@ -59,10 +61,10 @@ def print_table(
         left = [i in lefts for i in part]
         head = _lines([columns[i] for i in part], of_part, left, is_head=True)
         body = [_lines([row[i] for i in part], of_part, left) for row in rows]
-        rule = "─" * (sum(of_part) + GAP * (len(part) - 1))
+        rule = line * (sum(of_part) + GAP * (len(part) - 1))
         console.print(Text("\n".join(head), style="bold"), soft_wrap=True)
         lines = [rule, *(line for lines in body for line in lines)]
-        console.print("\n".join(lines), markup=False, soft_wrap=True)
+        console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
 def print_explanations(pairs: Iterable[tuple[str, str]], *, file: TextIO | None = None) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from gentool.common.console import say
 from gentool.common.errors import UsageError
+from gentool.common.paths import path_of_recorded
 from gentool.common.registry import FunctionRegistry
 from gentool.data import torchvision_sets
 from gentool.data.dataset import DataSet, dataset_of, unusual_values
@@ -38,7 +39,7 @@ def load_dataset(
         raise UsageError(
             f"--data {data}: " + (f"write {name}:PATH" if needs_path else f"write {name}")
         )
-    where = Path(path) if needs_path else data_dir
+    where = path_of_recorded(path) if needs_path else data_dir
     loaded = function(where, show_progress, reading.of_kind(name))
     loaded = replace(loaded, notes=(*loaded.notes, *unusual_values(loaded)))
     if show_progress:

@@ -63,6 +63,9 @@ def _draw(figure: Figure, sheet: Sheet, title: str | None, page: Page) -> None:
     width = arranged.panel_width * columns + arranged.names_width
     natural = (scale * width, scale * sum(heights))
     _surround(figure, sheet, title, found, natural, page)
+    for text in figure.findobj(Text):  # control characters would make an SVG no XML
+        lines = text.get_text().split("\n")
+        text.set_text("\n".join(map(literal, lines)))
     legends = [
         (axes, panel)
         for axes, panel in drawn

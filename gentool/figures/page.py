@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from matplotlib import rc_context, rcdefaults, rcParams
 
 from gentool.common.errors import GentoolError, UsageError, unknown
+from gentool.common.text import printable
 
 INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "": 1.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)(in|cm|mm|)")
-UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 SMALLEST, LARGEST = 0.5, 100.0  # inches of a side
 
 
@@ -109,6 +109,5 @@ def no_room(page: Page) -> GentoolError:
 
 
 def literal(text: str) -> str:
-    """Return a name in one line of characters that can be drawn; others are replaced."""
-    letters = (letter if letter.isprintable() else UNPRINTABLE for letter in text)
-    return "".join(letters)
+    """Return a name in one line of characters that can be drawn; others are escaped."""
+    return printable(text)

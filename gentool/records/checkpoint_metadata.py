@@ -11,6 +11,7 @@ from gentool.common.errors import GentoolError
 from gentool.common.json import Json, loads
 from gentool.records import ranges
 from gentool.records.formats import check_format
+from gentool.common.paths import readable
 from gentool.records.recipe import Outcome, Recipe
 from gentool.records.schemas import object_of
 
@@ -32,7 +33,7 @@ def read(path: Path) -> Json:
     Raise GentoolError, naming the file, if it is missing or damaged, or has no such metadata.
     """
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
+        with readable(path) as whole, safetensors.safe_open(whole, framework="numpy") as file:
             texts = file.metadata() or {}
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None

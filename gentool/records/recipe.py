@@ -15,6 +15,7 @@ from typing import Any
 
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json, finite
+from gentool.common.text import recordable
 from gentool.records import ranges
 from gentool.records.ranges import Range
 from gentool.records.schemas import list_of, object_of
@@ -122,6 +123,8 @@ class Recipe:
         for name in ("input_shape", "mean", "std", "layers"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has no tuples
+        if isinstance(self.data, str):
+            object.__setattr__(self, "data", recordable(self.data))
         for option in fields(self):
             value = getattr(self, option.name)
             if self.model == LAYERS and value is None:

@@ -20,6 +20,7 @@ from gentool.checkpoints.checkpoint import Checkpoint
 from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
 from gentool.common.json import Json, dumps, loads
+from gentool.common.paths import readable
 from gentool.data.examples import Examples, TrainingSet
 from gentool.networks.models import build
 from gentool.records import ranges
@@ -100,7 +101,7 @@ def write(path: Path, witness: Witness) -> None:
 def read(path: Path) -> Witness:
     """Read a witness; raise GentoolError if the file is missing, damaged or no witness."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with readable(path) as whole, safetensors.safe_open(whole, framework="pt") as file:
             about = loads((file.metadata() or {})[KEY])
             tensors = [file.get_tensor(name) for name in ("signs", "inner", "values")]
     except FileNotFoundError:

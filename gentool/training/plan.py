@@ -8,8 +8,9 @@ from math import ceil
 from pathlib import Path
 
 from gentool.common.errors import GentoolError, UsageError
-from gentool.common.files import Existing, check_output
+from gentool.common.files import Existing, check_name, check_output
 from gentool.common.json import Json
+from gentool.common.special_files import target_of
 from gentool.records.checkpoint_metadata import read, recipe_and_outcome
 from gentool.records.presets import PRESET_OPTIONS, training_options
 from gentool.records.recipe import (
@@ -20,6 +21,7 @@ from gentool.records.recipe import (
     older_stem,
     parse_batch_norm,
 )
+from gentool.records.replaced import replaced_checkpoint
 
 LARGEST_STACK = 16
 MODEL_OPTIONS = ("batch_norm", "dropout", "last_pool", "width", "depth", "hidden")
@@ -147,6 +149,29 @@ class PlannedRun:
             return self.path
         is_taken = _holds_another(self.path, self.recipe, self.model_options, fields_with(*_SAID))
         return self.other_path if is_taken else self.path
+
+    def check_names(self) -> None:
+        """Raise GentoolError, before any work, for a name that is too long or stands for a stream.
+
+        The state and the lock of a run are files beside its checkpoint.
+        """
+        last = self.recipe.epochs or 0
+        epoch = [self._path_with(f"epoch{last:04}")] if self.save_every else []
+        initial = [self._path_with("initial")] if self.keep_initial else []
+        at_losses = map(self.threshold_path, self.keep_at)
+        for path in [self.path, *epoch, *initial, *at_losses, self.last_state_path]:
+            check_name(path)
+        if target_of(self.path).is_stream:
+            raise GentoolError(
+                f"{self.path} is no file; the state of the training is kept beside the checkpoint, "
+                "so name a file with -o"
+            )
+
+    def replaced(self) -> str:
+        """Return what is said of the checkpoint that --force replaces; empty if it is the same."""
+        return replaced_checkpoint(
+            self.path, lambda before: self.differences(before, meets_stop_rule=True)
+        )
 
     def is_missing(self, existing: Existing, resume: bool, is_longer: bool = False) -> bool:
         """Return whether the network has yet to be trained.

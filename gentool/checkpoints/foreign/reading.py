@@ -21,6 +21,7 @@ from gentool.checkpoints.foreign.set_aside import (
 from gentool.checkpoints.foreign.tensor_sets import ForeignTensors, chosen_tensors
 from gentool.checkpoints.foreign.weight_formulas import with_formulas
 from gentool.common.errors import GentoolError
+from gentool.common.paths import readable
 from gentool.records.file_kind import other_format
 
 WRAPPERS = ("module.", "model.", "_orig_mod.")
@@ -33,7 +34,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if other := other_format(path):
         raise GentoolError(f"{path} is {other}")
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with readable(path) as whole, safetensors.safe_open(whole, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
             return tensors, file.metadata() or {}
     except FileNotFoundError:
