@@ -38,7 +38,9 @@ def claims(
         int,
         typer.Option(min=0, max=100_000, help="Number of bootstrap resamples; 0 for no interval."),
     ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap resamples.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=options.LAST_SEED, help="Seed of the bootstrap resamples.")
+    ] = 0,
     must_hold: Annotated[
         bool, typer.Option("--must-hold", help="Exit with 1 if a claim fails.")
     ] = False,

@@ -18,8 +18,9 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 import typer
 import typer.core
 
+from gentool.cli.lists import listed, numbers
 from gentool.common.errors import UsageError
-from gentool.common.text import recordable
+from gentool.common.text import recordable, shortened
 
 LONGEST_METAVAR = 16  # characters of choices that are listed in place of a name
 ALWAYS = ("quiet", "debug")
@@ -164,13 +165,26 @@ def _spelled(context: typer.Context, name: str) -> str:
 
 
 def _check_range(name: str, value: object, least: float | None, greatest: float | None) -> None:
-    """Raise UsageError if a number is below the least or above the greatest value."""
-    if value is None or (
-        (least is None or value >= least) and (greatest is None or value <= greatest)
-    ):
+    """Raise UsageError if a number is below the least or above the greatest value, or is none.
+
+    `value` is a number, or the text of an option that takes several.
+    """
+    option = name.replace("_", "-")
+    if value is None:
         return
-    words = f"from {least:g} to {greatest:,}" if greatest is not None else f"{least:g} or more"
-    raise UsageError(f"--{name.replace('_', '-')} is {value}; it has to be {words}")
+    if isinstance(value, (int, float)):
+        values = {str(value): value}
+    else:
+        values = dict(
+            zip(listed(option, value) or (), numbers(option, value, float) or (), strict=True)
+        )
+    for text, number in values.items():
+        is_number = number == number  # NaN is not itself
+        is_low = least is not None and number < least
+        if is_number and not is_low and (greatest is None or number <= greatest):
+            continue
+        words = f"from {least:g} to {greatest:,}" if greatest is not None else f"{least:g} or more"
+        raise UsageError(f"--{option} is {shortened(text)}; it has to be {words}")
 
 
 def _flat_parameters(command: Callable[..., None]) -> Iterator[Parameter]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from gentool.common.errors import UsageError
+from gentool.common.text import shortened
 
 
 def listed(option: str, values: str | Iterable[str] | None) -> tuple[str, ...] | None:
@@ -37,9 +38,9 @@ def numbers(
         return tuple(map(kind, parts))
     except ValueError:
         expected = "whole numbers" if kind is int else "numbers"
+        value = shortened(",".join(parts))
         raise UsageError(
-            f"Invalid value for '--{option}': {','.join(parts)!r}; it takes {expected}, as 1 or "
-            "1,2,3"
+            f"Invalid value for '--{option}': {value!r}; it takes {expected}, as 1 or 1,2,3"
         ) from None
 
 

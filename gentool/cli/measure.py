@@ -67,6 +67,8 @@ def measure(
     epsilon: Annotated[
         float,
         typer.Option(
+            min=0,
+            max=1,
             rich_help_panel=MEASURES_PANEL,
             help="Fraction of the training images with a margin below gamma.",
         ),
@@ -194,7 +196,7 @@ def _measure(
     read = checkpoint.read(job.checkpoint, measure_options.hints)
     remarks.inferred(read)
     before = None
-    if is_extended and job.output is not None and job.output.exists():
+    if is_extended and job.output is not None and job.output.is_file():
         before = _existing_record(job.output, read.sha256, measure_options)
         missing = missing_measures(before, measure_options.only)
         if not missing:

@@ -19,8 +19,8 @@ def message_and_code(error: Exception) -> tuple[str, int]:
         message = _one_line(error.format_message())
         message = message.replace("Value error, ", "")  # pydantic's, not for people
         return f"{message}{_nearest(error)} (--help shows the options)", 2
-    if isinstance(error, MemoryError) or "out of memory" in str(error):
-        return "out of memory; lower --batch-size or --subset, or use another --device", 1
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return f"out of memory; {LESS_MEMORY}", 1
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror or error}", 1
@@ -42,6 +42,12 @@ def _nearest(error: Exception) -> str:
 
 
 _NO_CHOICE = re.compile("'([^']*)' is not one of (.*)")
+_NO_MEMORY = re.compile("out of memory|not enough memory|can(?:'t|not) allocate|bad_alloc", re.I)
+"""What CUDA, PyTorch on a CPU, the system and C++ say."""
+LESS_MEMORY = (
+    "train needs less with a lower --batch-size, --subset, --width or --hidden, sharpness with "
+    "fewer --restarts and --batching loop, all with fewer or smaller images in --data"
+)
 BY_CHECKPOINT = ("measure", "sharpness", "inspect", "convert")
 """Commands that write a file for each checkpoint, and can leave out those that exist."""
 

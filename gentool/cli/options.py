@@ -24,6 +24,12 @@ FOREIGN = "Foreign checkpoints"
 DATA = "Data"
 OUTPUT = "Output"
 MACHINE = "Machine"
+MOST = 10**9
+"""The greatest count that an option takes: of images, epochs, seconds, passes."""
+LARGEST = 1_000_000
+"""The greatest of other numbers, as alpha, a mean or a learning rate."""
+LAST_SEED = 2**32 - 1
+MOST_THREADS = 1024  # and processes
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,8 @@ class ForeignNetwork:
     padding: Annotated[
         list[str] | None,
         typer.Option(
+            min=0,
+            max=1000,
             metavar="N,...",
             help="Padding of the convolutions of a foreign network: a number, or one for each.",
             show_default="inferred",
@@ -123,6 +131,8 @@ class ForeignNetwork:
     stride: Annotated[
         list[str] | None,
         typer.Option(
+            min=1,
+            max=1000,
             metavar="N,...",
             help="Stride of the convolutions of a foreign network: a number, or one for each.",
             show_default="1",
@@ -141,11 +151,18 @@ _Labels = Annotated[
 ]
 _Subset = Annotated[
     int | None,
-    typer.Option(help="Number of training images of a foreign network.", show_default="all"),
+    typer.Option(
+        min=1,
+        max=MOST,
+        help="Number of training images of a foreign network.",
+        show_default="all",
+    ),
 ]
 _First = Annotated[
     int | None,
     typer.Option(
+        min=1,
+        max=MOST,
         help="Number of training images of a foreign network, the first of the data.",
         show_default="all",
     ),
@@ -154,6 +171,8 @@ _SEED_HELP = "Seed of the training images and random labels of a foreign network
 _Mean = Annotated[
     list[str] | None,
     typer.Option(
+        min=-LARGEST,
+        max=LARGEST,
         metavar="X,...",
         help="Mean subtracted from each channel of an image, as 0.49,0.48,0.45.",
         show_default="that of the data set",
@@ -162,6 +181,8 @@ _Mean = Annotated[
 _Std = Annotated[
     list[str] | None,
     typer.Option(
+        min=0,
+        max=LARGEST,
         metavar="X,...",
         help="Standard deviation that each channel is divided by, as 0.25,0.24,0.26.",
         show_default="that of the data set",
@@ -177,11 +198,15 @@ class ImageReading:
 
     channels: Annotated[
         int | None,
-        typer.Option(help="Channels of the images of folder:DIR: 1 or 3.", show_default="3"),
+        typer.Option(
+            min=1, max=3, help="Channels of the images of folder:DIR: 1 or 3.", show_default="3"
+        ),
     ] = None
     resize: Annotated[
         int | None,
         typer.Option(
+            min=1,
+            max=10_000,
             help="Resize each image of folder:DIR to so many pixels in height and width.",
             show_default="as stored",
         ),
@@ -198,6 +223,7 @@ class ImageReading:
         int | None,
         typer.Option(
             min=2,
+            max=100_000,
             help="Number of classes of npz:FILE, if its images show only some of them.",
             show_default="by the labels",
         ),
@@ -215,7 +241,9 @@ class TrainingData(ImageReading):
     first: _First = None
     seed: Annotated[
         int | None,
-        typer.Option("--seed", "--data-seed", help=_SEED_HELP, show_default="0"),
+        typer.Option(
+            "--seed", "--data-seed", min=0, max=LAST_SEED, help=_SEED_HELP, show_default="0"
+        ),
     ] = None
     mean: _Mean = None
     std: _Std = None
@@ -230,7 +258,9 @@ class TrainingDataBesideSeed(ImageReading):
     labels: _Labels = None
     subset: _Subset = None
     first: _First = None
-    data_seed: Annotated[int | None, typer.Option(help=_SEED_HELP, show_default="0")] = None
+    data_seed: Annotated[
+        int | None, typer.Option(min=0, max=LAST_SEED, help=_SEED_HELP, show_default="0")
+    ] = None
     mean: _Mean = None
     std: _Std = None
 
@@ -301,7 +331,12 @@ class Machine:
     ] = "auto"
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of CPU threads.", show_default="as torch chooses"),
+        typer.Option(
+            min=1,
+            max=MOST_THREADS,
+            help="Number of CPU threads.",
+            show_default="as torch chooses",
+        ),
     ] = None
 
     def use_device(self) -> "torch.device":

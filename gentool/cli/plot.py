@@ -126,11 +126,20 @@ def plot(
     ] = None,
     alpha: Annotated[
         float | None,
-        typer.Option(help="With --figure direction: size alpha of the box.", show_default="0.0005"),
+        typer.Option(
+            min=0,
+            max=options.LARGEST,
+            help="With --figure direction: size alpha of the box.",
+            show_default="0.0005",
+        ),
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(min=0, help="With --figure samples or direction: seed of the random draws."),
+        typer.Option(
+            min=0,
+            max=options.LAST_SEED,
+            help="With --figure samples or direction: seed of the random draws.",
+        ),
     ] = 0,
     list_names: Annotated[
         bool,

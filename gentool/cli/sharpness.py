@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 DEFAULT_ALPHA = 5e-4
 SEARCH = "Search of the worst perturbation"
 NOISE = "Expected sharpness"
+MOST_PRECISE = 1e-6  # relative error, for which 10^12 draws would be too few
 
 
 @options.shared
@@ -51,6 +52,8 @@ def sharpness(
     alpha: Annotated[
         list[str] | None,
         typer.Option(
+            min=0,
+            max=options.LARGEST,
             metavar="X,...",
             rich_help_panel=SEARCH,
             help="Size alpha of the box, or several. The measure `sharpness` is the result at the "
@@ -79,6 +82,7 @@ def sharpness(
         int | None,
         typer.Option(
             min=1,
+            max=10_000,
             rich_help_panel=SEARCH,
             help="Number of starts of the default search.",
             show_default="min(classes, 10) + 10",
@@ -88,6 +92,7 @@ def sharpness(
         int | None,
         typer.Option(
             min=1,
+            max=1_000_000,
             rich_help_panel=SEARCH,
             help="Iterations over the whole training set for each of the best starts.",
             show_default="12",
@@ -97,6 +102,7 @@ def sharpness(
         float | None,
         typer.Option(
             min=0,
+            max=options.MOST,
             rich_help_panel=SEARCH,
             help="Time limit of each search, in seconds.",
             show_default="until the search converges",
@@ -106,6 +112,7 @@ def sharpness(
         float | None,
         typer.Option(
             min=1,
+            max=options.MOST,
             rich_help_panel=SEARCH,
             help="Cost limit of a search by --method, in passes over the training set.",
             show_default="100",
@@ -186,17 +193,22 @@ def sharpness(
     rel_error: Annotated[
         float | None,
         typer.Option(
+            min=MOST_PRECISE,
+            max=1,
             rich_help_panel=NOISE,
             help="Relative standard error at which --expected stops.",
             show_default="0.05",
         ),
         Excludes("precision"),
     ] = None,
-    precision: Annotated[float | None, typer.Option(hidden=True)] = None,  # the name until 0.1
+    precision: Annotated[  # the name until 0.1
+        float | None, typer.Option(min=MOST_PRECISE, max=1, hidden=True)
+    ] = None,
     draws: Annotated[
         int,
         typer.Option(
             min=2,
+            max=options.MOST,
             rich_help_panel=NOISE,
             help="Highest number of draws of --expected at each alpha.",
         ),
@@ -204,12 +216,20 @@ def sharpness(
     delta: Annotated[
         float,
         typer.Option(
-            rich_help_panel=NOISE, help="Highest probability that the PAC-Bayes bound fails."
+            min=0,
+            max=1,
+            rich_help_panel=NOISE,
+            help="Highest probability that the PAC-Bayes bound fails.",
         ),
     ] = 0.05,
     seed: Annotated[
         int,
-        typer.Option(min=0, rich_help_panel=SEARCH, help="Seed of the search and of the noise."),
+        typer.Option(
+            min=0,
+            max=options.LAST_SEED,
+            rich_help_panel=SEARCH,
+            help="Seed of the search and of the noise.",
+        ),
     ] = 0,
     list_measures: Annotated[
         bool,

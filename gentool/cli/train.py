@@ -78,6 +78,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
+            max=options.MOST,
             rich_help_panel=options.OUTPUT,
             help="Save the network every so many epochs, as STEM.epoch0010.safetensors and so on.",
             show_default="only at the end",
@@ -86,6 +87,8 @@ def train(
     keep_at: Annotated[
         str | None,
         typer.Option(
+            min=0,
+            max=options.LARGEST,
             metavar="X,...",
             rich_help_panel=options.OUTPUT,
             help="Save the network as STEM.loss0.1.safetensors and so on, after the first epoch "
@@ -97,6 +100,7 @@ def train(
         int,
         typer.Option(
             min=1,
+            max=options.MOST_THREADS,
             rich_help_panel=options.MACHINE,
             help="Number of processes that train a grid.",
         ),

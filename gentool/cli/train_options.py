@@ -47,12 +47,18 @@ class DataOptions:
     subset: Annotated[
         Texts,
         typer.Option(
-            metavar="N,...", help="Number of training images, drawn at random.", show_default="all"
+            min=1,
+            max=options.MOST,
+            metavar="N,...",
+            help="Number of training images, drawn at random.",
+            show_default="all",
         ),
     ] = None
     first: Annotated[
         Texts,
         typer.Option(
+            min=1,
+            max=options.MOST,
             metavar="N,...",
             help="Number of training images, the first of the data instead of a random draw.",
             show_default="all",
@@ -61,6 +67,8 @@ class DataOptions:
     confusion: Annotated[
         Texts,
         typer.Option(
+            min=0,
+            max=options.MOST,
             metavar="N,...",
             help="Number of images with random labels, trained on besides --subset.",
             show_default="0",
@@ -68,7 +76,13 @@ class DataOptions:
     ] = None
     seed: Annotated[
         Texts,
-        typer.Option(metavar="N,...", help="Seed of every random choice.", show_default="0"),
+        typer.Option(
+            min=0,
+            max=options.LAST_SEED,
+            metavar="N,...",
+            help="Seed of every random choice.",
+            show_default="0",
+        ),
     ] = None
 
     def values(self) -> Values:
@@ -114,6 +128,8 @@ class ModelOptions:
     dropout: Annotated[
         Texts,
         typer.Option(
+            min=0,
+            max=1,
             metavar="X,...",
             help="Dropout probability after each stack of a VGG and before its output, or after "
             "each hidden layer of an mlp.",
@@ -132,6 +148,8 @@ class ModelOptions:
     width: Annotated[
         Texts,
         typer.Option(
+            min=0.001,
+            max=1000,
             metavar="X,...",
             help="Factor on the channels of every layer of a VGG.",
             show_default="1",
@@ -139,11 +157,23 @@ class ModelOptions:
     ] = None
     depth: Annotated[
         Texts,
-        typer.Option(metavar="N,...", help="Number of hidden layers of an mlp.", show_default="1"),
+        typer.Option(
+            min=0,
+            max=1000,
+            metavar="N,...",
+            help="Number of hidden layers of an mlp.",
+            show_default="1",
+        ),
     ] = None
     hidden: Annotated[
         Texts,
-        typer.Option(metavar="N,...", help="Units per hidden layer of an mlp.", show_default="512"),
+        typer.Option(
+            min=1,
+            max=10**7,
+            metavar="N,...",
+            help="Units per hidden layer of an mlp.",
+            show_default="512",
+        ),
     ] = None
     init: Annotated[
         Texts,
@@ -188,6 +218,8 @@ class OptimisationOptions:
     lr: Annotated[
         Texts,
         typer.Option(
+            min=0,
+            max=options.LARGEST,
             metavar="X,...",
             help="Learning rate; with a schedule, the highest.",
             show_default="0.01 / width, 0.04 at most; mlp and paper 0.01; adam 0.001",
@@ -195,12 +227,18 @@ class OptimisationOptions:
     ] = None
     momentum: Annotated[
         Texts,
-        typer.Option(metavar="X,...", help="Momentum of --optimizer sgd.", show_default="0.9"),
+        typer.Option(
+            min=0, max=1, metavar="X,...", help="Momentum of --optimizer sgd.", show_default="0.9"
+        ),
     ] = None
     batch_size: Annotated[
         Texts,
         typer.Option(
-            metavar="N,...", help="Images per step.", show_default="256; mlp and paper 64"
+            min=1,
+            max=options.MOST,
+            metavar="N,...",
+            help="Images per step.",
+            show_default="256; mlp and paper 64",
         ),
     ] = None
     schedule: Annotated[
@@ -216,6 +254,8 @@ class OptimisationOptions:
     warmup: Annotated[
         Texts,
         typer.Option(
+            min=0,
+            max=options.MOST,
             metavar="X,...",
             help="Number of epochs over which the learning rate rises from 0.",
             show_default="5, mlp 1, paper 0",
@@ -233,6 +273,8 @@ class OptimisationOptions:
     weight_decay: Annotated[
         Texts,
         typer.Option(
+            min=0,
+            max=options.LARGEST,
             metavar="X,...",
             help="Weight decay; with adam, decoupled (AdamW).",
             show_default="0",
@@ -273,6 +315,8 @@ class StoppingOptions:
     patience: Annotated[
         Texts,
         typer.Option(
+            min=0,
+            max=options.MOST,
             metavar="N,...",
             help="Give up when the loss has not fallen by 1 % in this many epochs; 0 for never.",
             show_default="30, paper 0",
@@ -281,6 +325,8 @@ class StoppingOptions:
     epochs: Annotated[
         Texts,
         typer.Option(
+            min=1,
+            max=options.MOST,
             metavar="N,...",
             help="Highest number of epochs, and the length of a schedule.",
             show_default="500",
@@ -289,6 +335,8 @@ class StoppingOptions:
     stop_loss: Annotated[
         Texts,
         typer.Option(
+            min=0,
+            max=options.LARGEST,
             metavar="X,...",
             help="Stop at zero training error and a mean cross-entropy below this (both in "
             "evaluation mode, unless --stop-on says training).",

@@ -8,7 +8,6 @@ by a process that was killed, and the next command that writes to the folder rem
 Links are followed, and streams, as /dev/stdout and FIFOs, are written into (see `special_files`).
 """
 
-import errno
 import hashlib
 import os
 import tempfile
@@ -23,7 +22,6 @@ from gentool.common.special_files import target_of, write_into
 
 TEMPORARY = ".gentool-tmp"  # the ending of temporary files
 NAME_KEPT = 100  # bytes of a file's name in that of its temporary file
-NAME_MAX = 255  # bytes of a name, where the file system does not say
 
 
 class Existing(Enum):
@@ -40,7 +38,6 @@ def check_output(path: Path, existing: Existing) -> bool:
 
     Raise GentoolError, before any work is done, if it cannot or must not be written.
     """
-    check_name(path)
     target = target_of(path)
     if target.is_stream:
         return True
@@ -69,25 +66,6 @@ def check_output(path: Path, existing: Existing) -> bool:
     Path(temporary).unlink(missing_ok=True)
     remove_abandoned(folder, TEMPORARY, LOCK)
     return True
-
-
-def check_name(path: Path) -> None:
-    """Raise GentoolError, before any work is done, if the file system has no room for a name."""
-    try:
-        most = os.pathconf(path.parent, "PC_NAME_MAX")
-    except (OSError, ValueError):
-        most = NAME_MAX
-    length = len(os.fsencode(path.name))
-    if length > most:
-        raise GentoolError(
-            f"the name {path.name[:40]}... has {length} bytes, and {most} is the most; name a "
-            "shorter one with -o"
-        )
-    try:
-        path.lstat()
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise GentoolError(f"the path {str(path)[:40]}... is too long; shorten it") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ The trap avoided: a rename over `/dev/null`, a FIFO or a link, which replaces th
 by a file. A stream is written into, a link is followed, and both stay what they are.
 """
 
+import errno
 import os
 import re
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 from gentool.common.errors import GentoolError
 
 MOST_LINKS = 40
+NAME_MAX = 255  # bytes of a name, where the file system does not say
 STDOUT = 1
 _STANDARD = {"stdin": 0, "stdout": STDOUT, "stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/(self|thread-self|\d+))/fd/(\d+)")
@@ -33,9 +35,10 @@ class Target:
 def target_of(path: Path) -> Target:
     """Return the target of an output, its links followed.
 
-    Raise GentoolError for links that go in a circle, and for a socket or a block device, which
-    cannot be written into.
+    Raise GentoolError for a name that is too long, for links that go in a circle, and for a socket
+    or a block device, which cannot be written into.
     """
+    check_name(path)
     named = path
     for _ in range(MOST_LINKS):
         descriptor = _descriptor(path)
@@ -54,6 +57,25 @@ def target_of(path: Path) -> Target:
         kind = "socket" if stat.S_ISSOCK(mode) else "block device"
         raise GentoolError(f"{named} is a {kind}, which is never replaced; name a file with -o")
     return Target(path, is_stream=stat.S_ISFIFO(mode) or stat.S_ISCHR(mode))
+
+
+def check_name(path: Path) -> None:
+    """Raise GentoolError, before any work is done, if the file system has no room for a name."""
+    try:
+        most = os.pathconf(path.parent, "PC_NAME_MAX")
+    except (OSError, ValueError):
+        most = NAME_MAX
+    length = len(os.fsencode(path.name))
+    if length > most:
+        raise GentoolError(
+            f"the name {path.name[:40]}... has {length} bytes, and {most} is the most; name a "
+            "shorter one with -o"
+        )
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise GentoolError(f"the path {str(path)[:40]}... is too long; shorten it") from error
 
 
 def is_stdout(path: Path) -> bool:

@@ -7,6 +7,7 @@ takes.
 
 import re
 
+LONGEST = 40  # characters of a value in a message
 _ESCAPED_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 
@@ -46,3 +47,8 @@ def bytes_of_recorded(text: str) -> bytes:
     r"""Return the bytes of a name that `recordable` returned; \xff is taken for a byte."""
     escaped = text.encode("utf-8", "surrogateescape")
     return _ESCAPED_BYTE.sub(lambda match: bytes([int(match[1], 16)]), escaped)
+
+
+def shortened(value: str) -> str:
+    """Return a value as it is shown in a message: of many digits the first ones."""
+    return value if len(value) <= LONGEST else f"{value[: LONGEST - 3]}..."

@@ -4,6 +4,7 @@ The traps avoided: Pillow's own conversion to RGB clips 16-bit and float images 
 and drops the alpha channel, with the drawing where it is there.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gentool.common.errors import GentoolError
+from gentool.common.memory import available_memory, in_words
 from gentool.data.deep_colours import deep_colours, in_channels, on_black
 from gentool.data.reading import AS_STORED, Reading
 
@@ -32,6 +34,8 @@ NOTES = {
 AS_BEFORE = (COLOURS, FRAMES, SMALL)
 """Traits of images that earlier versions decoded to the same pixels."""
 
+BYTES_A_PIXEL = 16  # four channels, decoded, converted and composed
+
 
 @dataclass(frozen=True)
 class DecodedImage:
@@ -49,8 +53,10 @@ def decode(file: Path, reading: Reading = AS_STORED) -> DecodedImage:
     """
     from PIL import Image
 
+    warnings.simplefilter("error", Image.DecompressionBombWarning)  # a line that names no file
     try:
         with Image.open(file) as image:
+            _check_memory(file, image)
             if image.mode in ("F", "I") or image.mode.startswith("I;16"):
                 return _grey(file, image, reading)
             traits = (FRAMES,) if getattr(image, "n_frames", 1) > 1 else ()
@@ -69,6 +75,17 @@ def decode(file: Path, reading: Reading = AS_STORED) -> DecodedImage:
         raise
     except Exception as error:  # a damaged file raises anything
         raise GentoolError(f"{file} cannot be decoded ({error}); replace or remove it") from error
+
+
+def _check_memory(file: Path, image: "Image") -> None:
+    """Raise GentoolError, before an image is unpacked, if its declared size is beyond memory."""
+    width, height = image.size
+    free = available_memory()
+    if width * height * BYTES_A_PIXEL > free:
+        raise GentoolError(
+            f"{file} is an image of {width} x {height} pixels, for which the {in_words(free)} of "
+            "memory that are free are too few; save it smaller"
+        )
 
 
 def _grey(file: Path, image: "Image", reading: Reading) -> DecodedImage:

@@ -19,6 +19,7 @@ from torch import Tensor
 from gentool.common.console import say
 from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
+from gentool.common.memory import available_memory, in_words
 from gentool.common.paths import cache_dir
 from gentool.common.progress import progress
 from gentool.data.dataset import DataSet
@@ -201,6 +202,7 @@ def _decode_all(
             for trait in image.traits or ("",):
                 first_with.setdefault(trait, files[i])
             if decoded is None:
+                _check_memory(files, pixels)
                 decoded = np.empty((len(files), *pixels.shape), dtype=pixels.dtype)
             if pixels.shape != decoded.shape[1:]:
                 size, first = _size(pixels.shape), _size(decoded.shape[1:])
@@ -224,6 +226,16 @@ def _decode_all(
         if values.max() <= 255:  # of all images, since one dark image does not show it
             decoded, traits = values.astype(np.uint8), (SMALL,)
     return torch.from_numpy(np.ascontiguousarray(decoded.transpose(0, 3, 1, 2))), traits
+
+
+def _check_memory(files: list[Path], pixels: np.ndarray) -> None:
+    """Raise GentoolError, before all images are decoded, if memory cannot hold them."""
+    size, free = len(files) * pixels.nbytes, available_memory()
+    if size > free:
+        raise GentoolError(
+            f"{len(files)} images as {files[0]} ({_size(pixels.shape)}) are {in_words(size)}, and "
+            f"{in_words(free)} of memory are free; make them smaller, as with --resize 64"
+        )
 
 
 def _scaled(pixels: np.ndarray) -> np.ndarray:

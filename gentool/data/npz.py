@@ -4,6 +4,8 @@ The trap avoided: a guess that would make a wrong number. A shape that can be re
 labels that are not 0 to k-1 and classes without images are errors that say what to do.
 """
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gentool.common.errors import GentoolError
+from gentool.common.memory import available_memory, in_words
 from gentool.data.dataset import DataSet, dataset_of
 from gentool.data.reading import AS_STORED, Reading
 
@@ -70,6 +73,7 @@ def _arrays(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             keys = _keys(path, archive.files)
+            _check_memory(path, archive, keys.values())
             arrays = {role: archive[key] for role, key in keys.items()}
     except FileNotFoundError:
         raise GentoolError(f"{path} does not exist") from None
@@ -89,6 +93,39 @@ def _arrays(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
                 f"{path} is not a complete npz archive of numbers ({keys[role]} is no array)"
             )
     return keys, arrays
+
+
+def _check_memory(path: Path, archive: np.lib.npyio.NpzFile, keys: Iterable[str]) -> None:
+    """Raise GentoolError, before anything is unpacked, for arrays that memory cannot hold.
+
+    A small archive may declare any size: zeros are compressed a thousand times.
+    """
+    sizes = {}
+    for key in keys:
+        members = [name for name in (f"{key}.npy", key) if name in archive.zip.NameToInfo]
+        if not members:
+            continue
+        with archive.zip.open(members[0]) as member:
+            header = _READERS.get(np.lib.format.read_magic(member))
+            if header is None:
+                continue  # numpy tells of it
+            shape, _, dtype = header(member)
+        sizes[key] = math.prod(shape) * dtype.itemsize, shape, dtype
+    free = available_memory()
+    if sum(size for size, _, _ in sizes.values()) <= free:
+        return
+    key = max(sizes, key=lambda name: sizes[name][0])
+    size, shape, dtype = sizes[key]
+    raise GentoolError(
+        f"{path}: {key} has shape {shape} of {dtype}, which is {in_words(size)}, and "
+        f"{in_words(free)} of memory are free; save fewer images, or as uint8"
+    )
+
+
+_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def _keys(path: Path, names: list[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from matplotlib import rc_context, rcdefaults, rcParams
 
 from gentool.common.errors import GentoolError, UsageError, unknown
-from gentool.common.text import printable
+from gentool.common.text import printable, shortened
 
 INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "": 1.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)(in|cm|mm|)")
@@ -56,8 +56,8 @@ def parse_page(style: str, size: str | None) -> Page:
     sides = [float(part) * INCHES[match[3]] for part in match.groups()[:2]] if match else []
     if not sides or not all(SMALLEST <= side <= LARGEST for side in sides):
         raise UsageError(
-            f"--size is {size!r}; it has to be a width and a height of {SMALLEST:g} to {LARGEST:g} "
-            "inches, as 3.3x2.5, or 88x60mm"
+            f"--size is {shortened(size)!r}; it has to be a width and a height of {SMALLEST:g} to "
+            f"{LARGEST:g} inches, as 3.3x2.5, or 88x60mm"
         )
     return Page(STYLES[style], (sides[0], sides[1]))
 

@@ -9,13 +9,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json, finite
-from gentool.common.text import recordable
+from gentool.common.text import recordable, shortened
 from gentool.records import ranges
 from gentool.records.ranges import Range
 from gentool.records.schemas import list_of, object_of
@@ -343,11 +342,15 @@ def parse_labels(text: str) -> str | float:
     """Return the `labels` of a recipe for the text of an option: true, random, or a fraction."""
     if text in ("true", "random"):
         return text
+    above, slash, below = text.partition("/")
     try:
-        fraction = float(Fraction(text))
+        fraction = float(above) / float(below) if slash else float(text)
+        if not 0 <= fraction <= 1:  # NaN is not
+            raise ValueError
     except (ValueError, ZeroDivisionError):
         raise UsageError(
-            f"labels are {text!r}; they have to be true, random or a fraction such as 0.3"
+            f"labels are {shortened(text)!r}; they have to be true, random or a fraction such as "
+            "0.3"
         ) from None
     return {0.0: "true", 1.0: "random"}.get(fraction, fraction)
 

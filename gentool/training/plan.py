@@ -8,9 +8,9 @@ from math import ceil
 from pathlib import Path
 
 from gentool.common.errors import GentoolError, UsageError
-from gentool.common.files import Existing, check_name, check_output
+from gentool.common.files import Existing, check_output
 from gentool.common.json import Json
-from gentool.common.special_files import target_of
+from gentool.common.special_files import check_name, target_of
 from gentool.records.checkpoint_metadata import read, recipe_and_outcome
 from gentool.records.presets import PRESET_OPTIONS, training_options
 from gentool.records.recipe import (
