@@ -12,6 +12,7 @@ from gentool.cli.lists import listed
 from gentool.common.console import print_path, say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output
+from gentool.common.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -225,11 +226,8 @@ def _print_names(files: list[Path]) -> None:
 
     if files:
         found = RecordFiles(files, RECORDS)
-        print(
-            "\n".join(
-                known_keys(read_each(found.paths, found.report, passes_over=found.passes_over))
-            )
-        )
+        records = read_each(found.paths, found.report, passes_over=found.passes_over)
+        print("\n".join(map(printable, known_keys(records))))
         return
     for name in FIGURES.names:
         print(f"{name}: {(FIGURES[name].prepare.__doc__ or '').partition(chr(10))[0]}")

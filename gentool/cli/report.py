@@ -1,6 +1,5 @@
 """Define `gentool report`: one page of HTML on measure files, which needs no network."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from gentool.cli import options
 from gentool.cli.inputs import RecordFiles
 from gentool.cli.lists import listed
+from gentool.common.console import print_content, print_path
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output, write_whole
 
@@ -73,7 +73,7 @@ def report(
     conditions = tuple(map(parse_condition, where or []))
     keys, order = listed("columns", columns) or (), listed("sort", sort) or ()
     if path is not None and not check_output(path, outputs.existing()):
-        print(path)
+        print_path(path)
         return
     from gentool.figures.report.page import ReportOptions, report_page
     from gentool.records.reading import read_each
@@ -83,9 +83,8 @@ def report(
     records = read_each(found.paths, tell, passes_over=found.passes_over)
     page = report_page(records, ReportOptions(title, keys, order, conditions))
     if path is None:
-        sys.stdout.buffer.write(page)
-        sys.stdout.buffer.flush()
+        print_content(page)
     else:
         write_whole(path, page)
-        print(path, flush=True)
+        print_path(path)
     found.check()

@@ -9,9 +9,9 @@ import safetensors
 
 from gentool.common.errors import GentoolError
 from gentool.common.json import Json, loads
+from gentool.common.paths import readable
 from gentool.records import ranges
 from gentool.records.formats import check_format
-from gentool.common.paths import readable
 from gentool.records.recipe import Outcome, Recipe
 from gentool.records.schemas import object_of
 
