@@ -37,6 +37,8 @@ STATE = "the state of a training run"
 LAYERS = "a list of layers"
 CONTENT = "the content of a checkpoint, as gentool inspect writes it"
 VERDICTS = "a file of gentool claims"
+LOG = "a log, as --log writes it"
+TABLE = "a table of gentool"
 TAKEN_BY = {
     CHECKPOINT: "gentool measure and gentool sharpness take it",
     FOREIGN: "gentool measure and gentool sharpness take it",
@@ -46,6 +48,8 @@ TAKEN_BY = {
     LAYERS: "--layers takes it, beside the checkpoint",
     CONTENT: "name the checkpoint itself",
     VERDICTS: "it is a result that no command takes",
+    LOG: "pandas and others take it, no command",
+    TABLE: "give the measure files that it is of",
 }
 """What the files of gentool are, in words, and which command takes them."""
 CHECKPOINTS = (CHECKPOINT, FOREIGN)

@@ -6,6 +6,7 @@ A folder of results holds them beside measure files, and is read all the same.
 import re
 
 from gentool.common.errors import GentoolError
+from gentool.records.file_kind import CONTENT, LAYERS, LOG, TABLE, VERDICTS
 from gentool.records.key_words import words
 from gentool.records.measure_file import KEY_PARTS
 
@@ -17,22 +18,25 @@ class OtherOutputError(GentoolError):
 
 
 def other_output(document: object) -> str | None:
-    """Return what a JSON document is, in words, if gentool wrote it and it is no record."""
+    """Return what a JSON document is, in words of TAKEN_BY, if gentool wrote it, but no record.
+
+    Files are told apart by how they begin (`file_kind.own_kind`), documents by what they hold.
+    """
     if not isinstance(document, dict):
         return None
     keys = document.keys()
     command = document.get("command")
     if "format" in keys:
         is_inspection = isinstance(command, dict) and command.get("name") == "inspect"
-        return "the content of a checkpoint, by gentool inspect" if is_inspection else None
+        return CONTENT if is_inspection else None
     if {"claims", "kendall", "networks"} <= keys:
-        return "verdicts of gentool claims"
+        return VERDICTS
     if isinstance(command, str) and {"network", "file", "time"} <= keys:
-        return "a log of gentool, by --log"
+        return LOG
     if keys == {"input_shape", "layers"}:
-        return "a list of layers, by gentool inspect --write-layers"
+        return LAYERS
     is_flat = not any(isinstance(value, dict) for value in document.values())
-    return "a table of gentool" if is_flat and any(map(_is_column, keys)) else None
+    return TABLE if is_flat and any(map(_is_column, keys)) else None
 
 
 def _is_column(key: str) -> bool:

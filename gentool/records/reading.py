@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gentool.common.errors import GentoolError
+from gentool.records.file_kind import TAKEN_BY
 from gentool.records.json_documents import documents
 from gentool.records.measure_file import Record, check_record
 from gentool.records.other_outputs import OtherOutputError, other_output
@@ -25,9 +26,7 @@ def read_records(path: Path, report: Report | None = None) -> list[Record]:
             if isinstance(document, GentoolError):
                 raise document
             if other := other_output(document):
-                raise OtherOutputError(
-                    f"{where} holds {other}, not measures; gentool measure computes them"
-                )
+                raise OtherOutputError(f"{where} is {other}, not a measure file; {TAKEN_BY[other]}")
             records.append(check_record(document, where))
         except GentoolError as error:
             errors.append(error)

@@ -126,7 +126,7 @@ def test_another_output_that_is_named_is_an_error_that_says_what_it_is(results, 
     assert run(["table", str(results / name), str(results / "z.json")]) == 1
     first, *_ = capsys.readouterr().err.splitlines()
     assert name in first
-    assert "not measures" in first
+    assert "not a measure file" in first
 
 
 def test_a_file_of_a_folder_that_is_not_known_is_left_out_with_a_word(results, capsys):

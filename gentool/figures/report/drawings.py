@@ -39,11 +39,16 @@ def drawings(networks: list[Record], measures: Sequence[str]) -> list[Drawing]:
     The charts are of these measures; of the usual ones if there are too many or none.
     """
     ys = list(measures) if 0 < len(measures) <= MOST_PANELS else None
+    chosen = f" --y {','.join(ys)}" if ys else ""
     wanted = [
-        ("Measures against what varies most", "gentool plot FILES", lambda: chart(networks, ys=ys)),
+        (
+            "Measures against what varies most",
+            f"gentool plot FILES{chosen}",
+            lambda: chart(networks, ys=ys),
+        ),
         (
             "Measures against the generalization gap",
-            "gentool plot FILES --x gap",
+            f"gentool plot FILES --x gap{chosen}",
             lambda: _against_gap(networks, ys),
         ),
         *((_title(entry), _command(entry), _preparation(entry, networks)) for entry in FIGURES),
