@@ -22,7 +22,7 @@ from gentool.records.keys import SHOWN_MEASURES, present
 from gentool.records.measure_file import DERIVED, Record, merge
 
 TEMPLATES = "gentool.figures.report"
-MOST_PINNED = 300  # rows with names that stay in sight; of more, sorting takes half as long again
+MOST_PINNED = 300  # rows with names that stay in sight; of more, sorting takes twice as long
 
 
 @dataclass(frozen=True)
