@@ -2,6 +2,7 @@
 
 import pytest
 from helpers.claim_records import network
+from helpers.records import whole
 
 from gentool.cli.main import run
 from gentool.records.measure_file import write
@@ -13,7 +14,7 @@ def folder(tmp_path):
     records = tmp_path / "records"
     records.mkdir()
     for seed in (0, 1):
-        write(records / f"{seed}.measures.json", network(seed=seed, l2=float(seed)))
+        write(records / f"{seed}.measures.json", whole(network(seed=seed, l2=float(seed))))
     (records / "log.jsonl").write_text(
         '{"command": "train", "network": "a", "file": "a", "time": "T", "epoch": 1}\n'
     )
