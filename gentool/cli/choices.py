@@ -6,7 +6,7 @@ The registries hold the same names beside what they stand for; a test compares t
 from typing import Literal, get_args
 
 Method = Literal["default", "vertex", "apgd", "pga", "lbfgsb", "lbfgsb-subspace", "random"]
-Protocol = Literal["keskar2017", "m-sharpness", "random"]
+Protocol = Literal["keskar2017", "m-sharpness", "m-sharpness-l2", "neyshabur2017", "random"]
 Batching = Literal["auto", "loop", "vmap", "stacked", "compiled"]
 METHODS, PROTOCOLS = get_args(Method), get_args(Protocol)
 MODELS = ("vgg", "vgg11", "vgg13", "vgg16", "vgg19", "mlp")

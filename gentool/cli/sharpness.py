@@ -39,6 +39,7 @@ DEFAULT_ALPHA = 5e-4
 SEARCH = "Search of the worst perturbation"
 NOISE = "Expected sharpness"
 MOST_PRECISE = 1e-6  # relative error, for which 10^12 draws would be too few
+IN_A_BOX = ("keskar2017", "neyshabur2017", "random")  # protocols over the whole set
 
 
 @options.shared
@@ -73,11 +74,24 @@ def sharpness(
         Protocol | None,
         typer.Option(
             rich_help_panel=SEARCH,
-            help="Search as in the literature: keskar2017, m-sharpness or random.",
+            help="Search as in the literature: keskar2017, m-sharpness, m-sharpness-l2, "
+            "neyshabur2017 or random.",
             show_default=False,
         ),
-        Excludes("restarts", "steps", "compare", unless=("m-sharpness",)),
+        Excludes("compare"),
+        Excludes("restarts", "steps", unless=("m-sharpness",)),
+        Excludes("exact", "save_perturbation", unless=IN_A_BOX),
+        Excludes("alpha", "flatness", unless=(*IN_A_BOX, "m-sharpness")),
+        Excludes("rho", unless=("m-sharpness-l2",)),
+        Enables("rho"),
     ] = None,
+    rho: Annotated[
+        float,
+        typer.Option(
+            rich_help_panel=SEARCH,
+            help="Radius of the ball of --protocol m-sharpness-l2.",
+        ),
+    ] = 0.05,
     restarts: Annotated[
         int | None,
         typer.Option(
@@ -271,6 +285,10 @@ def sharpness(
     hints = options.parse_hints(network, training_data)
     given = numbers("alpha", alpha, float)
     alphas = _alphas(given)
+    if not 0 < rho < float("inf"):
+        raise UsageError(f"--rho is {rho:g}; it has to be a number above 0")
+    if protocol == "m-sharpness" and len(alphas) > 1:
+        raise UsageError("--protocol m-sharpness takes one --alpha")
     _check_no_verify(checkpoints)
     if precision is not None and not messages.quiet:
         say("note: --precision is called --rel-error now")
@@ -304,7 +322,7 @@ def sharpness(
             )
         return
     from gentool.sharpness.search.multi_start import DEFAULT_STEPS
-    from gentool.sharpness.worst_case import KESKAR2017, SearchOptions
+    from gentool.sharpness.worst_case import UNLIMITED, SearchOptions
     from gentool.sharpness.worst_case_record import SharpnessOptions
 
     if protocol is not None:
@@ -316,7 +334,7 @@ def sharpness(
             restarts=restarts,
             steps=steps or DEFAULT_STEPS,
             seconds=budget,
-            units=units if method in ("default", KESKAR2017) else units or 100.0,
+            units=units if method in UNLIMITED else units or 100.0,
             seed=seed,
             batching=batching,
         ),
@@ -325,6 +343,7 @@ def sharpness(
         exact=exact,
         flatness=flatness,
         protocol=protocol,
+        rho=rho,
         data=data,
         hints=hints,
     )
@@ -381,7 +400,7 @@ def _method_of(protocol: str, method: str) -> str:
     """Return the search method of a protocol."""
     if method != "default":
         raise UsageError("--protocol chooses the search method; leave out --method")
-    return {"keskar2017": "keskar2017", "random": "random"}.get(protocol, "default")
+    return "default" if protocol.startswith("m-sharpness") else protocol
 
 
 def _noise_options(

@@ -17,6 +17,8 @@ HEADS = {
     "first order": "the rise that the gradient at the network predicts",
     "upper bound": "proven bound of the rise, or the maximum itself with --exact; - for none",
     "error there": "training error at the worst point",
+    "destroyed": "more than half of the images are wrong there: the rise measures the scale of the "
+    "logits",
     "top class": "class predicted most at the worst point, and for which share of the images",
     "passes": "cost of the search, in passes over the training set",
 }
@@ -28,6 +30,7 @@ EXPECTED = (
     "pac_bayes_bound",
     "pac_bayes_error_bound",
 )
+M_SHARPNESS = ("sharpness_m", "sharpness_m_l2")
 FLATNESS = (
     "hessian_top_eigenvalue",
     "hessian_trace",
@@ -36,6 +39,7 @@ FLATNESS = (
     "sharpness_magnitude",
 )
 _SAID_IN_THE_TABLE = ("sharpness_exact: not asked", "sharpness_interval_bound: known")
+_DESTROYED = "the network is destroyed at the worst point"
 
 
 def show_worst_cases(records: list[Json]) -> None:
@@ -56,16 +60,26 @@ def show_worst_cases(records: list[Json]) -> None:
             results = searched[0]["sharpness"]
             title = f"{names[0]}; before: loss {results['loss']:.6g}, error {results['error']:.4f}"
             heads = [head for head in heads if head not in ("network", "loss", "error")]
+        if not any(row["destroyed"] for row in rows):
+            heads.remove("destroyed")
         print_table(title, heads, [[row[head] for head in heads] for row in rows])
         print_explanations((head, HEADS.get(head, "")) for head in heads)
         for name, record in zip(names, searched, strict=True):
             _show_comparison(name, record["sharpness"]["points"])
+    _show_values("m-sharpness", records, M_SHARPNESS)
     _show_values("flatness", records, FLATNESS)
 
 
 def notes_to_say(record: Json) -> list[str]:
-    """Return the notes of a record, without those on bounds that nobody asked for."""
-    return [note for note in record["notes"] if not note.startswith(_SAID_IN_THE_TABLE)]
+    """Return the notes of a record, without those on bounds that nobody asked for.
+
+    That a network is destroyed has a column of the table.
+    """
+    return [
+        note
+        for note in record["notes"]
+        if not note.startswith(_SAID_IN_THE_TABLE) and _DESTROYED not in note
+    ]
 
 
 def _point(results: Json, point: Json) -> dict[str, str]:
@@ -79,6 +93,7 @@ def _point(results: Json, point: Json) -> dict[str, str]:
         "first order": _or_dash(point["first_order"]),
         "upper bound": _or_dash(bound),
         "error there": f"{point['error']:.4f}",
+        "destroyed": "yes" if point.get("destroyed") else "",
         "top class": f"{point['class']} ({point['class_fraction']:.0%})",
         "passes": f"{point['units']:.0f}",
     }

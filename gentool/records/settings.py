@@ -55,13 +55,17 @@ _MATTERS: dict[str, Callable[[str], bool]] = {
     ),
     "biases": lambda name: "_path" in name,
     "fold_batch_norm": _of_perturbations,
-    "alpha": lambda name: name.startswith(("sharpness", "expected_sharpness")),
+    "alpha": lambda name: (
+        name.startswith(("sharpness", "expected_sharpness")) and name != "sharpness_m_l2"
+    ),
     "offset": lambda name: name.startswith("sharpness"),
     "method": _searched,
     "protocol": _searched,
     "restarts": _searched,
     "steps": _searched,
     "units": _searched,
+    "m": lambda name: name in ("sharpness_m", "sharpness_m_l2"),
+    "rho": lambda name: name == "sharpness_m_l2",
     "precision": _sampled,
     "delta": lambda name: name in _PAC_BAYES,
 }
@@ -79,12 +83,16 @@ _WORDS = {
 def origin(record: Json) -> Json:
     """Return how a command made the values of one file: its options, and whether it was cut off."""
     point = ((record.get("sharpness") or {}).get("points") or [{}])[0]
+    in_batches = record.get("m_sharpness") or {}
     sampling = record.get("expected_sharpness") or {}
     return {
         "options": record.get("command") or {},
         "epsilon": (record.get("margin") or {}).get("epsilon"),
         "alpha": point.get("alpha"),
-        "stopped": {"search": point.get("stopped"), "sampling": sampling.get("stopped")},
+        "stopped": {
+            "search": point.get("stopped") or in_batches.get("stopped"),
+            "sampling": sampling.get("stopped"),
+        },
     }
 
 

@@ -30,6 +30,7 @@ MODULES = (
     "gentool.sharpness.bounds",
     "gentool.sharpness.search.enumeration",
     "gentool.sharpness.search.protocols",
+    "gentool.sharpness.m_sharpness",
     "gentool.sharpness.expected",
     "gentool.sharpness.error_bound",
     "gentool.sharpness.flatness",

@@ -64,6 +64,15 @@ def towards_class(logits: Tensor, labels: Tensor, direction: Tensor) -> Tensor:
     return logits @ direction.to(logits.dtype)
 
 
+def towards_probability(logits: Tensor, labels: Tensor, direction: Tensor) -> Tensor:
+    """Return the log-probability of a class, given as its unit vector (classes,).
+
+    Its gradient at w raises a logit where that makes a difference: hardly on images that the
+    network gives the class already.
+    """
+    return direction.to(logits.dtype) @ logits.T.log_softmax(dim=0)
+
+
 @dataclass(frozen=True)
 class Objective:
     """Compute L(w + ν) over a set of examples, for many ν at once.

@@ -64,6 +64,16 @@ class PreparedNetwork:
         objective, batching = self._objectives[dtype]
         return replace(objective, spent=Spent()), batching
 
+    def part(self, indices: Tensor) -> "PreparedNetwork":
+        """Return the same network with some of the examples, batched in the same way."""
+        images, labels = self.examples.images[indices], self.examples.labels[indices]
+        examples = replace(self.examples, images=images, labels=labels)
+        part = PreparedNetwork(self.network, examples, self.batching)
+        for dtype in {self.dtype, *self._objectives}:
+            objective, batching = self.objective(dtype)
+            part._objectives[dtype] = objective.part(indices), batching
+        return part
+
     def _prepare(self, dtype: torch.dtype) -> tuple[Objective, BatchingChoice]:
         device = self.examples.labels.device
         examples = self.examples.normalised() if dtype is torch.float32 else self.examples

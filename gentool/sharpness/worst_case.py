@@ -26,11 +26,12 @@ from gentool.sharpness.prepared import PreparedNetwork
 from gentool.sharpness.search.baselines import METHODS, lbfgsb_run, run_method
 from gentool.sharpness.search.enumeration import check_enumerable, enumerate_corners
 from gentool.sharpness.search.multi_start import DEFAULT_STEPS, multi_start
-from gentool.sharpness.search.protocols import m_sharpness
+from gentool.sharpness.search.protocols import stochastic_ascent
 from gentool.sharpness.search.state import OutOfTimeError, SearchState, Start
 
 EXACT = "exact"
-KESKAR2017 = "keskar2017"
+KESKAR2017, NEYSHABUR2017 = "keskar2017", "neyshabur2017"
+UNLIMITED = ("default", KESKAR2017, NEYSHABUR2017)  # searches that end by themselves
 LINE_SEARCHES = ("lbfgsb", "lbfgsb-subspace", KESKAR2017)  # TF32's rounding misleads them
 FINEST_FLOAT32 = 1e-5  # α below which the box has too few points in float32
 
@@ -111,6 +112,7 @@ class WorstCaseSearch:
     ) -> None:
         self.prepared = PreparedNetwork(network, examples, options.batching)
         self.options, self.show = options, show
+        self.part = (0, 1)  # number, and of how many searches
 
     @property
     def network(self) -> FunctionalNetwork:
@@ -136,12 +138,6 @@ class WorstCaseSearch:
         """Return Σ rᵢ |gᵢ|, the rise of the linearised loss."""
         return first_order(self.prepared.gradient, self.network.weights, alpha)
 
-    def m_sharpness(self, alpha: float) -> float:
-        """Return the mean over mini-batches of the largest rise of each."""
-        dtype = self.prepared.dtype
-        within = box(self.network.weights, alpha, dtype, self.options.offset)
-        return m_sharpness(self.prepared.objective(dtype)[0], within, self.options.seed)
-
     def interval_bound(self, alpha: float) -> float | None:
         """Return an upper bound of the rise, for MLPs."""
         return interval_bound(self.network, self.prepared.examples, alpha, self.before.loss)
@@ -150,6 +146,16 @@ class WorstCaseSearch:
         """Return a search of the same network and examples with other options."""
         other = copy.copy(self)
         other.options = options
+        return other
+
+    def with_seconds(self, seconds: float) -> "WorstCaseSearch":
+        """Return the same search with another time limit."""
+        return self.with_options(replace(self.options, seconds=seconds))
+
+    def on_part(self, indices: Tensor, number: int, parts: int) -> "WorstCaseSearch":
+        """Return a search over some of the examples, which is one of several."""
+        other = copy.copy(self)
+        other.prepared, other.part = self.prepared.part(indices), (number, parts)
         return other
 
     def find(self, alpha: float) -> SearchResult:
@@ -179,6 +185,7 @@ class WorstCaseSearch:
             units=units,
             deadline=deadline,
             show=self.show,
+            part=self.part,
         ), batching
 
     def _find(self, alpha: float, dtype: torch.dtype) -> SearchResult:
@@ -220,6 +227,8 @@ class WorstCaseSearch:
             multi_start(state, self.options.restarts, self.options.steps)
         elif self.options.method == KESKAR2017:
             lbfgsb_run(state, None)
+        elif self.options.method == NEYSHABUR2017:
+            stochastic_ascent(state)
         elif self.options.method == EXACT:
             enumerate_corners(state)
         else:

@@ -14,10 +14,22 @@ from gentool.common.json import Json, finite
 from gentool.sharpness.definitions import defines
 from gentool.sharpness.flatness import flatness
 from gentool.sharpness.inputs import SharpnessInputs
+from gentool.sharpness.m_sharpness import (
+    M_SHARPNESS,
+    M_SHARPNESS_L2,
+    RHO,
+    M,
+    m_sharpness_values,
+)
 from gentool.sharpness.search.enumeration import check_enumerable
 from gentool.sharpness.search.protocols import in_percent
 from gentool.sharpness.search.state import SearchState
-from gentool.sharpness.worst_case import SearchOptions, SearchResult, WorstCaseSearch
+from gentool.sharpness.worst_case import (
+    NEYSHABUR2017,
+    SearchOptions,
+    SearchResult,
+    WorstCaseSearch,
+)
 
 MEASURES = (
     "sharpness",
@@ -27,6 +39,7 @@ MEASURES = (
     "sharpness_exact",
 )
 BOUNDS = ("first_order", "interval_bound", "exact")
+DESTROYED = 0.5  # training error beyond which the worst network no longer fits its training set
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,7 @@ class SharpnessOptions:
     exact: bool = False
     flatness: bool = False
     protocol: str | None = None
+    rho: float = RHO
     data: str | None = None
     hints: Hints = NO_HINTS
 
@@ -53,6 +67,8 @@ class SharpnessOptions:
             "exact": self.exact,
             "flatness": self.flatness,
             "protocol": self.protocol,
+            **({"m": M} if self.protocol in (M_SHARPNESS, M_SHARPNESS_L2) else {}),
+            **({"rho": self.rho} if self.protocol == M_SHARPNESS_L2 else {}),
             "data": self.data,
             **self.hints.to_json("data_seed"),
         }
@@ -83,6 +99,14 @@ def worst_case_record(
         values = dict.fromkeys(MEASURES)
         notes = [f"{name}: {reason}" for name in values]
         return record_of(measures=values, notes=notes), []
+    if options.protocol in (M_SHARPNESS, M_SHARPNESS_L2):
+        values, searched, notes = m_sharpness_values(
+            search, options.protocol, options.alphas[0], options.rho
+        )
+        if options.flatness and searched["stopped"] != "interrupted":
+            flat = dict(flatness_values(search, options.alphas[0]))
+            values, notes = values | flat, notes + notes_on_missing(flat)
+        return record_of(measures=values, notes=notes) | {"m_sharpness": searched}, []
     if options.exact:
         check_enumerable(search.network)
     results, others, bounds, further, interrupted = [], [], [], {}, []
@@ -112,8 +136,17 @@ def worst_case_record(
     values |= {f"sharpness_{name}": value for name, value in bounds[0].items()}
     notes = [note for result in results for note in _notes(result)] + interrupted
     notes += _missing(bounds[0], options.exact)
+    notes += [
+        f"sharpness: at alpha {result.alpha:g} the network is destroyed at the worst point, where "
+        "more than half of the training images are wrong: the rise measures the scale of the logits"
+        for result in results
+        if is_destroyed(result)
+    ]
     if options.protocol == "keskar2017":
         values["sharpness_keskar2017"] = in_percent(results[0].keskar)
+    if options.protocol == NEYSHABUR2017:
+        values["sharpness_neyshabur2017"] = values.pop("sharpness")
+        del values["sharpness_keskar"]
     values |= further
     notes += notes_on_missing(further)
     record = record_of(measures=values, notes=notes)
@@ -136,8 +169,6 @@ def _further_measures(
     search: WorstCaseSearch, options: SharpnessOptions
 ) -> Iterator[tuple[str, float | None]]:
     """Compute the measures that are asked for besides the search, at the first α, one by one."""
-    if options.protocol == "m-sharpness":
-        yield "sharpness_m", search.m_sharpness(options.alphas[0])
     if options.flatness:
         yield from flatness_values(search, options.alphas[0])
 
@@ -156,6 +187,15 @@ def sharpness_magnitude(search: WorstCaseSearch, alpha: float) -> float:
     return search.with_options(replace(search.options, offset=0.0)).find(alpha).rise
 
 
+def is_destroyed(result: SearchResult) -> bool:
+    """Return whether the worst point is a network that gets most training images wrong.
+
+    The loss then grows with the logits, however wrong they are already, so that the rise compares
+    networks by the scale of their logits rather than by the flatness of the minimum.
+    """
+    return result.after.error > DESTROYED >= result.before.error
+
+
 def _row(result: SearchResult, others: list[SearchResult]) -> Json:
     """Return the row of one α: the result of the search, and those of the searches compared."""
     rises = [start.rise for start in result.starts if math.isfinite(start.rise)]
@@ -167,6 +207,7 @@ def _row(result: SearchResult, others: list[SearchResult]) -> Json:
         "keskar": result.keskar,
         "loss": result.after.loss,
         "error": result.after.error,
+        "destroyed": is_destroyed(result),
         "class": result.after.top_class,
         "class_fraction": result.after.top_fraction,
         "starts": [{**asdict(start), "rise": finite(start.rise)} for start in result.starts],

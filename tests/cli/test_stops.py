@@ -84,7 +84,7 @@ def test_a_stopped_grid_saves_all_states_of_a_stack_and_the_same_command_goes_on
     [
         ([], "gentool.sharpness.worst_case.evaluate_point"),
         (["--flatness"], "gentool.sharpness.worst_case_record.flatness"),
-        (["--protocol", "m-sharpness"], "gentool.sharpness.worst_case.m_sharpness"),
+        (["--protocol", "m-sharpness"], "gentool.sharpness.worst_case.evaluate_point"),
     ],
 )
 def test_a_search_that_is_stopped_after_its_end_keeps_its_result(

@@ -19,9 +19,13 @@ from gentool.sharpness.worst_case_record import SharpnessOptions
 COMPARED = {
     *("epsilon", "biases"),
     *("alpha", "fold_batch_norm", "method", "restarts", "steps", "units", "offset", "protocol"),
-    *("precision", "delta"),
+    *("precision", "delta", "m", "rho"),
 }
-OPTIONS = [MeasureOptions(), SharpnessOptions(), ExpectedSharpnessOptions()]
+OPTIONS = [
+    MeasureOptions(),
+    SharpnessOptions(protocol="m-sharpness-l2"),
+    ExpectedSharpnessOptions(),
+]
 
 
 @pytest.fixture(scope="module")

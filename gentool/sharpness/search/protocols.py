@@ -3,22 +3,25 @@
 import torch
 
 from gentool.common.registry import Registry
-from gentool.sharpness.box import Box
 from gentool.sharpness.definitions import defines
-from gentool.sharpness.objective import Objective
-from gentool.sharpness.search.climb import Climb
+from gentool.sharpness.objective import GRADIENT_COST
+from gentool.sharpness.search.state import SearchState, Start
 
 PROTOCOLS = Registry(
     "protocol",
     {
         "keskar2017": "one run of ten iterations of L-BFGS-B; 100 sharpness_keskar (ICLR 2017)",
-        "m-sharpness": "the maximum of each mini-batch of 128, averaged (Foret et al., ICLR 2021)",
+        "m-sharpness": "the maximum of each mini-batch of 128 in the box, averaged",
+        "m-sharpness-l2": "the same in a ball of radius --rho (Foret et al., ICLR 2021)",
+        "neyshabur2017": "2,000 steps of mini-batch gradient ascent, as far as known (NIPS 2017)",
         "random": "the highest of as many random corners as --units allows",
     },
 )
 KESKAR_ITERATIONS = 10
-M = 128
-M_STEPS = 5
+ASCENT_STEPS = 2000
+ASCENT_RATE = 0.01
+ASCENT_MOMENTUM = 0.9
+ASCENT_BATCH = 64
 
 
 @defines("sharpness_keskar2017")
@@ -32,26 +35,27 @@ def in_percent(keskar: float) -> float:
     return 100 * keskar
 
 
-@defines("sharpness_m")
-def m_sharpness(objective: Objective, within: Box, seed: int) -> float:
-    """Largest rise of each mini-batch of {M} in a box of its own, averaged.
+@defines("sharpness_neyshabur2017")
+def stochastic_ascent(state: SearchState) -> None:
+    """Rise after mini-batch gradient ascent in the box, as far as the paper's solver is known.
 
-        mean over B of max over |νᵢ| ≤ α(|wᵢ|+1) of L_B(f_{w+ν}) − L_B(f_w)
+        {ASCENT_STEPS} steps ν ← P(ν + {ASCENT_RATE} v),  v ← {ASCENT_MOMENTUM} v + ∇L_B(f_{w+ν})
 
-    Batches B are a random partition of the set; the maximum of each is the best of some vertex
-    iterations from w, and 0 where none is higher.
-    Foret et al., Sharpness-Aware Minimization, ICLR 2021.
+    From ν = 0; P is the projection onto the box |νᵢ| ≤ α(|wᵢ|+1), and B are batches of
+    {ASCENT_BATCH} images, in a new order in every epoch. The step is the plain gradient, which is
+    tiny at zero training error: a weaker lower bound than sharpness. The published text does not
+    give the solver; these settings are recalled from its appendix.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(objective), generator=generator).to(within.low.device)
-    w = objective.network.weights
-    total = 0.0
-    for indices in order.split(M):
-        batch = objective.part(indices)
-        climb = Climb.from_point(batch, within, w, torch.zeros_like(w, dtype=torch.bool))
-        before = float(climb.losses)
-        for _ in range(M_STEPS - 1):
-            climb.step()
-        climb.look()
-        total += (float(climb.losses) - before) * len(indices)
-    return total / len(objective)
+    point, velocity = state.center, torch.zeros_like(state.center)
+    images, order = len(state.objective), torch.empty(0, dtype=torch.int64)
+    state.expected_units = GRADIENT_COST * ASCENT_STEPS * min(ASCENT_BATCH, images) / images
+    for _ in range(ASCENT_STEPS):
+        if len(order) == 0:
+            order = torch.randperm(images, generator=state.generator)
+        batch, order = order.tensor_split([ASCENT_BATCH])
+        _, gradients = state.objective.part(batch.to(point.device)).gradients(point[None])
+        velocity = ASCENT_MOMENTUM * velocity + gradients[0]
+        point = state.box.project(point + ASCENT_RATE * velocity)
+    state.losses(point[None])
+    state.starts.append(Start("w", state.rise, images))

@@ -50,6 +50,7 @@ class SearchState:
     method: str = ""
     units: float = math.inf
     expected_units: float = 0.0  # estimated cost, for the progress bar
+    part: tuple[int, int] = (0, 1)  # number, and of how many searches, for the progress bar
     deadline: float = math.inf
     show: Callable[["SearchState"], None] = lambda state: None
     best_loss: float = -math.inf
@@ -79,7 +80,9 @@ class SearchState:
     def fraction_done(self) -> float:
         """Return about how much of the work is done: of the units allowed, or of those expected."""
         allowed = self.units if math.isfinite(self.units) else self.expected_units
-        return min(1.0, self.units_spent / allowed) if allowed else 0.0
+        of_this = min(1.0, self.units_spent / allowed) if allowed else 0.0
+        number, of_all = self.part
+        return (number + of_this) / of_all
 
     def affords(self, units: float) -> bool:
         """Return whether the search may cost so many units more."""
