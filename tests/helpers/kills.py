@@ -40,7 +40,7 @@ LOOP = "--batching loop --threads 1"
 COMMANDS = {
     "single": f"{TRAIN} --hidden 16 --epochs 40 --keep-initial --save-every 20 -o a.safetensors",
     "grid": f"{TRAIN} --hidden 8,9,10 --epochs 20 --log grid.jsonl -o grid",
-    "jobs": f"{TRAIN} --hidden 8,9 --epochs 2000 --jobs 2 -o grid",
+    "jobs": f"{TRAIN} --hidden 8,9 --epochs 500 --jobs 2 -o grid",
     "measure": "measure net.safetensors other.safetensors --threads 1",
     "sharpness": f"sharpness net.safetensors {LOOP} --restarts 2 --steps 2 --flatness",
     "expected": f"sharpness net.safetensors {LOOP} --expected --alpha 0.001 --precision 0.02",
