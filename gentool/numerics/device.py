@@ -41,6 +41,17 @@ def use(name: str, threads: int | None) -> torch.device:
     return resolve(name)
 
 
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Use a number of CPU threads within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def in_double_precision(device: torch.device) -> torch.device:
     """Return the device for float64: the CPU in place of MPS, which has no float64."""
     return torch.device("cpu") if device.type == "mps" else device

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
@@ -32,7 +32,7 @@ from gentool.numerics.memory import share_memory
 from gentool.records.recipe import Outcome, Recipe
 from gentool.training.continuing import OtherRunError
 from gentool.training.distributed import SINGLE_PROCESS, ProcessGroup
-from gentool.training.loop import is_small, train_runs
+from gentool.training.loop import own_threads, train_runs
 from gentool.training.optimizers import OPTIMIZERS
 from gentool.training.output_locks import finished, try_to_lock, wait_for_output
 from gentool.training.plan import LARGEST_STACK, PlannedRun
@@ -44,7 +44,6 @@ from gentool.training.stacked_mlps import stack_key
 # thirds on 784.
 STACKED_STEP = 2**22  # multiplications of a forward pass of one network
 STACKED_IMAGES = 2**30  # bytes
-THREADED_STACK = 4
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,6 @@ def train_planned_runs(
             runs |= _start_runs(waiting[1:size], settings, callbacks, locks, elsewhere)
             del waiting[:size]
             if runs:
-                if settings.threads is None:
-                    _set_threads(runs)
                 _train_and_write(runs, callbacks)
     for planned in elsewhere:  # without a lock in hand, so that nobody waits for us meanwhile
         _train_or_keep(planned, settings, callbacks)
@@ -176,19 +173,6 @@ def _stack_size(run: Run) -> int:
     return max(1, min(LARGEST_STACK, most))
 
 
-def _set_threads(runs: Collection[Run]) -> None:
-    """Use one thread where a step is too small to share, all for a larger step or stack."""
-    threads = _all_threads()
-    has_small_steps = len(runs) < THREADED_STACK and is_small(next(iter(runs)).recipe)
-    torch.set_num_threads(1 if has_small_steps else threads)
-
-
-@cache
-def _all_threads() -> int:
-    """Return the number of threads that this process began with."""
-    return torch.get_num_threads()
-
-
 def _train_and_write(runs: dict[Run, PlannedRun], callbacks: Callbacks) -> None:
     train_runs(
         list(runs),
@@ -246,7 +230,8 @@ def _start_run(
     )
     run = Run(recipe, sets, device, policy, settings.group, settings.is_compiled)
     try:
-        run.start()
+        with own_threads(run):
+            run.start()
     except OtherRunError:
         if planned.other_path is None:
             raise

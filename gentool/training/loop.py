@@ -18,11 +18,13 @@ from torch import nn
 from gentool.common import stops
 from gentool.common.errors import GentoolError
 from gentool.data.examples import TrainingSet
-from gentool.networks.models import build, has_convolutions
+from gentool.networks.models import has_convolutions
+from gentool.numerics.device import cpu_threads
 from gentool.records.recipe import Outcome, Recipe
 from gentool.training.epoch import step_function, train_epoch
 from gentool.training.run import CheckpointPolicy, EpochReport, Run
-from gentool.training.stacked_mlps import StackedMLPs, release, stack_key
+from gentool.training.stacked_mlps import StackedMLPs, batch_sizes, release, stack_key, step_kind
+from gentool.training.stacking import threads_of_stack
 
 SMALL_STEP = 2**22  # multiplications of a forward pass, as measured
 SHORT_EPOCH = 2.0  # seconds
@@ -50,9 +52,10 @@ def train(
     """
     policy = CheckpointPolicy(state_path, resume, save_every, on_epoch, on_checkpoint)
     run = Run(recipe, sets, device, policy)
-    run.start()
-    train_runs([run])
-    return run.state.model.eval(), run.outcome()
+    with own_threads(run):
+        run.start()
+        train_runs([run])
+        return run.state.model.eval(), run.outcome()
 
 
 def train_runs(
@@ -66,10 +69,11 @@ def train_runs(
     over, while the others go on, and `on_error` for one that fails; without `on_error` raise.
     """
     device = runs[0].examples.labels.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    threads = torch.get_num_threads()
+    with own_threads(runs[0]), torch.random.fork_rng([device] if device.type == "cuda" else []):
         seconds_before = math.inf
         while runs := _unfinished(runs, on_end):
-            train_next_epoch, failed = epoch_function(runs), []
+            train_next_epoch, failed = epoch_function(runs, threads), []
             while not failed and not any(run.is_over for run in runs):
                 with _finished_first(runs, seconds_before):
                     began = time.perf_counter()
@@ -105,11 +109,23 @@ def _finished_first(runs: Sequence[Run], seconds: float) -> Iterator[None]:
                 run.save_state()
 
 
-def epoch_function(runs: Sequence[Run]) -> Callable[[], list[tuple[float, float]]]:
-    """Return a function that trains one epoch of each run and returns running losses and errors."""
+def epoch_function(
+    runs: Sequence[Run], threads: int | None = None
+) -> Callable[[], list[tuple[float, float]]]:
+    """Return a function that trains one epoch of each run and returns running losses and errors.
+
+    Products of a stack may take `threads` CPU threads, by default as torch. Runs are stacked only
+    where each gets the bits that it would get alone; otherwise they take turns.
+    """
     [key] = {stack_key(run.recipe, len(run.examples)) for run in runs}
     if key is not None and runs[0].group.size == 1:
-        return StackedMLPs(runs).train_epoch
+        sizes = tuple(set(batch_sizes(runs[0])))
+        threads = threads_of_stack(
+            step_kind(runs[0]), len(runs), sizes, threads or torch.get_num_threads()
+        )
+        parts = [[run] for run in runs] if threads is None else [runs]
+        stacks = [StackedMLPs(part, threads) for part in parts]
+        return lambda: [result for stack in stacks for result in stack.train_epoch()]
     [run] = runs
     step = step_function(run)  # made once, for all epochs
     return lambda: [train_epoch(run, step)]
@@ -124,8 +140,20 @@ def _unfinished(runs: Sequence[Run], on_end: Callable[[Run], None]) -> list[Run]
     return [run for run in runs if not run.is_over]
 
 
-def is_small(recipe: Recipe) -> bool:
+@contextmanager
+def own_threads(run: Run) -> Iterator[None]:
+    """Compute with one thread if the network is small, whatever number the process may use.
+
+    Threads change what sums are rounded to. A small network gains nothing from them, so that its
+    result does not depend on their number. In several processes nothing is changed.
+    """
+    is_single = run.group.size == 1 and is_small(run)
+    with cpu_threads(1 if is_single else torch.get_num_threads()):
+        yield
+
+
+def is_small(run: Run) -> bool:
     """Return whether a training step is too small to gain from several threads."""
-    model = build(recipe)
-    multiplications = recipe.batch_size * sum(p.numel() for p in model.parameters())
+    model = run.state.model
+    multiplications = run.recipe.batch_size * sum(p.numel() for p in model.parameters())
     return not has_convolutions(model) and multiplications < SMALL_STEP

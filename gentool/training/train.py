@@ -1,13 +1,11 @@
 """Train a network for Python, without files unless they are asked for."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy
-import torch
 
 from gentool.checkpoints.checkpoint import Checkpoint, apart, content_of
 from gentool.checkpoints.load import TrainedNetwork, network_of
@@ -23,7 +21,6 @@ from gentool.numerics.device import resolve, versions
 from gentool.records.presets import training_options
 from gentool.records.recipe import LAYERS, Recipe, Role, parse_batch_norm, parse_labels
 from gentool.training.jobs import check_names
-from gentool.training.loop import is_small
 from gentool.training.loop import train as train_until_it_fits
 from gentool.training.run import EpochReport
 
@@ -79,15 +76,14 @@ def train(
     recipe, sets = training_set(recipe, loaded, where)
     recipe = replace(recipe, initial_digest=initial_digest(recipe))
     state_path = None if path is None else _state_of(path)
-    with _few_threads(recipe):
-        module, outcome = train_until_it_fits(
-            recipe,
-            sets,
-            where,
-            state_path=state_path,
-            resume=resume,
-            on_epoch=on_epoch or (lambda report: None),
-        )
+    module, outcome = train_until_it_fits(
+        recipe,
+        sets,
+        where,
+        state_path=state_path,
+        resume=resume,
+        on_epoch=on_epoch or (lambda report: None),
+    )
     content = content_of(module, recipe, outcome)
     if path is not None:
         write_whole(path, content)
@@ -180,15 +176,3 @@ def _option_names() -> list[str]:
         for option in fields(Recipe)
         if option.name not in ("layers", "draw") and Role.DERIVED not in option.metadata["roles"]
     ]
-
-
-@contextmanager
-def _few_threads(recipe: Recipe) -> Iterator[None]:
-    """Use one thread where a training step is too small to share, as the command does."""
-    threads = torch.get_num_threads()
-    if is_small(recipe):
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
