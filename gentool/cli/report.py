@@ -1,4 +1,4 @@
-"""Define `gentool report`: one page of HTML on measure files, which needs no network."""
+"""Define `gentool report`: one page of HTML on measure files. Imports torch when it runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -54,7 +54,7 @@ def report(
     outputs: options.Outputs,
     messages: options.Messages,
 ) -> None:
-    """Write a report on networks: one page of HTML, to be sent and opened without a network.
+    """Write a report on networks: one page of HTML, which opens without the internet.
 
     The page has the table of networks, to be sorted and filtered; the figures that the measure
     files allow; the verdicts on the paper's claims; the measures ranked by their correlation with

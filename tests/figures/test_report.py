@@ -10,6 +10,7 @@ import pytest
 from helpers.claim_records import labelled, network
 
 from gentool.common.errors import UsageError
+from gentool.figures.report.layers import network_parts
 from gentool.figures.report.networks import network_table
 from gentool.figures.report.page import ReportOptions, report_page
 from gentool.records.conditions import parse_condition
@@ -165,6 +166,16 @@ def test_conditions_choose_the_networks_of_all_sections(records):
     assert len([a for a in chosen.of("details") if a.get("class") == "network"]) == 3
     with pytest.raises(UsageError, match="unknown key"):
         report_page(records, ReportOptions(columns=("nonsense",)))
+
+
+def test_notes_are_said_once_for_a_reason_and_once_for_all_networks():
+    rows = [network(seed=i, l2=1.0, spectral=1.0) for i in (0, 1)]
+    for row in rows:
+        row["notes"] = ["l2: no data", "spectral: no data", "batch: assumed"]
+    rows[0]["notes"].append("of one alone")
+    parts = network_parts(merge(rows))
+    assert parts.notes == ["no l2, spectral: no data", "batch: assumed"]
+    assert [part.notes for part in parts.networks] == [["of one alone"], []]
 
 
 def test_a_record_without_training_or_measures_has_a_report():

@@ -1,4 +1,4 @@
-"""Write a report on measure files: one page of HTML that needs no network and no other file.
+"""Write a report on measure files: one page of HTML that loads no other file.
 
 page                    all sections, and the template that they fill
 networks, drawings      the table with its columns; figures as SVG

@@ -1,5 +1,6 @@
 """Prepare what a report says of each network: its training, its layers and their norms, notes."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,10 +25,14 @@ class NetworkPart:
 
 @dataclass(frozen=True)
 class NetworkParts:
-    """Hold the columns of the layers, after their names, and the parts of all networks."""
+    """Hold the columns of the layers, after their names, and the parts of all networks.
+
+    `notes` are those that all of several networks have; the parts are without them.
+    """
 
     columns: list[Column]
     networks: list[NetworkPart]
+    notes: list[str]
 
 
 def network_parts(networks: Sequence[Record]) -> NetworkParts:
@@ -35,17 +40,38 @@ def network_parts(networks: Sequence[Record]) -> NetworkParts:
     rows = {n["checkpoint"]["sha256"]: layer_records(n) for n in networks}
     columns = layer_columns([row for of_network in rows.values() for row in of_network])
     names = names_of(networks)
+    notes = {n["checkpoint"]["sha256"]: _notes(n) for n in networks}
+    shared = [each for each in _first(notes) if all(each in of for of in notes.values())]
+    shared = shared if len(networks) > 1 else []
     parts = [
         NetworkPart(
             names[digest],
             digest,
             _outcome(record),
             [[_text(row, key) for key in (LAYER, *columns)] for row in rows[digest]],
-            [printable(str(note)) for note in record["notes"]],
+            [note for note in notes[digest] if note not in shared],
         )
         for digest, record in ((n["checkpoint"]["sha256"], n) for n in networks)
     ]
-    return NetworkParts([Column(key, head(key), explanation(key), True) for key in columns], parts)
+    heads = [Column(key, head(key), explanation(key), True) for key in columns]
+    return NetworkParts(heads, parts, shared)
+
+
+def _first(notes: dict[str, list[str]]) -> list[str]:
+    return next(iter(notes.values()), [])
+
+
+def _notes(record: Record) -> list[str]:
+    """Return the notes of a record; measures that lack a value for one reason are one note."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for note in map(str, record["notes"]):
+        name, colon, reason = note.partition(": ")
+        is_of_measure = colon and name in record["measures"]
+        reasons[reason if is_of_measure else note] += [name] * bool(is_of_measure)
+    return [
+        printable(f"no {', '.join(names)}: {reason}" if names else reason)
+        for reason, names in reasons.items()
+    ]
 
 
 def _text(row: Record, key: str) -> str:

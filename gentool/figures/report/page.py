@@ -1,4 +1,4 @@
-"""Make the page of a report: prepare its sections, and fill its template. No network, no clock.
+"""Make the page of a report: prepare its sections, and fill its template. No request, no clock.
 
 Equal records give equal bytes. All texts from files are escaped by the template engine.
 """

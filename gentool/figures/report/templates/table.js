@@ -108,7 +108,8 @@ function tell() {
   const wrong = names.filter((_, i) => filters[i].hasAttribute("aria-invalid"));
   const ignored = wrong.map((name) => `; the filter of ${name} is not a number, and is ignored`);
   const count = shown === rows.length ? `${shown}` : `${shown} of ${rows.length}`;
-  status.textContent = `${count} networks${order}${ignored.join("")}.`;
+  const noun = rows.length === 1 ? "network" : "networks";
+  status.textContent = `${count} ${noun}${order}${ignored.join("")}.`;
 }
 
 /* Open the part that a link leads to, which is closed at first. */
