@@ -1,7 +1,7 @@
 """Train VGGs and MLPs on true or random labels, and measure why they generalize.
 
-The public face: what `import gentool` offers, nothing else. Nothing is imported before it is used, so
-that the command line starts without torch.
+The public face: what `import gentool` offers, nothing else. Nothing is imported before it is used,
+so that the command line starts without torch.
 
     import gentool
     from torch import nn
