@@ -23,6 +23,7 @@ _STATES = {
     torch.optim.AdamW: (STEP, "exp_avg", "exp_avg_sq"),
 }
 """What an optimizer holds for each parameter; all but `step`, which is one number, in its shape."""
+_LATER_SETTINGS = {"decoupled_weight_decay"}  # of later versions of PyTorch
 _NOT_NEGATIVE = ("exp_avg_sq", "running_var", "num_batches_tracked")
 
 
@@ -116,9 +117,10 @@ def _check_groups(optimizer: torch.optim.Optimizer, saved: SavedState, steps: in
         losses = saved.history["loss"][:-1]
         rates.append(learning_rates(saved.recipe, losses, steps)[-1])
     for group, ours in zip(saved.groups, expected, strict=True):
-        for name, value in (ours | group).items():
-            if name not in ours or name not in group:
-                continue  # an option of another version of PyTorch
+        if missing := sorted(ours.keys() - group.keys() - _LATER_SETTINGS):
+            raise GentoolError(f"optimizer.param_groups.{missing[0]} is missing")
+        for name in sorted(ours.keys() & group.keys()):
+            value = group[name]
             allowed = rates if name == "lr" else [ours[name]]
             is_switch = isinstance(value, bool)
             if is_switch is not isinstance(allowed[0], bool) or value not in allowed:
