@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gentool.common.errors import GentoolError
+from gentool.common.json import Json
 from gentool.data.dataset import DataSet
 from gentool.data.subset import TrainingDraw, draw_subset
 from gentool.records.recipe import Recipe
@@ -124,6 +125,12 @@ def draw_for(recipe: Recipe, data: DataSet) -> tuple[Recipe, TrainingDraw]:
 
     Raise GentoolError if the recipe holds such facts already and the data or the draw differs.
     """
+    of_data = {
+        "input_shape": data.input_shape,
+        "classes": data.classes,
+        "fingerprint": data.fingerprint,
+    }
+    _check_facts(recipe, of_data)  # first: other data may have too few images for the draw
     draw = draw_subset(
         data,
         labels=recipe.labels,
@@ -133,13 +140,13 @@ def draw_for(recipe: Recipe, data: DataSet) -> tuple[Recipe, TrainingDraw]:
         takes_first=recipe.draw == "first",
     )
     mean, std = (recipe.mean, recipe.std) if recipe.mean is not None else data.normalisation()
-    facts = {
-        "input_shape": data.input_shape,
-        "classes": data.classes,
-        "subset": len(draw.subset.labels),
-        "fingerprint": data.fingerprint,
-        "digest": draw.digest,
-    }
+    of_draw = {"subset": len(draw.subset.labels), "digest": draw.digest}
+    _check_facts(recipe, of_draw)
+    return replace(recipe, **of_data, **of_draw, mean=mean, std=std), draw
+
+
+def _check_facts(recipe: Recipe, facts: Json) -> None:
+    """Raise GentoolError if a recipe holds other facts than these about its data."""
     for name, value in facts.items():
         recorded = getattr(recipe, name)
         if recorded is not None and recorded != value:
@@ -147,4 +154,3 @@ def draw_for(recipe: Recipe, data: DataSet) -> tuple[Recipe, TrainingDraw]:
                 f"the data differs from what the network was trained on: {name} {value!r}, "
                 f"in the checkpoint {recorded!r}; name the right data with --data and --data-dir"
             )
-    return replace(recipe, **facts, mean=mean, std=std), draw

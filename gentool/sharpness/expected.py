@@ -290,7 +290,8 @@ def least_bound(
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     each = delta / len(points)
-    return min(
+    bounds = [
         pac_bayes_bound(loss, point.value, kl(weights, point.alpha), examples, each)
         for point in points
-    )
+    ]
+    return min((bound for bound in bounds if math.isfinite(bound)), default=math.inf)

@@ -81,8 +81,8 @@ def expected_record(
     )
     values: Values = dict.fromkeys(names)
     loss, images = prepared.before.loss, len(inputs.sets.all)
-    if not math.isfinite(loss):
-        notes = [f"{name}: the training loss is {loss}" for name in names]
+    if (reason := prepared.fault) is not None:
+        notes = [f"{name}: {reason}" for name in names]
         return record_of(measures=values, notes=notes), NoiseCurve([])
     objective, batching = prepared.objective(torch.float32)
     curve = expected_curve(objective, options.sampling, show)
@@ -113,8 +113,14 @@ def expected_record(
                 "expected_sharpness_kl_stderr": level.kl_stderr,
             }
         else:
-            notes.append(f"expected_sharpness_kl: the curve does not cross {LEVEL}")
-        values["pac_bayes_bound"] = least_bound(curve.points, weights, loss, images, delta)
+            notes += [
+                f"expected_sharpness_{name}: the curve does not cross {LEVEL}"
+                for name in ("kl", "alpha")
+            ]
+        bound = least_bound(curve.points, weights, loss, images, delta)
+        values["pac_bayes_bound"] = finite(bound)
+        if not math.isfinite(bound):
+            notes.append("pac_bayes_bound: the loss overflows at all of the draws")
     certificate = None
     if not single and curve.stopped != "interrupted":
         certificate, reason = certified(inputs, objective, options.sampling)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from gentool.common.json import finite
 from gentool.numerics.lanczos import top_eigenvector
 from gentool.sharpness.definitions import defines
 from gentool.sharpness.noise import Noise
@@ -30,21 +31,25 @@ HALVINGS = 24
 class Flatness:
     """Hold the measures of one network, each defined at the function that computes it."""
 
-    top_eigenvalue: float
-    trace: float
-    trace_stderr: float
+    top_eigenvalue: float | None
+    trace: float | None
+    trace_stderr: float | None
     sigma: float | None
     sigma_magnitude: float | None
 
 
 def flatness(objective: Objective, seed: int) -> Flatness:
-    """Compute all measures of flatness; sigma is None if no noise up to 1e3 costs the accuracy."""
+    """Compute all measures of flatness.
+
+    Sigma is None if no noise up to 1e3 costs the accuracy; eigenvalue and trace are None if the
+    Hessian overflows.
+    """
     generator = torch.Generator().manual_seed(seed)
     trace, stderr = hessian_trace(objective, generator)
     return Flatness(
-        hessian_top(objective, generator),
-        trace,
-        stderr,
+        hessian_top(objective, generator) if math.isfinite(trace) else None,
+        finite(trace),
+        finite(stderr),
         pac_bayes_sigma(objective, seed),
         pac_bayes_sigma_magnitude(objective, seed),
     )
@@ -68,7 +73,7 @@ def hessian_product(objective: Objective, vector: Tensor) -> Tensor:
 
 
 @defines("hessian_top_eigenvalue")
-def hessian_top(objective: Objective, generator: torch.Generator) -> float:
+def hessian_top(objective: Objective, generator: torch.Generator) -> float | None:
     """Largest eigenvalue of the Hessian of the training loss at w.
 
         λ_max(∇²L(f_w)), from below, by Lanczos iteration to a relative {TOLERANCE}
@@ -76,7 +81,17 @@ def hessian_top(objective: Objective, generator: torch.Generator) -> float:
     Ghorbani et al., An Investigation into Neural Net Optimization, ICML 2019.
     """
     w = objective.network.weights
-    v = top_eigenvector(lambda q: hessian_product(objective, q), w, generator, TOLERANCE).vector
+
+    def product(vector: Tensor) -> Tensor:
+        result = hessian_product(objective, vector)
+        if not result.isfinite().all():
+            raise FloatingPointError("the Hessian overflows")
+        return result
+
+    try:
+        v = top_eigenvector(product, w, generator, TOLERANCE).vector
+    except FloatingPointError:
+        return None  # told by the caller, as for every measure that does not exist
     v = v / v.norm()
     return float(v @ hessian_product(objective, v))
 

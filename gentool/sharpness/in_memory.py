@@ -244,8 +244,8 @@ def flatness(
     search = WorstCaseSearch(
         inputs.network, inputs.sets.all, SearchOptions(seed=seed, batching=_batching(options))
     )
-    if not math.isfinite(search.before.loss):
-        raise GentoolError(f"the training loss is {search.before.loss}; it has no Hessian")
+    if (reason := search.prepared.fault) is not None:
+        raise GentoolError(f"there is no flatness: {reason}")
     values = dict(flatness_values(search, alpha))
     command = {"name": "flatness", "alpha": alpha, "seed": seed}
     record = assemble(

@@ -1,5 +1,6 @@
 """Prepare a network for sharpness: on its device, with its loss and an objective to evaluate."""
 
+import math
 from dataclasses import replace
 from functools import cached_property
 
@@ -41,6 +42,15 @@ class PreparedNetwork:
         self.examples, self.batching = examples, batching
         self.before = evaluate_point(self.network, examples, self.network.weights)
         self._objectives: dict[torch.dtype, tuple[Objective, BatchingChoice]] = {}
+
+    @property
+    def fault(self) -> str | None:
+        """Return why nothing can be perturbed, None if it can: a loss or a weight is not finite."""
+        if not math.isfinite(self.before.loss):
+            return f"the training loss is {self.before.loss}, which nothing can rise from"
+        if not self.network.weights.isfinite().all():
+            return "some weights are NaN or infinite, and nothing is near them"
+        return None
 
     @property
     def dtype(self) -> torch.dtype:

@@ -94,8 +94,7 @@ def worst_case_record(
         evaluation=inputs.evaluation,
     )
     search = WorstCaseSearch(inputs.network, inputs.sets.all, options.search, show)
-    if not math.isfinite(search.before.loss):
-        reason = f"the training loss is {search.before.loss}, which nothing can rise from"
+    if (reason := search.prepared.fault) is not None:
         values = dict.fromkeys(MEASURES)
         notes = [f"{name}: {reason}" for name in values]
         return record_of(measures=values, notes=notes), []
@@ -244,8 +243,10 @@ def flatness_values(search: WorstCaseSearch, alpha: float) -> Iterator[tuple[str
 
 def notes_on_missing(values: Values) -> list[str]:
     """Return notes that say why measures of flatness are null."""
+    no_noise = "no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
+    overflow = "second derivatives of the loss are beyond the numbers of a computer"
     return [
-        f"{name}: no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
+        f"{name}: {overflow if name.startswith('hessian') else no_noise}"
         for name, value in values.items()
         if value is None
     ]

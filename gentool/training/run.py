@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from gentool.common.errors import GentoolError
 from gentool.common.json import Json, finite
 from gentool.data.examples import Examples, TrainingSet
-from gentool.networks.models import has_convolutions
+from gentool.networks.layer_shapes import output_shapes
+from gentool.networks.models import build, has_convolutions
 from gentool.numerics.compiled import compiled
 from gentool.records.recipe import Outcome, Recipe
 from gentool.training.bias_free_vgg import bias_free
@@ -99,6 +100,7 @@ class Run:
             raise GentoolError(
                 "dropout would differ with the number of processes; train without it, or in one"
             )
+        _check_batches(recipe, len(sets.subset) + len(sets.confusion))
         self.recipe, self.sets, self.policy, self.group = recipe, sets, policy, group
         self.state = State.initial(recipe, device)
         self.examples = _as_gathered(sets.all, has_convolutions(self.state.model))
@@ -268,6 +270,24 @@ class Run:
         if path is not None:
             self.state.write(path, self.recipe)
             self.saved_at = time.monotonic()
+
+
+def _check_batches(recipe: Recipe, images: int) -> None:
+    """Raise GentoolError if batch norm would have to take the variance of a single number."""
+    if not recipe.batch_norm or images // math.ceil(images / recipe.batch_size) > 1:
+        return
+    model = build(recipe)
+    shapes = output_shapes(model.eval(), recipe.input_shape)
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+    if any(
+        isinstance(model.get_submodule(name), norms) and math.prod(shape[1:]) == 1
+        for name, shape in shapes.items()
+    ):
+        remedy = "--batch-size 2 or more" if recipe.batch_size < 2 else "more images"
+        raise GentoolError(
+            f"batch norm needs two images in each batch, but {images} in batches of "
+            f"{recipe.batch_size} leave one alone; take {remedy}, or --batch-norm none"
+        )
 
 
 def _as_gathered(examples: Examples, is_convolutional: bool) -> Examples:

@@ -99,8 +99,9 @@ def parse(content: bytes) -> SavedState:
         if fault := list_of(fits).fault(history[name], f"history.{name}"):
             raise GentoolError(fault)
     kept = about.get("kept", [])  # states of earlier versions have none
+    history = {name: list(history[name]) for name in ("epoch", "loss", "error")}
     return SavedState(
-        recipe, epoch, dict(history), about["stopped"], list(kept), model, optimizer, groups
+        recipe, epoch, history, about["stopped"], list(kept), model, optimizer, groups
     )
 
 

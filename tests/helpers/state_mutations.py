@@ -121,7 +121,7 @@ def change_tensor(tensors, generator):
         tensors[name], tensors[other] = tensors[other], tensor
     else:
         value = generator.choice([math.nan, math.inf, -1e38, -1.0, 1e30])
-        changed = tensor.clone()
+        changed = tensor.clone(memory_format=torch.contiguous_format)
         changed.view(-1)[:1] = value if tensor.is_floating_point() else -1
         tensors[name] = changed
 
