@@ -36,7 +36,7 @@ def first_value(text: str, start: int = 0) -> tuple[Any, int]:
         value, end = _DECODER.raw_decode(text, start)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if "\\ud" in text[start:end].lower():
+    if "\\u" in text and "\\ud" in text[start:end].lower():  # seldom, and lower() copies
         _check_characters(value)
     return value, end
 

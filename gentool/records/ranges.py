@@ -2,8 +2,9 @@
 
 import math
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 Explain = Callable[[object, str], str | None]
 
@@ -13,20 +14,21 @@ class Range:
     """Hold a predicate for the allowed values, and the words that complete `it has to be …`.
 
     `explain` says which part of a list or an object is wrong. `types` are those of which all values
-    are allowed, None if the range is not one of types: many values are then checked at once.
+    are allowed, None if the range is not one of types. `includes_all` is the predicate for many
+    values at once, where that is quicker than one by one.
     """
 
     includes: Callable[[object], bool]
     words: str
     explain: Explain | None = None
     types: frozenset[type] | None = None
+    includes_all: Callable[[Collection[Any]], bool] | None = None
 
     def or_none(self) -> "Range":
         """Return the same range, with None allowed too."""
-        types = self.types and self.types | {type(None)}
-        return Range(
-            lambda value: value is None or self.includes(value), self.words, self.explain, types
-        )
+        if self.types is not None and self.explain is None:
+            return of_types(self.words, *self.types, type(None))
+        return Range(lambda value: value is None or self.includes(value), self.words, self.explain)
 
     def fault(self, value: object, name: str) -> str | None:
         """Return what is wrong with a value, with the name of its field; None if it is allowed."""
@@ -45,7 +47,12 @@ def shown(value: object) -> str:
 def of_types(words: str, *types: type) -> Range:
     """Return the range of all values of some types."""
     allowed = frozenset(types)
-    return Range(lambda value: type(value) in allowed, words, types=allowed)
+    return Range(
+        lambda value: type(value) in allowed,
+        words,
+        types=allowed,
+        includes_all=lambda values: allowed.issuperset(map(type, values)),
+    )
 
 
 def number(includes: Callable[[float], bool], words: str) -> Range:

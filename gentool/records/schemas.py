@@ -5,7 +5,7 @@ value. Fields that are not declared are allowed, so that later versions can add 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from gentool.common.json import Json
 from gentool.records import ranges
@@ -42,15 +42,15 @@ def object_of(
     required = frozenset(required)
     checks = {name: field.includes for name, field in fields.items()}
     of_others = others.includes if others is not None else None
-    of_types = others.types if others is not None and not fields else None
+    includes_all = others.includes_all if others is not None and not fields else None
 
     def includes(value: object) -> bool:
         if type(value) is not dict or not required <= value.keys():
             return False
         if names is not None and not all(map(names.includes, value)):
             return False
-        if of_types is not None:
-            return of_types.issuperset(map(type, value.values()))
+        if includes_all is not None:
+            return includes_all(value.values())
         for name, item in value.items():
             check = checks.get(name, of_others)
             if check is not None and not check(item):
@@ -82,8 +82,8 @@ def list_of(item: Range, least: int = 0, most: int | None = None) -> Range:
     def includes(value: object) -> bool:
         if not has_length(value):
             return False
-        if item.types is not None:
-            return item.types.issuperset(map(type, value))
+        if item.includes_all is not None:
+            return item.includes_all(value)
         return all(map(item.includes, value))
 
     def explain(value: object, name: str) -> str | None:
@@ -153,9 +153,15 @@ def _of_type(name: str, schema: Json) -> Range:
     if not bounds or name not in ("number", "integer"):
         return plain
     words = " and ".join(f"{words} {bound}" for _, words, bound in bounds)
+
+    def includes_all(values: Collection[float]) -> bool:
+        if not plain.includes_all(values):
+            return False
+        ends = (min(values), max(values)) if values else ()
+        return all(fits(end, bound) for fits, _, bound in bounds for end in ends)
+
     return Range(
-        lambda value: plain.includes(value) and all(fits(value, b) for fits, _, b in bounds),
-        f"{plain.words} {words}",
+        lambda value: includes_all((value,)), f"{plain.words} {words}", includes_all=includes_all
     )
 
 
