@@ -89,7 +89,7 @@ def _point(results: Json, point: Json) -> dict[str, str]:
         "α": f"{point['alpha']:g}",
         "loss": f"{results['loss']:.4g}",
         "error": f"{results['error']:.4f}",
-        "sharpness": f"{point['rise']:.6g}",
+        "sharpness": _or_dash(point["rise"]),
         "first order": _or_dash(point["first_order"]),
         "upper bound": _or_dash(bound),
         "error there": f"{point['error']:.4f}",
@@ -109,7 +109,7 @@ def _show_comparison(name: str, points: list[Json]) -> None:
         return
     searches = [[point, *point["compared"]] for point in points]
     rows = [
-        [results[0]["method"], *(f"{result['rise']:.6g}" for result in results)]
+        [results[0]["method"], *(_or_dash(result["rise"]) for result in results)]
         for results in zip(*searches, strict=False)  # an interrupted comparison has fewer searches
     ]
     columns = [f"α {point['alpha']:g}, {point['units']:.0f} passes" for point in points]

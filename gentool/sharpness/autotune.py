@@ -4,6 +4,7 @@ Kernels too small to fill the machine (MLPs, narrow networks on a GPU) gain from
 large convolutions on a CPU lose, for they become grouped convolutions.
 """
 
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 
@@ -36,25 +37,31 @@ class BatchingChoice:
 
 
 def choose_batching(
-    objective: Objective, candidates: int = CANDIDATES, images: int | None = None
+    objective: Objective,
+    candidates: int = CANDIDATES,
+    images: int | None = None,
+    deadline: float = math.inf,
 ) -> BatchingChoice:
     """Time a gradient of some candidates on some images in each way; return the fastest.
 
-    A loop is kept unless another way is GAIN times as fast.
+    A loop is kept unless another way is GAIN times as fast. Nothing is timed where memory has room
+    for one candidate alone, and no more after the deadline, as time.monotonic().
     """
+    ways = [name for name in batchings_of(objective.network) if name in QUICK_BATCHINGS]
+    rooms = [replace(objective, batching=name).candidates_per_chunk for name in ways]
+    if max(rooms) == 1:
+        return BatchingChoice("loop")
     is_quick = objective.network.mlp_layers or objective.network.weights.device.type == "cuda"
     images = min(images or (SCREENED_IMAGES if is_quick else IMAGES), len(objective))
     trial = replace(objective, spent=Spent()).part(torch.arange(images))
     points = objective.network.weights.expand(candidates, -1)
-    trials = {
-        name: replace(trial, batching=name)
-        for name in batchings_of(objective.network)
-        if name in QUICK_BATCHINGS
-    }
+    trials = {name: replace(trial, batching=name) for name in ways}
     seconds = dict.fromkeys(trials, float("inf"))
     began = time.perf_counter()
     for i in range(REPEATS):  # in turn, so that other load on the machine hits all alike
         for name, objective in trials.items():
+            if time.monotonic() > deadline:
+                return BatchingChoice("loop")
             seconds[name] = min(seconds[name], _seconds(objective, points))
         if i > 0 and time.perf_counter() - began > LONG:
             break

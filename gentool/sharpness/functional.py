@@ -131,9 +131,29 @@ class FunctionalNetwork:
         }
 
     def to(self, device: torch.device, dtype: torch.dtype = torch.float64) -> "FunctionalNetwork":
-        """Return a copy on a device, in a precision."""
-        module = copy.deepcopy(self.module).to(device, dtype)
+        """Return the network on a device, in a precision: itself if it is there, else a copy."""
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        device = torch.device(device)
+        if all(_is_there(tensor, device, dtype) for tensor in tensors):
+            return self
+        # Each tensor is converted by itself: with many parameters a second copy would not fit.
+        moved = {id(tensor): _moved(tensor, device, dtype) for tensor in tensors}
+        module = copy.deepcopy(self.module, moved)
         return FunctionalNetwork(module, self.input_shape, self.is_folded)
+
+
+def _is_there(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
+    is_same = tensor.device.type == device.type and device.index in (None, tensor.device.index)
+    return is_same and (tensor.dtype == dtype or not tensor.is_floating_point())
+
+
+def _moved(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return a copy of a parameter or buffer on a device; if it is of floats, in a precision."""
+    copied = tensor.detach().to(
+        device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True
+    )
+    is_parameter = isinstance(tensor, nn.Parameter)
+    return nn.Parameter(copied, requires_grad=tensor.requires_grad) if is_parameter else copied
 
 
 def functional_network(

@@ -64,13 +64,16 @@ class PreparedNetwork:
         objective, _ = self.objective(self.dtype)
         return objective.gradients(objective.network.weights[None])[1][0]
 
-    def objective(self, dtype: torch.dtype) -> tuple[Objective, BatchingChoice]:
+    def objective(
+        self, dtype: torch.dtype, deadline: float = math.inf
+    ) -> tuple[Objective, BatchingChoice]:
         """Return the loss in a precision, its cost counted from 0, and how it batches candidates.
 
+        After the deadline, as time.monotonic(), no more ways to batch them are tried.
         Raise GentoolError if the network cannot be batched in the way that the user chose.
         """
         if dtype not in self._objectives:
-            self._objectives[dtype] = self._prepare(dtype)
+            self._objectives[dtype] = self._prepare(dtype, deadline)
         objective, batching = self._objectives[dtype]
         return replace(objective, spent=Spent()), batching
 
@@ -84,7 +87,9 @@ class PreparedNetwork:
             part._objectives[dtype] = objective.part(indices), batching
         return part
 
-    def _prepare(self, dtype: torch.dtype) -> tuple[Objective, BatchingChoice]:
+    def _prepare(
+        self, dtype: torch.dtype, deadline: float = math.inf
+    ) -> tuple[Objective, BatchingChoice]:
         device = self.examples.labels.device
         examples = self.examples.normalised() if dtype is torch.float32 else self.examples
         if has_convolutions(self.network.module):
@@ -98,5 +103,9 @@ class PreparedNetwork:
             )
         with fast_products():
             is_auto = self.batching == "auto"
-            batching = choose_batching(objective) if is_auto else BatchingChoice(self.batching)
+            batching = (
+                choose_batching(objective, deadline=deadline)
+                if is_auto
+                else BatchingChoice(self.batching)
+            )
         return replace(objective, batching=batching.chosen), batching

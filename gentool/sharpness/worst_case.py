@@ -57,8 +57,9 @@ class SearchOptions:
 class SearchResult:
     """Hold the worst point of a search, and the cost of the search.
 
-    `stopped` is None if the search went to its end, else "time" or "interrupted". `overflowed` is
-    True if the loss of some point was not finite.
+    `stopped` is None if the search went to its end, else "time" or "interrupted". `is_evaluated` is
+    False if it was stopped before any point was evaluated: the rise of 0 then says nothing.
+    `overflowed` is True if the loss of some point was not finite.
     """
 
     alpha: float
@@ -73,6 +74,7 @@ class SearchResult:
     batching: BatchingChoice
     stopped: str | None
     overflowed: bool
+    is_evaluated: bool = True
 
     @property
     @defines("sharpness")
@@ -110,6 +112,7 @@ class WorstCaseSearch:
         options: SearchOptions,
         show: Callable[[SearchState], None] = lambda state: None,
     ) -> None:
+        self._prepared_since: float | None = time.monotonic()  # until a search has begun
         self.prepared = PreparedNetwork(network, examples, options.batching)
         self.options, self.show = options, show
         self.part = (0, 1)  # number, and of how many searches
@@ -156,6 +159,7 @@ class WorstCaseSearch:
         """Return a search over some of the examples, which is one of several."""
         other = copy.copy(self)
         other.prepared, other.part = self.prepared.part(indices), (number, parts)
+        other._prepared_since = None  # its time begins with its search
         return other
 
     def find(self, alpha: float) -> SearchResult:
@@ -167,12 +171,17 @@ class WorstCaseSearch:
         return result
 
     def state(self, alpha: float, dtype: torch.dtype) -> tuple[SearchState, BatchingChoice]:
-        """Return a search that has not begun, and how it batches candidates."""
-        objective, batching = self.prepared.objective(dtype)
+        """Return a search that has not begun, and how it batches candidates.
+
+        Its time begins before it is prepared.
+        """
         options = self.options
         deadline = float("inf")
         if options.seconds is not None:
-            deadline = time.monotonic() + options.seconds
+            began = time.monotonic() if self._prepared_since is None else self._prepared_since
+            deadline = began + options.seconds
+        self._prepared_since = None
+        objective, batching = self.prepared.objective(dtype, deadline)
         generator = torch.Generator().manual_seed(options.seed)
         units = float("inf") if options.units is None else options.units
         return SearchState(
@@ -220,6 +229,7 @@ class WorstCaseSearch:
             batching=batching,
             stopped=stopped,
             overflowed=state.overflowed,
+            is_evaluated=stopped is None or state.has_evaluated,
         )
 
     def _search(self, state: SearchState) -> None:

@@ -131,7 +131,9 @@ def worst_case_record(
         interrupted = [
             "sharpness: interrupted before all was computed; what is missing is left out"
         ]
-    values = {"sharpness": results[0].rise, "sharpness_keskar": results[0].keskar}
+    values = dict.fromkeys(("sharpness", "sharpness_keskar"))
+    if results[0].is_evaluated:
+        values = {"sharpness": results[0].rise, "sharpness_keskar": results[0].keskar}
     values |= {f"sharpness_{name}": value for name, value in bounds[0].items()}
     notes = [note for result in results for note in _notes(result)] + interrupted
     notes += _missing(bounds[0], options.exact)
@@ -142,7 +144,8 @@ def worst_case_record(
         if is_destroyed(result)
     ]
     if options.protocol == "keskar2017":
-        values["sharpness_keskar2017"] = in_percent(results[0].keskar)
+        keskar = values["sharpness_keskar"]
+        values["sharpness_keskar2017"] = None if keskar is None else in_percent(keskar)
     if options.protocol == NEYSHABUR2017:
         values["sharpness_neyshabur2017"] = values.pop("sharpness")
         del values["sharpness_keskar"]
@@ -202,8 +205,8 @@ def _row(result: SearchResult, others: list[SearchResult]) -> Json:
     return {
         "alpha": result.alpha,
         "method": result.method,
-        "rise": result.rise,
-        "keskar": result.keskar,
+        "rise": result.rise if result.is_evaluated else None,
+        "keskar": result.keskar if result.is_evaluated else None,
         "loss": result.after.loss,
         "error": result.after.error,
         "destroyed": is_destroyed(result),
@@ -221,7 +224,7 @@ def _row(result: SearchResult, others: list[SearchResult]) -> Json:
         "compared": [
             {
                 "method": other.method,
-                "rise": other.rise,
+                "rise": other.rise if other.is_evaluated else None,
                 "units": round(other.units, 3),
                 "seconds": round(other.spent.seconds, 3),
             }
@@ -278,7 +281,14 @@ def _missing(bounds: Values, exact: bool) -> list[str]:
 
 def _notes(result: SearchResult) -> list[str]:
     notes = []
-    if result.stopped is not None:
+    if not result.is_evaluated:
+        because = {"time": "its time was over", "interrupted": "it was interrupted"}
+        remedy = "; give it more with --budget" if result.stopped == "time" else ""
+        notes.append(
+            f"sharpness: at alpha {result.alpha:g} {because[result.stopped]} before any point was "
+            f"evaluated, and null stands for the value{remedy}"
+        )
+    elif result.stopped is not None:
         because = {"time": "its time was over", "interrupted": "it was interrupted"}
         notes.append(
             f"sharpness: at alpha {result.alpha:g} the search stopped early, when "

@@ -73,6 +73,11 @@ class SearchState:
         return max(0.0, self.best_loss - self.loss_before)
 
     @property
+    def has_evaluated(self) -> bool:
+        """Return whether any point was evaluated, on the whole set or on a part of it."""
+        return self.best_point is not None or self.best_on_sample is not None
+
+    @property
     def units_spent(self) -> float:
         return self.objective.spent.units(len(self.objective))
 
