@@ -283,10 +283,10 @@ def _notes(result: SearchResult) -> list[str]:
     notes = []
     if not result.is_evaluated:
         because = {"time": "its time was over", "interrupted": "it was interrupted"}
-        remedy = "; give it more with --budget" if result.stopped == "time" else ""
+        remedy = ", which a larger --budget gives" if result.stopped == "time" else ""
         notes.append(
-            f"sharpness: at alpha {result.alpha:g} {because[result.stopped]} before any point was "
-            f"evaluated, and null stands for the value{remedy}"
+            f"sharpness: at alpha {result.alpha:g} the search stopped early, before any point was "
+            f"evaluated, when {because[result.stopped]}; null stands for the value{remedy}"
         )
     elif result.stopped is not None:
         because = {"time": "its time was over", "interrupted": "it was interrupted"}

@@ -56,6 +56,8 @@ def starts(state: SearchState, part: Objective, restarts: int) -> tuple[list[str
     for name, corner in _endless_starts(state, part):
         if len(names) == restarts:
             break
+        if state.best_on_sample is None:  # a search that is stopped now has this one
+            state.best_on_sample = corner.clone()
         signs[len(names)] = corner
         names.append(name)
     return names, signs
