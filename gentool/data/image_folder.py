@@ -263,9 +263,9 @@ def _read_cache(
     if not file.exists():
         return None
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = tuple(archive[f"arr_{i}"] for i in range(4))
-            traits = tuple(archive["traits"].tolist())
+        with file.open("rb") as content, np.load(content, allow_pickle=False) as archive:
+            arrays = tuple(np.asarray(archive[f"arr_{i}"]) for i in range(4))
+            traits = tuple(np.atleast_1d(archive["traits"]).tolist())
     except Exception as error:  # a damaged zip raises anything
         fault = str(error)
     else:

@@ -180,7 +180,9 @@ def _parts(file: PickledFile) -> Parts:
     groups = optimizer.get("param_groups")
     if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
         raise GentoolError(f"optimizer.param_groups is {ranges.shown(groups)}; it has to be a list")
-    return saved, model, of_parameters, groups
+    others = {name: value for name, value in saved.items() if name not in ("model", "optimizer")}
+    about = loads(dumps(others))  # a pickle may hold what JSON has not, as numbers for names
+    return about, model, of_parameters, groups
 
 
 def _tensor(file: PickledFile, value: object, name: str) -> Tensor:

@@ -1,0 +1,1 @@
+"""Attack every reader of files with damaged and hostile inputs; see tests/README.md."""
