@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gentool.cli import options
+from gentool.cli.choices import Errorbar, Figure, PageStyle, PathNorms
 from gentool.cli.declaring import MESSAGES
 from gentool.cli.inputs import CHECKPOINTS, RECORDS, RecordFiles
 from gentool.cli.lists import listed
@@ -27,13 +28,6 @@ SUFFIXES = {"records": RECORDS, "outcomes": RECORDS + CHECKPOINTS, "checkpoint":
 """Endings of the files that a figure takes from a folder."""
 
 
-def _figure_names() -> list[str]:
-    """Return the names of all figures, for completion."""
-    from gentool.figures import FIGURES
-
-    return FIGURES.names
-
-
 @options.shared
 def plot(
     context: typer.Context,
@@ -46,10 +40,8 @@ def plot(
         ),
     ] = None,
     figure: Annotated[
-        str | None,
+        Figure | None,
         typer.Option(
-            metavar="NAME",
-            autocompletion=_figure_names,
             help="Named figure: 1, 2, 3 or 4 (of the paper), growth, training, margins, samples "
             "or direction.",
             show_default="--y against --x",
@@ -62,7 +54,7 @@ def plot(
         ),
     ] = False,
     path_norms: Annotated[
-        str,
+        PathNorms,
         typer.Option(
             help="With --figure 1, 3, 4 or growth: path norms in which a max pooling passes its "
             "largest path sum (maxpool, as in the paper's values) or all its inputs (sum)."
@@ -90,7 +82,7 @@ def plot(
         ),
     ] = None,
     errorbar: Annotated[
-        str | None,
+        Errorbar | None,
         typer.Option(
             help="Bars over seeds: minmax, sd (standard deviation), se (standard error), ci95 (95 "
             "% interval of the mean) or none.",
@@ -112,7 +104,7 @@ def plot(
         ),
     ] = None,
     page_style: Annotated[
-        str,
+        PageStyle,
         typer.Option(
             "--style",
             help="Letters and lines for the screen, for a paper (small) or for a talk (large).",
@@ -174,7 +166,6 @@ def plot(
     from gentool.figures.page import parse_page
     from gentool.figures.registry import FigureOptions
     from gentool.figures.save import check_format, write
-    from gentool.records.averaging import check_errorbar
 
     if list_names:
         _print_names(files or [])
@@ -186,7 +177,6 @@ def plot(
     page = parse_page(page_style, size)
     _check_options(context, entry)
     check_format(output)
-    check_errorbar(errorbar)
     if not check_output(output, outputs.existing()):
         print_path(output)
         return

@@ -194,6 +194,7 @@ def sharpness(
         Excludes(
             "method",
             "protocol",
+            "rho",
             "restarts",
             "steps",
             "budget",

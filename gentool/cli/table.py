@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gentool.cli import options
+from gentool.cli.choices import TableFormat
+from gentool.cli.declaring import Enables, Excludes
 from gentool.cli.inputs import RecordFiles
+from gentool.cli.lists import listed
 from gentool.common.console import print_content, print_path, say
 from gentool.common.errors import UsageError
 from gentool.common.files import check_output, write_whole
@@ -67,10 +70,15 @@ def table(
         ),
     ] = None,
     list_keys: Annotated[
-        bool, typer.Option("--list", help="Print all keys of these files, and what they mean.")
+        bool,
+        typer.Option("--list", help="Print all keys of these files, and what they mean."),
+        Excludes(
+            *("columns", "where", "sort", "group_by", "layers", "digits"),
+            *("file_format", "output", "force", "skip_existing"),
+        ),
     ] = False,
     file_format: Annotated[
-        str | None,
+        TableFormat | None,
         typer.Option(
             "--format",
             help="Format of the output: csv, md, tex, jsonl or parquet.",
@@ -85,6 +93,7 @@ def table(
             help="File to write: .csv, .md, .tex (booktabs), .jsonl or .parquet; - for stdout.",
             show_default="the terminal",
         ),
+        Enables("force", "skip_existing"),
     ] = None,
     *,
     outputs: options.Outputs,
@@ -107,9 +116,12 @@ def table(
     from gentool.records.table_files import DIGITS, as_bytes, format_of
 
     table_options = TableOptions(
-        _names(columns), tuple(map(parse_condition, where or [])), _names(sort), _names(group_by),
+        listed("columns", columns) or (),
+        tuple(map(parse_condition, where or [])),
+        listed("sort", sort) or (),
+        listed("group-by", group_by) or (),
         layers,
-    )  # fmt: skip
+    )
     is_file = output is not None or file_format is not None
     path = None if output in (None, "-") else Path(output)
     kind = format_of(path, file_format or ("jsonl" if output == "-" else None)) if is_file else None
@@ -138,14 +150,6 @@ def table(
                 for note in made.notes:
                     say(f"note: {note}")
     found.check()
-
-
-def _names(values: list[str] | None) -> tuple[str, ...]:
-    """Return the names of a repeatable option, each with commas or without."""
-    names = [name.strip() for value in values or [] for name in value.split(",")]
-    if values is not None and not all(names):
-        raise UsageError(f"a name is empty in {','.join(values)!r}; write KEY or KEY,KEY")
-    return tuple(names)
 
 
 def _print_keys(networks: list[dict]) -> None:

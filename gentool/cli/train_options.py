@@ -11,6 +11,7 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.choices import BATCH_NORMS, DATA_SETS, MODELS, OPTIMIZERS, PRESETS, SCHEDULES
+from gentool.cli.declaring import Excludes
 from gentool.cli.lists import completing, listed, numbers
 from gentool.common.errors import UsageError
 from gentool.records.recipe import parse_labels
@@ -363,6 +364,7 @@ class StoppingOptions:
             help="Continue an interrupted run, if there is one. With more --epochs, continue a run "
             "that ended without meeting the stop rule.",
         ),
+        Excludes("force"),
     ] = False
 
     def values(self) -> Values:

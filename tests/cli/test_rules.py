@@ -3,6 +3,7 @@
 import json
 import re
 from itertools import chain
+from typing import get_args
 
 import pytest
 import typer
@@ -17,8 +18,11 @@ COMMANDS = typer.main.get_command(app).commands
 JARGON = re.compile(r"<(list|str|int|float|path|bool)|range>|x>=|default: \(|Value error")
 
 
-def option(command, name):
-    """The option of a command as it is written, with a value that is valid if it takes one."""
+def option(command, name, rule=None):
+    """The option of a command as it is written, with a value that is valid if it takes one.
+
+    With a rule it is a value for which the rule holds.
+    """
     [parameter] = [p for p in COMMANDS[command].params if p.name == name]
     if parameter.param_type_name == "argument":
         return ["missing"]
@@ -32,8 +36,12 @@ def option(command, name):
         "batching": "loop",
         "batch_norm": "after",
         "alpha": "0.1",
+        "file_format": "csv",
     }
-    return [spelled, special.get(name, "0.3" if name in ("epsilon", "delta") else "3")]
+    value = special.get(name, "0.3" if name in ("epsilon", "delta") else "3")
+    if rule is not None and value in rule.unless:
+        value = next(each for each in choices.PROTOCOLS if each not in rule.unless)
+    return [spelled, value]
 
 
 def pairs():
@@ -42,18 +50,19 @@ def pairs():
         for name, rules in of_command.callback.rules.items():
             for rule in rules:
                 if isinstance(rule, Enables):
-                    yield from ((command, [], other) for other in rule.names)
+                    yield from ((command, None, [], other) for other in rule.names)
                     continue
                 others = rule.names
                 if others == (EVERYTHING,):
                     others = [p.name for p in of_command.params if p.name not in ("quiet", "debug")]
-                yield from ((command, [name], other) for other in others if other != name)
+                yield from ((command, rule, [name], other) for other in others if other != name)
 
 
-@pytest.mark.parametrize(("command", "said", "other"), list(pairs()))
-def test_an_option_without_a_meaning_is_refused_by_name(command, said, other, capsys):
+@pytest.mark.parametrize(("command", "rule", "said", "other"), list(pairs()))
+def test_an_option_without_a_meaning_is_refused_by_name(command, rule, said, other, capsys):
     """One line that names it, exit code 2, before any file is read."""
-    words = list(chain.from_iterable(option(command, name) for name in [*said, other]))
+    names = [*(option(command, name, rule) for name in said), option(command, other)]
+    words = list(chain.from_iterable(names))
     needs_file = command not in ("train",) and "list_measures" not in said
     needs_output = ["-o", "out"] if command == "convert" else []
     arguments = [*command.split(), *words, *needs_output, *(["missing"] if needs_file else [])]
@@ -108,6 +117,38 @@ def test_choices_are_those_of_the_registries():
     assert set(choices.SCHEDULES) == set(SCHEDULES.names)
     assert set(choices.METHODS) == set(METHODS.names)
     assert set(choices.PROTOCOLS) == set(PROTOCOLS.names)
+
+
+def test_choices_of_figures_and_tables_are_those_of_the_package():
+    from gentool.figures import FIGURES
+    from gentool.figures.page import STYLES
+    from gentool.figures.path_norms import READINGS
+    from gentool.records.averaging import ERRORBARS
+    from gentool.records.table_files import format_of
+
+    assert set(get_args(choices.Figure)) == set(FIGURES.names)
+    assert set(get_args(choices.PathNorms)) == set(READINGS)
+    assert set(get_args(choices.Errorbar)) == set(ERRORBARS)
+    assert set(get_args(choices.PageStyle)) == set(STYLES)
+    assert all(format_of(None, name) for name in get_args(choices.TableFormat))
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["plot", "--figure", "5"], "--figure", "5"),
+        (["plot", "--errorbar", "sem"], "--errorbar", "sem"),
+        (["plot", "--style", "poster"], "--style", "poster"),
+        (["plot", "--figure", "1", "--path-norms", "all"], "--path-norms", "all"),
+        (["table", "--format", "xlsx"], "--format", "xlsx"),
+    ],
+)
+def test_an_unknown_choice_is_refused_with_the_known_ones(words, name, value, capsys):
+    """One line, exit code 2, before any file is read."""
+    assert run([*words, "missing.json"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"'{name}'" in line
+    assert f"'{value}' is not one of" in line
 
 
 def test_every_choice_is_in_the_help(capsys):

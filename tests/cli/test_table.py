@@ -132,7 +132,7 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_are_shown(folder, cap
         (["--columns", "l3"], "unknown key 'l3' (did you mean 'l2'?)", 2),
         (["--where", "recipe.labels"], "write KEY=VALUE", 2),
         (["--where", "recipe.labels=0.3"], "its values are random, true", 1),
-        (["--columns", "l2,,gap"], "a name is empty", 2),
+        (["--columns", "l2,,gap"], "values with commas between them", 2),
         (["-o", "a.xlsx"], "a table is written as .csv", 2),
         (["-o", "a.csv", "--digits", "3"], "--digits has no meaning for .csv", 2),
     ],
