@@ -46,7 +46,7 @@ class Excludes:
 
 @dataclass(frozen=True, init=False)
 class Enables:
-    """Name options that have no meaning without this one."""
+    """Name options that have no meaning without this one, or another one that enables them."""
 
     names: tuple[str, ...]
 
@@ -123,16 +123,20 @@ MESSAGES = "Messages"
 def check_together(context: typer.Context, rules: Rules) -> None:
     """Raise UsageError for an option of the command line that has no meaning beside the others."""
     said = {name for name in context.params if _is_said(context, name)}
+    enabling: dict[str, list[str]] = {}
+    for name, of_option in rules.items():
+        for other in (o for rule in of_option if isinstance(rule, Enables) for o in rule.names):
+            enabling.setdefault(other, []).append(name)
+    for other, names in enabling.items():
+        if other in said and not said & set(names):
+            spelled = " or ".join(_spelled(context, name) for name in names)
+            raise UsageError(
+                f"{_spelled(context, other)} has no meaning without {spelled}; leave it out"
+            )
     for name, of_option in rules.items():
         for rule in of_option:
-            if isinstance(rule, Enables):
-                for other in rule.names:
-                    if other in said and name not in said:
-                        raise UsageError(
-                            f"{_spelled(context, other)} has no meaning without "
-                            f"{_spelled(context, name)}; leave it out"
-                        )
-            elif name in said and context.params[name] not in rule.unless:
+            is_excluding = isinstance(rule, Excludes) and name in said
+            if is_excluding and context.params[name] not in rule.unless:
                 others = rule.names
                 if others == (EVERYTHING,):
                     others = tuple(other for other in context.params if other not in ALWAYS)

@@ -156,6 +156,7 @@ def sharpness(
             help="Compute the top eigenvalue and the trace of the Hessian, PAC-Bayes sigma and "
             "magnitude-aware sharpness too.",
         ),
+        Enables("rel_error"),
     ] = False,
     fold_batch_norm: Annotated[
         bool,
@@ -202,6 +203,7 @@ def sharpness(
             "compare",
             "exact",
             "flatness",
+            "rho",
             "save_perturbation",
         ),
     ] = False,
@@ -211,8 +213,9 @@ def sharpness(
             min=MOST_PRECISE,
             max=1,
             rich_help_panel=NOISE,
-            help="Relative standard error at which --expected stops.",
-            show_default="0.05",
+            help="Relative standard error of --expected, and of the trace and sigma of --flatness: "
+            "draws are as many as a pilot says.",
+            show_default="0.05; --flatness: 32 products, 128 draws",
         ),
         Excludes("precision"),
     ] = None,
@@ -343,6 +346,7 @@ def sharpness(
         compare=compare,
         exact=exact,
         flatness=flatness,
+        rel_error=rel_error,
         protocol=protocol,
         rho=rho,
         data=data,

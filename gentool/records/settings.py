@@ -67,6 +67,7 @@ _MATTERS: dict[str, Callable[[str], bool]] = {
     "m": lambda name: name in ("sharpness_m", "sharpness_m_l2"),
     "rho": lambda name: name == "sharpness_m_l2",
     "precision": _sampled,
+    "rel_error": lambda name: name.startswith(("hessian_trace", "pac_bayes_sigma")),
     "delta": lambda name: name in _PAC_BAYES,
 }
 """For each setting, whether it changes the measure of a name; a test asks the measures."""

@@ -34,7 +34,8 @@ MODULES = (
     "gentool.sharpness.expected",
     "gentool.sharpness.error_bound",
     "gentool.sharpness.flatness",
-    "gentool.sharpness.worst_case_record",
+    "gentool.sharpness.pac_bayes_sigma",
+    "gentool.sharpness.flatness_record",
 )
 
 

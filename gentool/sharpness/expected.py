@@ -5,6 +5,11 @@ E_ν[L(f_{w+ν})] − L(f_w), KL = Σ w_i² / (2σ_i²), and the right-hand side
 (5). Small noise moves the loss up and down alike, so that pairs ±ν cancel nearly all of the
 variance; large noise does not, and then a pair is no better than two draws: a pilot decides for
 each α.
+
+The trap avoided: sampling until the standard error is small stops where the samples happen to be
+large and alike, or small, and is biased (by 0.3 to 4 %). Here pilot samples say how many draws a
+point needs, and are then thrown away: the estimate is of fresh draws, of a number that they do not
+influence, and so without bias.
 """
 
 import math
@@ -16,7 +21,7 @@ import torch
 from torch import Tensor
 
 from gentool.sharpness.definitions import defines
-from gentool.sharpness.noise import Noise
+from gentool.sharpness.noise import Draws, Noise
 from gentool.sharpness.objective import Objective
 
 RATIO = 1.05
@@ -25,6 +30,9 @@ LOWEST, HIGHEST = 0.002, 0.3  # expected sharpness at the ends of the curve
 LEVEL = 0.05  # the paper's line
 PILOT_ROUNDS = 3
 FEWEST = 64  # samples before a standard error is trusted
+PILOT_ERROR = 2.0  # relative standard error of the pilot, over that of the estimate
+MARGIN = 1.25  # samples beyond those that the pilot asks for
+PILOT_SHARE = 4  # the pilot takes at most this part of the most draws allowed
 Show = Callable[[int, int, int], None]
 FARTHEST = 250  # grid steps from the anchor: α from 2.5e-9 to 99
 
@@ -33,7 +41,7 @@ FARTHEST = 250  # grid steps from the anchor: α from 2.5e-9 to 99
 class ExpectedOptions:
     """Hold the settings of the sampling.
 
-    `alpha` None: the whole curve. `precision`: standard error over the value, at which to stop.
+    `alpha` None: the whole curve. `precision`: standard error over the value that is aimed at.
     """
 
     alpha: float | None = None
@@ -45,10 +53,14 @@ class ExpectedOptions:
 
 @dataclass
 class NoisePoint:
-    """Accumulate samples of the rise of the loss at one α; a pair ±ν counts as one sample."""
+    """Accumulate samples of the rise of the loss at one α; a pair ±ν counts as one sample.
+
+    `needed` is the number of samples, as the pilot says.
+    """
 
     alpha: float
     paired: bool
+    needed: int = FEWEST
     count: int = 0
     total: float = 0.0
     squares: float = 0.0
@@ -138,13 +150,48 @@ def expected_curve(
         if last > FARTHEST:
             notes.append(f"expected_sharpness: stays below {HIGHEST} on the whole grid")
         alphas = [ANCHOR * RATIO**j for j in range(first, min(last, FARTHEST) + 1)]
-    points = [NoisePoint(alpha, _pairs_pay(noise, pilot, scale(w, alpha))) for alpha in alphas]
+    points: list[NoisePoint] = []
     stopped = None
     try:
+        points = _planned(noise, pilot, alphas, options, show)
         stopped = _sample(noise, points, options, show)
     except KeyboardInterrupt:
         stopped = "interrupted"
     return NoiseCurve([point for point in points if point.count > 1], stopped, notes)
+
+
+def _planned(
+    noise: Noise,
+    pilot: list[Draws],
+    alphas: list[float],
+    options: ExpectedOptions,
+    show: Show,
+) -> list[NoisePoint]:
+    """Return a point for each α, without samples, that knows how many it needs: from a pilot."""
+    w = noise.objective.network.weights
+    pilots = [NoisePoint(alpha, _pairs_pay(noise, pilot, scale(w, alpha))) for alpha in alphas]
+    for point in pilots:
+        for draws in pilot:
+            _add(noise, point, draws)
+    most = options.most_draws // PILOT_SHARE
+    enough = PILOT_ERROR * options.precision
+    while is_open := [p for p in pilots if p.draws < most and not _is_precise(p, enough)]:
+        show(0, len(pilots), max(point.draws for point in is_open))
+        draws = noise.draw()
+        for point in is_open:
+            _add(noise, point, draws)
+    return [NoisePoint(p.alpha, p.paired, _samples_needed(p, options)) for p in pilots]
+
+
+def _samples_needed(pilot: NoisePoint, options: ExpectedOptions) -> int:
+    """Return how many samples give the precision that is aimed at, by those of the pilot."""
+    deviation = pilot.stderr * math.sqrt(pilot.count)
+    if deviation == 0 or not math.isfinite(deviation):  # nothing moves, or the loss overflows
+        return FEWEST
+    aim = options.precision * abs(pilot.value)
+    if aim * math.sqrt(options.most_draws) <= deviation:
+        return options.most_draws + 1  # more than are ever drawn
+    return max(FEWEST, math.ceil(MARGIN * (deviation / aim) ** 2))
 
 
 def _sample(
@@ -153,29 +200,40 @@ def _sample(
     options: ExpectedOptions,
     show: Show,
 ) -> str | None:
-    """Draw in rounds for every α that is not precise yet; return the reason for an early end."""
-    w = noise.objective.network.weights
-    while open_points := [point for point in points if not _is_precise(point, options)]:
+    """Draw in rounds for every α that lacks samples; return the reason for an early end."""
+    while open_points := [p for p in points if p.count < p.needed and not _is_exact(p)]:
         draws = max(point.draws for point in open_points)
         show(len(points) - len(open_points), len(points), draws)
         if draws >= options.most_draws:
             return "draws"
         draws = noise.draw()
         for point in open_points:
-            sigma = scale(w, point.alpha)
-            samples, errors = noise.rises(draws, sigma)
-            if point.paired:
-                mirrored, mirrored_errors = noise.rises(draws, sigma, -1.0)
-                samples, errors = (samples + mirrored) / 2, (errors + mirrored_errors) / 2
-            point.add(samples, errors)
+            _add(noise, point, draws)
     return None
 
 
-def _is_precise(point: NoisePoint, options: ExpectedOptions) -> bool:
-    if point.alpha == 0 and point.count > 1:
+def _add(noise: Noise, point: NoisePoint, draws: Draws) -> None:
+    """Add the samples of some draws to a point."""
+    sigma = scale(noise.objective.network.weights, point.alpha)
+    samples, errors = noise.rises(draws, sigma)
+    if point.paired:
+        mirrored, mirrored_errors = noise.rises(draws, sigma, -1.0)
+        samples, errors = (samples + mirrored) / 2, (errors + mirrored_errors) / 2
+    point.add(samples, errors)
+
+
+def _is_exact(point: NoisePoint) -> bool:
+    return point.alpha == 0 and point.count > 1
+
+
+def _is_precise(point: NoisePoint, precision: float) -> bool:
+    """Return whether a standard error is that fraction of the value, or there is nothing to gain.
+
+    A NaN or infinity ends the pilot: no number of samples would mend it.
+    """
+    if _is_exact(point):
         return True
-    enough = point.count >= FEWEST
-    return enough and not point.stderr > options.precision * abs(point.value)
+    return point.count >= FEWEST and not point.stderr > precision * abs(point.value)
 
 
 def _pairs_pay(noise: Noise, pilot: list, sigma: Tensor) -> bool:

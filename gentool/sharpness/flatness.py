@@ -1,11 +1,9 @@
-"""Compute other measures of flatness: the Hessian's eigenvalue and trace, and PAC-Bayes sigma.
+"""Compute other measures of flatness: the Hessian's eigenvalue and trace.
 
 Hessian products are plain double backward passes of PyTorch, in chunks of images: no library is
 needed for a product, and none would bound memory.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,46 +11,13 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from gentool.common.json import finite
 from gentool.numerics.lanczos import top_eigenvector
+from gentool.numerics.xtrace import TraceEstimate, xtrace
 from gentool.sharpness.definitions import defines
-from gentool.sharpness.noise import Noise
 from gentool.sharpness.objective import Objective
 
 TOLERANCE = 1e-5  # relative, of the top eigenvalue
-PROBES = 32
-DROP = 0.1  # of accuracy, at which PAC-Bayes sigma is taken
-FLOOR = 0.001  # ε of the magnitude-aware noise
-NOISE_ROUNDS = 8
-HALVINGS = 24
-
-
-@dataclass(frozen=True)
-class Flatness:
-    """Hold the measures of one network, each defined at the function that computes it."""
-
-    top_eigenvalue: float | None
-    trace: float | None
-    trace_stderr: float | None
-    sigma: float | None
-    sigma_magnitude: float | None
-
-
-def flatness(objective: Objective, seed: int) -> Flatness:
-    """Compute all measures of flatness.
-
-    Sigma is None if no noise up to 1e3 costs the accuracy; eigenvalue and trace are None if the
-    Hessian overflows.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    trace, stderr = hessian_trace(objective, generator)
-    return Flatness(
-        hessian_top(objective, generator) if math.isfinite(trace) else None,
-        finite(trace),
-        finite(stderr),
-        pac_bayes_sigma(objective, seed),
-        pac_bayes_sigma_magnitude(objective, seed),
-    )
+PRODUCTS = 32
 
 
 def hessian_product(objective: Objective, vector: Tensor) -> Tensor:
@@ -72,8 +37,29 @@ def hessian_product(objective: Objective, vector: Tensor) -> Tensor:
     return total
 
 
+def finite_product(objective: Objective, vector: Tensor) -> Tensor:
+    """Return H v; raise FloatingPointError if the Hessian overflows."""
+    result = hessian_product(objective, vector)
+    if not result.isfinite().all():
+        raise FloatingPointError("the Hessian overflows")
+    return result
+
+
+@dataclass(frozen=True)
+class TopEigenvalue:
+    """Hold the eigenvalue λ with ‖H v − λ v‖ / |λ| of its unit vector v, and its relative error.
+
+    The largest eigenvalue is above λ by the `error` at most, but for a small probability.
+    """
+
+    value: float
+    residual: float
+    error: float
+    products: int
+
+
 @defines("hessian_top_eigenvalue")
-def hessian_top(objective: Objective, generator: torch.Generator) -> float | None:
+def hessian_top(objective: Objective, generator: torch.Generator) -> TopEigenvalue | None:
     """Largest eigenvalue of the Hessian of the training loss at w.
 
         λ_max(∇²L(f_w)), from below, by Lanczos iteration to a relative {TOLERANCE}
@@ -81,78 +67,30 @@ def hessian_top(objective: Objective, generator: torch.Generator) -> float | Non
     Ghorbani et al., An Investigation into Neural Net Optimization, ICML 2019.
     """
     w = objective.network.weights
-
-    def product(vector: Tensor) -> Tensor:
-        result = hessian_product(objective, vector)
-        if not result.isfinite().all():
-            raise FloatingPointError("the Hessian overflows")
-        return result
-
     try:
-        v = top_eigenvector(product, w, generator, TOLERANCE).vector
+        top = top_eigenvector(lambda q: finite_product(objective, q), w, generator, TOLERANCE)
+        v = top.vector / top.vector.norm()
+        image = finite_product(objective, v)
     except FloatingPointError:
         return None  # told by the caller, as for every measure that does not exist
-    v = v / v.norm()
-    return float(v @ hessian_product(objective, v))
+    value = float(v @ image)
+    residual = float((image - value * v).norm()) / max(abs(value), 1e-300)
+    return TopEigenvalue(value, residual, top.error, top.steps + 1)
 
 
 @defines("hessian_trace")
-def hessian_trace(objective: Objective, generator: torch.Generator) -> tuple[float, float]:
+def hessian_trace(
+    objective: Objective, generator: torch.Generator, rel_error: float | None = None
+) -> TraceEstimate | None:
     """Trace of that Hessian, with _stderr.
 
-        E[vᵀ ∇²L v], v random signs, {PROBES} of them
+        tr(∇²L(f_w)) by XTrace, leave-one-out, of {PRODUCTS} products (more with --rel-error)
 
-    Hutchinson, A Stochastic Estimator of the Trace, 1990.
+    Unbiased; exact where the network has no more parameters than products. See `numerics.xtrace`.
+    Epperly, Tropp and Webber, XTrace, SIAM J. Matrix Anal. Appl. 2024.
     """
     w = objective.network.weights
-    products = []
-    for _ in range(PROBES):
-        signs = torch.randint(2, (len(w),), generator=generator).to(w) * 2 - 1
-        products.append(float(signs @ hessian_product(objective, signs)))
-    samples = torch.tensor(products, dtype=torch.float64)
-    return float(samples.mean()), float(samples.std()) / math.sqrt(PROBES)
-
-
-@defines("pac_bayes_sigma")
-def pac_bayes_sigma(objective: Objective, seed: int) -> float | None:
-    """Standard deviation of the noise that costs {DROP} of the training accuracy.
-
-        σ with E_ν[error(f_{w+ν})] − error(f_w) = {DROP},  νᵢ ~ N(0, σ²)
-
-    Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
-    """
-    w = objective.network.weights
-    return _sigma(objective, seed, lambda sigma: torch.full_like(w, sigma))
-
-
-@defines("pac_bayes_sigma_magnitude")
-def pac_bayes_sigma_magnitude(objective: Objective, seed: int) -> float | None:
-    """The same with noise in proportion to each weight.
-
-        νᵢ ~ N(0, σ² wᵢ² + ε²),  ε = {FLOOR}
-
-    Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
-    """
-    w = objective.network.weights
-    return _sigma(objective, seed, lambda sigma: (sigma**2 * w.square() + FLOOR**2).sqrt())
-
-
-def _sigma(objective: Objective, seed: int, scale: Callable[[float], Tensor]) -> float | None:
-    """Return the σ at which Gaussian noise costs DROP of the accuracy, by bisection of log σ.
-
-    `scale` gives the standard deviation of each parameter for a σ. The same draws serve every σ,
-    so that the error is a function of σ. None if DROP is not reached between 1e-6 and 1e3.
-    """
-    noise = Noise(objective, seed)
-    draws = [noise.draw() for _ in range(NOISE_ROUNDS)]
-
-    def rise(sigma: float) -> float:
-        return float(torch.cat([noise.rises(batch, scale(sigma))[1] for batch in draws]).mean())
-
-    low, high = math.log(1e-6), math.log(1e3)
-    if not rise(math.exp(low)) < DROP <= rise(math.exp(high)):
-        return None
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if rise(math.exp(middle)) >= DROP else (middle, high)
-    return math.exp(low)
+    try:
+        return xtrace(lambda v: finite_product(objective, v), w, generator, PRODUCTS, rel_error)
+    except FloatingPointError:
+        return None  # told by the caller, as for every measure that does not exist

@@ -31,6 +31,7 @@ from gentool.data.arrays import (
 from gentool.numerics.device import resolve
 from gentool.sharpness.expected import ExpectedOptions
 from gentool.sharpness.expected_record import ExpectedSharpnessOptions, expected_record
+from gentool.sharpness.flatness_record import flatness_values, notes_on_missing
 from gentool.sharpness.forward import BATCHINGS
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.inputs import SharpnessInputs, load_inputs
@@ -39,8 +40,6 @@ from gentool.sharpness.search.multi_start import DEFAULT_STEPS
 from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 from gentool.sharpness.worst_case_record import (
     SharpnessOptions,
-    flatness_values,
-    notes_on_missing,
     worst_case_record,
 )
 
@@ -172,8 +171,8 @@ def expected_sharpness(
 
     With `alpha`, at that size of the noise; without it over a grid of sizes, with the size and the
     KL term at which the mean rise is 0.05, and the PAC-Bayes bound of the paper's equation (5),
-    which fails with probability `delta` at most. Each value is sampled until its standard error is
-    `rel_error` of it, with at most `draws` draws.
+    which guarantees nothing, and a bound of the test error that holds with probability 1 − `delta`.
+    A pilot says how many draws give a standard error of `rel_error` of the value, `draws` at most.
 
     `module`, `images`, `labels` and `options` are those of `gentool.sharpness`, and so are the
     errors. Return the record of an `.expected.json` file: `measures` by name, and
@@ -216,16 +215,20 @@ def flatness(
     *,
     alpha: float = 5e-4,
     seed: int = 0,
+    rel_error: float | None = None,
     **options: Unpack[InMemoryOptions],
 ) -> Json:
-    """Compute other measures of flatness: of the Hessian, of PAC-Bayes noise, and magnitude-aware.
+    """Compute other measures of flatness: of the Hessian, of PAC-Bayes noise, and adaptive.
 
     `measures` of the record that is returned holds the largest eigenvalue of the Hessian of the
     training loss (`hessian_top_eigenvalue`, a lower bound) and its trace (`hessian_trace`, with
     `hessian_trace_stderr`), the standard deviation of the Gaussian noise that costs a tenth of the
     training accuracy (`pac_bayes_sigma`; `pac_bayes_sigma_magnitude` in proportion to each weight;
     None if none does), and the largest rise of the loss where each parameter moves by a fraction
-    `alpha` of itself (`sharpness_magnitude`). `seed` is that of the random vectors and the search.
+    `alpha` of itself (`sharpness_magnitude`). Trace and sigma are estimates, with `NAME_stderr`;
+    with `rel_error` they take as many products and draws as that relative standard error needs.
+    `flatness` of the record holds the brackets of the bisections and the eigenvalue's residual.
+    `seed` is that of the random vectors and the search.
 
     `module`, `images`, `labels` and `options` are those of `gentool.sharpness`, and so are the
     errors. The values are those of `gentool sharpness --flatness`.
@@ -246,8 +249,9 @@ def flatness(
     )
     if (reason := search.prepared.fault) is not None:
         raise GentoolError(f"there is no flatness: {reason}")
-    values = dict(flatness_values(search, alpha))
-    command = {"name": "flatness", "alpha": alpha, "seed": seed}
+    about: Json = {}
+    values = dict(flatness_values(search, alpha, about, rel_error))
+    command = {"name": "flatness", "alpha": alpha, "seed": seed, "rel_error": rel_error}
     record = assemble(
         inputs.checkpoint,
         recipe=inputs.recipe,
@@ -257,7 +261,7 @@ def flatness(
         measures=values,
         notes=notes_on_missing(values),
         evaluation=inputs.evaluation,
-    )
+    ) | {"flatness": about}
     return warn(record) if isinstance(module, TrainedNetwork) else record
 
 

@@ -3,16 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
-
-import torch
 
 from gentool.checkpoints.hints import NO_HINTS, Hints
 from gentool.checkpoints.record import Values, assemble
 from gentool.common.json import Json, finite
-from gentool.sharpness.definitions import defines
-from gentool.sharpness.flatness import flatness
+from gentool.sharpness.flatness_record import flatness_values, notes_on_missing
 from gentool.sharpness.inputs import SharpnessInputs
 from gentool.sharpness.m_sharpness import (
     M_SHARPNESS,
@@ -22,7 +19,7 @@ from gentool.sharpness.m_sharpness import (
     m_sharpness_values,
 )
 from gentool.sharpness.search.enumeration import check_enumerable
-from gentool.sharpness.search.protocols import in_percent
+from gentool.sharpness.search.protocols import highest_of_corners, in_percent
 from gentool.sharpness.search.state import SearchState
 from gentool.sharpness.worst_case import (
     NEYSHABUR2017,
@@ -52,6 +49,7 @@ class SharpnessOptions:
     compare: bool = False
     exact: bool = False
     flatness: bool = False
+    rel_error: float | None = None  # of the estimates of flatness
     protocol: str | None = None
     rho: float = RHO
     data: str | None = None
@@ -66,6 +64,7 @@ class SharpnessOptions:
             "compare": self.compare,
             "exact": self.exact,
             "flatness": self.flatness,
+            **({"rel_error": self.rel_error} if self.flatness else {}),
             "protocol": self.protocol,
             **({"m": M} if self.protocol in (M_SHARPNESS, M_SHARPNESS_L2) else {}),
             **({"rho": self.rho} if self.protocol == M_SHARPNESS_L2 else {}),
@@ -98,14 +97,16 @@ def worst_case_record(
         values = dict.fromkeys(MEASURES)
         notes = [f"{name}: {reason}" for name in values]
         return record_of(measures=values, notes=notes), []
+    about: Json = {}
     if options.protocol in (M_SHARPNESS, M_SHARPNESS_L2):
         values, searched, notes = m_sharpness_values(
             search, options.protocol, options.alphas[0], options.rho
         )
         if options.flatness and searched["stopped"] != "interrupted":
-            flat = dict(flatness_values(search, options.alphas[0]))
+            flat = dict(flatness_values(search, options.alphas[0], about, options.rel_error))
             values, notes = values | flat, notes + notes_on_missing(flat)
-        return record_of(measures=values, notes=notes) | {"m_sharpness": searched}, []
+        record = record_of(measures=values, notes=notes) | {"m_sharpness": searched}
+        return record | ({"flatness": about} if about else {}), []
     if options.exact:
         check_enumerable(search.network)
     results, others, bounds, further, interrupted = [], [], [], {}, []
@@ -123,7 +124,7 @@ def worst_case_record(
             if "interrupted" in [result.stopped for result in (results[-1], *others[-1])]:
                 break
         else:
-            for name, value in _further_measures(search, options):
+            for name, value in _further_measures(search, options, about):
                 further[name] = value
     except KeyboardInterrupt:  # after the first search, whose result is not to be lost
         if not results:
@@ -147,8 +148,11 @@ def worst_case_record(
         keskar = values["sharpness_keskar"]
         values["sharpness_keskar2017"] = None if keskar is None else in_percent(keskar)
     if options.protocol == NEYSHABUR2017:
-        values["sharpness_neyshabur2017"] = values.pop("sharpness")
-        del values["sharpness_keskar"]
+        values["sharpness_neyshabur2017"] = results[0].rise
+    if options.protocol == "random":
+        values["sharpness_random"] = highest_of_corners(results[0].rise)
+    if options.protocol is not None:  # weaker than the search, and so no value of these
+        del values["sharpness"], values["sharpness_keskar"]
     values |= further
     notes += notes_on_missing(further)
     record = record_of(measures=values, notes=notes)
@@ -164,29 +168,17 @@ def worst_case_record(
             for result, rest, limits in zip(results, others, bounds, strict=True)
         ],
     }
+    if about:
+        record["flatness"] = about
     return record, results
 
 
 def _further_measures(
-    search: WorstCaseSearch, options: SharpnessOptions
+    search: WorstCaseSearch, options: SharpnessOptions, about: Json
 ) -> Iterator[tuple[str, float | None]]:
     """Compute the measures that are asked for besides the search, at the first α, one by one."""
     if options.flatness:
-        yield from flatness_values(search, options.alphas[0])
-
-
-@defines("sharpness_magnitude")
-def sharpness_magnitude(search: WorstCaseSearch, alpha: float) -> float:
-    """Adaptive l-infinity sharpness: each parameter moves by at most a fraction of itself.
-
-        max over |νᵢ| ≤ α|wᵢ| of L(f_{w+ν}) − L(f_w)
-
-    A lower bound, at the α asked for. It is not the magnitude-aware sharpness of Jiang et al.
-    (2020), which is 1/α′² at the α′ where the training accuracy falls by 0.1. Andriushchenko et al.
-    (ICML 2023) compare networks by it.
-    Kwon et al., ASAM: Adaptive Sharpness-Aware Minimization, ICML 2021.
-    """
-    return search.with_options(replace(search.options, offset=0.0)).find(alpha).rise
+        yield from flatness_values(search, options.alphas[0], about, options.rel_error)
 
 
 def is_destroyed(result: SearchResult) -> bool:
@@ -231,28 +223,6 @@ def _row(result: SearchResult, others: list[SearchResult]) -> Json:
             for other in others
         ],
     }
-
-
-def flatness_values(search: WorstCaseSearch, alpha: float) -> Iterator[tuple[str, float | None]]:
-    """Compute the measures of flatness, one by one."""
-    flat = flatness(search.prepared.objective(torch.float32)[0], search.options.seed)
-    yield "hessian_top_eigenvalue", flat.top_eigenvalue
-    yield "hessian_trace", flat.trace
-    yield "hessian_trace_stderr", flat.trace_stderr
-    yield "pac_bayes_sigma", flat.sigma
-    yield "pac_bayes_sigma_magnitude", flat.sigma_magnitude
-    yield "sharpness_magnitude", sharpness_magnitude(search, alpha)
-
-
-def notes_on_missing(values: Values) -> list[str]:
-    """Return notes that say why measures of flatness are null."""
-    no_noise = "no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
-    overflow = "second derivatives of the loss are beyond the numbers of a computer"
-    return [
-        f"{name}: {overflow if name.startswith('hessian') else no_noise}"
-        for name, value in values.items()
-        if value is None
-    ]
 
 
 def _bounds(search: WorstCaseSearch, alpha: float, exact: bool) -> Values:

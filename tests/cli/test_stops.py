@@ -83,7 +83,7 @@ def test_a_stopped_grid_saves_all_states_of_a_stack_and_the_same_command_goes_on
     ("options", "target"),
     [
         ([], "gentool.sharpness.worst_case.evaluate_point"),
-        (["--flatness"], "gentool.sharpness.worst_case_record.flatness"),
+        (["--flatness"], "gentool.sharpness.flatness_record.hessian_trace"),
         (["--protocol", "m-sharpness"], "gentool.sharpness.worst_case.evaluate_point"),
     ],
 )

@@ -23,8 +23,10 @@ from gentool.sharpness.expected import (
     expected_curve,
     kl,
     pac_bayes_bound,
+    scale,
 )
 from gentool.sharpness.functional import functional_network
+from gentool.sharpness.noise import Noise
 from gentool.sharpness.prepared import PreparedNetwork
 
 
@@ -93,6 +95,62 @@ def test_the_standard_error_covers_the_truth_as_often_as_it_claims(alpha):
         abs(p.value - truth.value) < 1.96 * math.hypot(p.stderr, truth.stderr) for p in estimates
     ]
     assert 0.90 <= sum(within) / len(within) <= 0.99
+
+
+def test_the_estimate_has_no_bias_from_the_rule_that_ends_the_sampling():
+    """200 seeds at a relative error of 0.2, where stopping by the error itself is biased."""
+    case = mlp_case(hidden=3, inputs=2, images=12)
+    prepared, alpha = objective(case, torch.float32), 0.1
+    truth = brute_force(case, alpha)
+    values, stopped_by_error = [], []
+    for seed in range(200):
+        options = ExpectedOptions(alpha, precision=0.2, seed=seed)
+        values.append(expected_curve(prepared, options).points[0].value)
+        stopped_by_error.append(sampled_until_precise(prepared, alpha, 0.2, seed))
+    assert abs(deviation(values, truth)) < 3
+    assert deviation(stopped_by_error, truth) < -3
+
+
+def brute_force(case, alpha):
+    """Return mean and standard error of 40,000 draws over all images, by one product a layer."""
+    model, data = case
+    layers = [m for m in model if isinstance(m, nn.Linear)]
+    generator = torch.Generator().manual_seed(1)
+
+    def losses(count, alpha):
+        x = data.images.flatten(1).double().expand(count, -1, -1)
+        for i, layer in enumerate(layers):
+            W, b = (
+                p.double()
+                + alpha
+                * (10 * p.abs() + 1)
+                * torch.randn(count, *p.shape, generator=generator, dtype=torch.float64)
+                for p in (layer.weight.detach(), layer.bias.detach())
+            )
+            x = x @ W.mT + b[:, None]
+            x = x.relu() if i + 1 < len(layers) else x
+        labels = data.labels.expand(count, -1)
+        return cross_entropy(x.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
+
+    rises = losses(40_000, alpha).mean(dim=1) - losses(1, 0.0).mean()
+    return float(rises.mean()), float(rises.std()) / 200
+
+
+def deviation(values, truth):
+    """Return by how many standard errors the mean of some values is above the truth."""
+    values = torch.tensor(values, dtype=torch.float64)
+    error = math.hypot(float(values.std()) / math.sqrt(len(values)), truth[1])
+    return (float(values.mean()) - truth[0]) / error
+
+
+def sampled_until_precise(prepared, alpha, precision, seed):
+    """Return the value of the rule of earlier versions: rounds until the error is small."""
+    noise = Noise(prepared, seed)
+    noise_point = NoisePoint(alpha, paired=False)
+    sigma = scale(prepared.network.weights, alpha)
+    while noise_point.count < 64 or noise_point.stderr > precision * noise_point.value:
+        noise_point.add(*noise.rises(noise.draw(), sigma))
+    return noise_point.value
 
 
 def test_antithetic_pairs_are_used_for_small_noise_only():
@@ -188,7 +246,7 @@ def test_the_record_fits_the_schema_and_holds_the_measures(saved, options):
     [
         (["--alpha", "0.1", "--alpha", "0.2"], "--expected takes one --alpha"),
         (["--alpha", "-1"], "--alpha is -1"),
-        (["--precision", "0"], "--rel-error is 0"),
+        (["--precision", "0"], "--precision is 0"),
         (["--delta", "1"], "--delta is 1"),
     ],
 )

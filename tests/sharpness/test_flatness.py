@@ -11,9 +11,10 @@ from gentool.cli.main import run
 from gentool.records import measure_file
 from gentool.sharpness.box import box
 from gentool.sharpness.definitions import definitions
-from gentool.sharpness.flatness import hessian_product, hessian_top, hessian_trace, pac_bayes_sigma
+from gentool.sharpness.flatness import hessian_product, hessian_top, hessian_trace
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.noise import Noise
+from gentool.sharpness.pac_bayes_sigma import pac_bayes_sigma, pac_bayes_sigma_magnitude
 from gentool.sharpness.prepared import PreparedNetwork
 
 
@@ -41,19 +42,38 @@ def test_a_product_is_that_of_the_dense_hessian(objective, dense):
 def test_the_top_eigenvalue_is_that_of_the_dense_hessian(objective, dense):
     exact = float(torch.linalg.eigvalsh((dense + dense.T) / 2)[-1])
     top = hessian_top(objective, torch.Generator().manual_seed(0))
-    assert top == pytest.approx(exact, rel=1e-4)
+    assert top.value == pytest.approx(exact, rel=1e-4)
+    assert 0 <= top.residual < 0.01
 
 
 def test_the_trace_is_within_its_standard_error(objective, dense):
-    trace, error = hessian_trace(objective, torch.Generator().manual_seed(0))
-    assert abs(trace - float(dense.trace())) < 4 * error
-    assert error < 0.5 * abs(trace)
+    trace = hessian_trace(objective, torch.Generator().manual_seed(0))
+    assert abs(trace.value - float(dense.trace())) < 4 * trace.stderr
+    assert trace.stderr < 0.05 * abs(trace.value)
+    assert trace.products <= 32
+
+
+@pytest.mark.parametrize("sigma", [pac_bayes_sigma, pac_bayes_sigma_magnitude])
+def test_the_standard_error_of_sigma_is_that_between_seeds(objective, sigma):
+    """60 seeds: the mean reported error and the deviation of the values agree to a third."""
+    levels = [sigma(objective, seed) for seed in range(60)]
+    values = torch.tensor([level.value for level in levels])
+    reported = torch.tensor([level.stderr for level in levels])
+    assert float(reported.mean()) == pytest.approx(float(values.std()), rel=0.35)
+    assert all(level.low == level.value < level.high < 1.00001 * level.low for level in levels)
+
+
+def test_rel_error_takes_as_many_draws_for_sigma_as_it_needs(objective):
+    rough, fine = pac_bayes_sigma(objective, 0), pac_bayes_sigma(objective, 0, rel_error=0.01)
+    assert rough.stderr > 0.01 * rough.value
+    assert fine.stderr <= 0.0115 * fine.value
+    assert fine.draws > rough.draws == 128
 
 
 def test_sigma_costs_a_tenth_of_the_accuracy(objective):
     """On the same draws as the bisection: less just below σ, a tenth or more just above."""
     w = objective.network.weights
-    sigma = pac_bayes_sigma(objective, 3)
+    sigma = pac_bayes_sigma(objective, 3).value
     noise = Noise(objective, 3)
     draws = [noise.draw() for _ in range(8)]
     for factor, is_enough in ((0.999, False), (1.001, True)):
@@ -87,6 +107,12 @@ def test_the_record_holds_the_measures_of_flatness(saved):
     assert measures["pac_bayes_sigma"] > 0
     assert measures["pac_bayes_sigma_magnitude"] > 0
     assert measures["sharpness_magnitude"] > 0
+    for name in ("hessian_trace", "pac_bayes_sigma", "pac_bayes_sigma_magnitude"):
+        assert 0 < measures[f"{name}_stderr"] < 0.3 * measures[name]
+    about = measure_file.read(saved.with_suffix(".sharpness.json"))["flatness"]
+    low, high = about["pac_bayes_sigma"]["bracket"]
+    assert low <= measures["pac_bayes_sigma"] <= high
+    assert about["hessian_top_eigenvalue"]["residual"] >= 0
 
 
 def test_every_reported_measure_has_a_definition(saved):

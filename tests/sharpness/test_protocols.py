@@ -27,9 +27,17 @@ def test_keskar2017_is_one_run_of_ten_iterations_times_100(saved):
     record = measures(saved, "--protocol", "keskar2017")
     [point] = record["sharpness"]["points"]
     values = record["measures"]
-    assert values["sharpness_keskar2017"] == pytest.approx(100 * values["sharpness_keskar"])
+    assert values["sharpness_keskar2017"] == pytest.approx(100 * point["keskar"])
     assert 10 <= point["gradient_evaluations"] / 100 <= 40
-    assert 0 < values["sharpness"] <= measures(saved)["measures"]["sharpness"]
+    assert 0 < point["rise"] <= measures(saved)["measures"]["sharpness"]
+
+
+@pytest.mark.parametrize("protocol", ["keskar2017", "random", "neyshabur2017"])
+def test_the_weaker_rise_of_a_protocol_is_not_stored_as_sharpness(saved, protocol):
+    """It is a value of its own name, which no figure or claim takes for the result of a search."""
+    values = measures(saved, "--protocol", protocol)["measures"]
+    assert f"sharpness_{protocol}" in values
+    assert not {"sharpness", "sharpness_keskar"} & set(values)
 
 
 def test_m_sharpness_of_one_batch_is_the_sharpness(saved):

@@ -35,6 +35,18 @@ def in_percent(keskar: float) -> float:
     return 100 * keskar
 
 
+@defines("sharpness_random")
+def highest_of_corners(rise: float) -> float:
+    """Highest rise of as many random corners of the box as --units allows, with --protocol random.
+
+        max over some ν ∈ ∏ {−rᵢ, rᵢ} of L(f_{w+ν}) − L(f_w),  rᵢ = α(|wᵢ|+1)
+
+    A far weaker lower bound than sharpness, and no value of it.
+    Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
+    """
+    return rise
+
+
 @defines("sharpness_neyshabur2017")
 def stochastic_ascent(state: SearchState) -> None:
     """Rise after mini-batch gradient ascent in the box, as far as the paper's solver is known.
