@@ -32,6 +32,7 @@ PILOT_ROUNDS = 3
 FEWEST = 64  # samples before a standard error is trusted
 PILOT_ERROR = 2.0  # relative standard error of the pilot, over that of the estimate
 MARGIN = 1.25  # samples beyond those that the pilot asks for
+MOST_ROUND = 1024  # more than the samples of one round
 PILOT_SHARE = 4  # the pilot takes at most this part of the most draws allowed
 Show = Callable[[int, int, int], None]
 FARTHEST = 250  # grid steps from the anchor: α from 2.5e-9 to 99
@@ -190,7 +191,7 @@ def _samples_needed(pilot: NoisePoint, options: ExpectedOptions) -> int:
         return FEWEST
     aim = options.precision * abs(pilot.value)
     if aim * math.sqrt(options.most_draws) <= deviation:
-        return options.most_draws + 1  # more than are ever drawn
+        return 2 * options.most_draws + MOST_ROUND  # more than are ever drawn
     return max(FEWEST, math.ceil(MARGIN * (deviation / aim) ** 2))
 
 

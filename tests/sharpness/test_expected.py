@@ -97,18 +97,19 @@ def test_the_standard_error_covers_the_truth_as_often_as_it_claims(alpha):
     assert 0.90 <= sum(within) / len(within) <= 0.99
 
 
-def test_the_estimate_has_no_bias_from_the_rule_that_ends_the_sampling():
-    """200 seeds at a relative error of 0.2, where stopping by the error itself is biased."""
+def test_the_estimate_has_no_bias_from_the_rule_that_ends_the_sampling(monkeypatch):
+    """200 seeds of single draws; stopping at the same error by the draws themselves is biased."""
+    monkeypatch.setattr("gentool.sharpness.expected._pairs_pay", lambda *_: False)
     case = mlp_case(hidden=3, inputs=2, images=12)
-    prepared, alpha = objective(case, torch.float32), 0.1
+    prepared, alpha = objective(case, torch.float32), 0.03
     truth = brute_force(case, alpha)
     values, stopped_by_error = [], []
     for seed in range(200):
-        options = ExpectedOptions(alpha, precision=0.2, seed=seed)
+        options = ExpectedOptions(alpha, precision=0.3, seed=seed)
         values.append(expected_curve(prepared, options).points[0].value)
-        stopped_by_error.append(sampled_until_precise(prepared, alpha, 0.2, seed))
+        stopped_by_error.append(sampled_until_precise(prepared, alpha, 0.3, seed))
     assert abs(deviation(values, truth)) < 3
-    assert deviation(stopped_by_error, truth) < -3
+    assert deviation(stopped_by_error, truth) > 3
 
 
 def brute_force(case, alpha):
