@@ -25,6 +25,9 @@ from gentool.common.text import recordable, shortened
 LONGEST_METAVAR = 16  # characters of choices that are listed in place of a name
 ALWAYS = ("quiet", "debug")
 """Options that have a meaning with every other."""
+Limits = tuple[float | None, float | None, type[int] | type[float]]
+UNLIMITED: Limits = (None, None, float)
+"""The least and the greatest value of an option, and the kind of its numbers."""
 EVERYTHING = "*"
 """The name of all other options and arguments in a rule."""
 
@@ -65,7 +68,7 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
     the least and the greatest value that their options declare.
     """
     flat = [_declared(parameter) for parameter in _flat_parameters(command)]
-    ranges = {name: limits for _, name, limits in flat if limits != (None, None)}
+    ranges = {name: limits for _, name, limits in flat if limits != UNLIMITED}
     parameters = [parameter for parameter, _, _ in flat]
     groups = {
         name: parameter.annotation
@@ -168,10 +171,16 @@ def _spelled(context: typer.Context, name: str) -> str:
     raise ValueError(f"no option {name}")
 
 
-def _check_range(name: str, value: object, least: float | None, greatest: float | None) -> None:
+def _check_range(
+    name: str,
+    value: object,
+    least: float | None,
+    greatest: float | None,
+    kind: type[int] | type[float],
+) -> None:
     """Raise UsageError if a number is below the least or above the greatest value, or is none.
 
-    `value` is a number, or the text of an option that takes several.
+    `value` is a number, or the text of an option that takes several, of a kind.
     """
     option = name.replace("_", "-")
     if value is None:
@@ -180,7 +189,7 @@ def _check_range(name: str, value: object, least: float | None, greatest: float 
         values = {str(value): value}
     else:
         values = dict(
-            zip(listed(option, value) or (), numbers(option, value, float) or (), strict=True)
+            zip(listed(option, value) or (), numbers(option, value, kind) or (), strict=True)
         )
     for text, number in values.items():
         is_number = number == number  # NaN is not itself
@@ -226,16 +235,18 @@ def _with_info(annotation: object, change: Callable[[typer.models.OptionInfo], N
     return Annotated[(kind, *copies)]
 
 
-def _declared(parameter: Parameter) -> tuple[Parameter, str, tuple[float | None, float | None]]:
+def _declared(parameter: Parameter) -> tuple[Parameter, str, Limits]:
     """Return a parameter in the form that Typer shows plainly, its name, and its range.
 
     Typer writes defaults in words with parentheses, and ranges as `x>=1`: the words are put into
     the help text here, and ranges are checked by `shared`.
     """
-    limits: list[tuple[float | None, float | None]] = [(None, None)]
+    limits = [UNLIMITED]
 
     def plain(info: typer.models.OptionInfo) -> None:
-        limits.append((info.min, info.max))
+        if (info.min, info.max) != (None, None):
+            kind = int if (info.metavar or "").startswith("N") else float
+            limits.append((info.min, info.max, kind))
         info.min = info.max = None
         info.help = escaped(info.help or "")
         if isinstance(info.show_default, str):
