@@ -8,7 +8,7 @@ python examples/benchmarks/sharpness.py batching [--threads N]
 
 `quality` runs every search at the cost of the default one; `quality-of-records` makes its
 rows from records of `gentool sharpness --compare`. `doubling` gives the default search twice the
-starts and twice the steps. `speed` times the default search at the default alpha. `batching` times
+starts. `speed` times the default search at the default alpha. `batching` times
 the ways of evaluating candidates: one by one or together. The checkpoints are those of
 `gentool train`. The results are in sharpness.md, beside this file.
 """
@@ -34,7 +34,7 @@ from gentool.sharpness.functional import functional_network
 from gentool.sharpness.inputs import load_inputs
 from gentool.sharpness.objective import Objective
 from gentool.sharpness.search.baselines import METHODS
-from gentool.sharpness.search.multi_start import DEFAULT_STEPS
+from gentool.sharpness.search.multi_start import MOST_STEPS
 from gentool.sharpness.search.starts import default_restarts
 from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 
@@ -82,12 +82,12 @@ def quality_of_records(options: argparse.Namespace) -> None:
 
 
 def doubling(options: argparse.Namespace) -> None:
-    """Print how much twice the starts and steps change the rise."""
+    """Print how much twice the starts, and as many steps at most for each, change the rise."""
     print("| network | alpha | default | doubled | change |\n|---|---|---|---|---|")
     for path in options.checkpoints:
         default = search_of(path, options)
         restarts = 2 * default_restarts(default.prepared.objective(torch.float32)[0])
-        doubled = search_of(path, options, restarts=restarts, steps=2 * DEFAULT_STEPS)
+        doubled = search_of(path, options, restarts=restarts, steps=MOST_STEPS)
         for alpha in ALPHAS:
             before, after = default.find(alpha).rise, doubled.find(alpha).rise
             change = 100 * (after / before - 1)

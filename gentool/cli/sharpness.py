@@ -99,7 +99,7 @@ def sharpness(
             max=10_000,
             rich_help_panel=SEARCH,
             help="Number of starts of the default search.",
-            show_default="min(classes, 10) + 10",
+            show_default="2 min(classes, 10) + 10",
         ),
     ] = None,
     steps: Annotated[
@@ -109,7 +109,7 @@ def sharpness(
             max=1_000_000,
             rich_help_panel=SEARCH,
             help="Iterations over the whole training set for each of the best starts.",
-            show_default="12",
+            show_default="until they have arrived",
         ),
     ] = None,
     budget: Annotated[
@@ -325,7 +325,6 @@ def sharpness(
                 messages.debug,
             )
         return
-    from gentool.sharpness.search.multi_start import DEFAULT_STEPS
     from gentool.sharpness.worst_case import UNLIMITED, SearchOptions
     from gentool.sharpness.worst_case_record import SharpnessOptions
 
@@ -336,7 +335,7 @@ def sharpness(
         search=SearchOptions(
             method=method,
             restarts=restarts,
-            steps=steps or DEFAULT_STEPS,
+            steps=steps,
             seconds=budget,
             units=units if method in UNLIMITED else units or 100.0,
             seed=seed,

@@ -36,7 +36,6 @@ from gentool.sharpness.forward import BATCHINGS
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.inputs import SharpnessInputs, load_inputs
 from gentool.sharpness.search.baselines import METHODS
-from gentool.sharpness.search.multi_start import DEFAULT_STEPS
 from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 from gentool.sharpness.worst_case_record import (
     SharpnessOptions,
@@ -138,7 +137,7 @@ def sharpness(
     search = SearchOptions(
         method=method,
         restarts=restarts,
-        steps=DEFAULT_STEPS if steps is None else steps,
+        steps=steps,
         seconds=budget,
         units=units,
         seed=seed,

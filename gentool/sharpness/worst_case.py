@@ -25,7 +25,7 @@ from gentool.sharpness.objective import Spent
 from gentool.sharpness.prepared import PreparedNetwork
 from gentool.sharpness.search.baselines import METHODS, lbfgsb_run, run_method
 from gentool.sharpness.search.enumeration import check_enumerable, enumerate_corners
-from gentool.sharpness.search.multi_start import DEFAULT_STEPS, multi_start
+from gentool.sharpness.search.multi_start import multi_start
 from gentool.sharpness.search.protocols import stochastic_ascent
 from gentool.sharpness.search.state import OutOfTimeError, SearchState, Start
 
@@ -40,12 +40,13 @@ FINEST_FLOAT32 = 1e-5  # α below which the box has too few points in float32
 class SearchOptions:
     """Hold the settings of a search.
 
-    `restarts` None: one a class, ten at most, and ten others; `seconds` and `units` None: no limit.
+    `restarts` None: two a class, of ten at most, and ten others; `steps` None: until the search has
+    arrived; `seconds` and `units` None: no limit.
     """
 
     method: str = "default"
     restarts: int | None = None
-    steps: int = DEFAULT_STEPS
+    steps: int | None = None
     seconds: float | None = None
     units: float | None = None
     seed: int = 0

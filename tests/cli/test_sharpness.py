@@ -315,7 +315,8 @@ def test_the_help_names_the_default_number_of_starts(capsys):
 
     assert run(["sharpness", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    [most, others] = re.search(r"min\(classes, (\d+)\) \+ (\d+)", text).groups()
+    pattern = r"(\d+) min\(classes, (\d+)\) \+ (\d+)"
+    [each, most, others] = map(int, re.search(pattern, text).groups())
     for classes in (2, 10, 1000):
         objective = SimpleNamespace(network=SimpleNamespace(classes=classes))
-        assert default_restarts(objective) == min(classes, int(most)) + int(others)
+        assert default_restarts(objective) == each * min(classes, most) + others

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gentool.common.registry import FunctionRegistry
+from gentool.sharpness.objective import GRADIENT_COST
 from gentool.sharpness.search.climb import MIN_GAIN, Climb
 from gentool.sharpness.search.multi_start import multi_start
 from gentool.sharpness.search.protocols import KESKAR_ITERATIONS
@@ -21,6 +22,7 @@ from gentool.sharpness.search.state import SearchState, Start
 
 METHODS = FunctionRegistry("search")
 
+RUN_STEPS, FEWEST_STEPS = 50, 20  # of one run of pga and apgd
 SUBSPACE = 100  # dimensions of Keskar et al.'s random subspace
 ROWS = 2**19  # of its basis that are held at a time: 210 MB
 HISTORY = 2**32  # bytes for the solver's history, ten steps unless they take more than this
@@ -42,37 +44,56 @@ def random(state: SearchState) -> None:
 
 @METHODS.register
 def pga(state: SearchState) -> None:
-    """Projected gradient ascent from w: steps of a quarter of each radius along the signs.
+    """Projected gradient ascent: steps of a quarter of each radius along the signs.
 
+    From w, and again from a random point after each RUN_STEPS steps.
     Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018.
     """
-    point, step = state.center, 0.25 * _half_widths(state)
-    while state.affords_gradient:
-        _, gradient = state.gradients(point[None])
-        point = state.box.project(point + step * gradient[0].sign())
-    _look_at(state, point)
+    step = 0.25 * _half_widths(state)
+    for point, steps in _runs(state):
+        for _ in range(steps):
+            _, gradient = state.gradients(point[None])
+            point = state.box.project(point + step * gradient[0].sign())
+        _look_at(state, point)
 
 
 @METHODS.register
 def apgd(state: SearchState) -> None:
-    """Auto-PGD from w: momentum, and a step halved at checkpoints where progress has slowed.
+    """Auto-PGD: momentum, and a step halved at checkpoints where progress has slowed.
 
+    From w, and again from a random point after each RUN_STEPS steps.
     Croce and Hein, Reliable Evaluation of Adversarial Robustness, ICML 2020; rho 0.75, first step
     twice the radius.
     """
-    steps = max(1, int((state.units - state.units_spent) // 3))
-    reach, size = _half_widths(state), 2.0
-    point = previous = anchor = state.center
-    best, gradient_there = -torch.inf, None
-    interval, since, gains, moved_at_check, best_at_check = (
-        max(1, int(0.22 * steps)),
-        0,
-        0,
-        size,
-        best,
-    )
-    before = -torch.inf
+    for point, steps in _runs(state):
+        _apgd_run(state, point, steps)
+
+
+def _runs(state: SearchState) -> Iterator[tuple[Tensor, int]]:
+    """Yield where runs start, w and then random points of the box, and how many steps they take.
+
+    Each takes RUN_STEPS steps and a last look, or as many as the units allow. A rest of fewer than
+    FEWEST_STEPS is too short for a run of its own, and belongs to the last one.
+    """
+    point = state.center
     while state.affords_gradient:
+        steps = int((state.units - state.units_spent - 1) // GRADIENT_COST)
+        if steps >= RUN_STEPS + FEWEST_STEPS:
+            steps = RUN_STEPS
+        yield point, max(1, steps)
+        drawn = torch.rand(len(point), generator=state.generator).to(point)
+        point = state.box.project(state.center + (2 * drawn - 1) * _half_widths(state))
+
+
+def _apgd_run(state: SearchState, point: Tensor, steps: int) -> None:
+    """Run Auto-PGD from a point for so many steps."""
+    reach, size = _half_widths(state), 2.0
+    previous = anchor = point
+    best, gradient_there = -torch.inf, None
+    interval, since, gains = max(1, int(0.22 * steps)), 0, 0
+    moved_at_check, best_at_check = size, best
+    before = -torch.inf
+    for _ in range(steps):
         losses, gradients = state.gradients(point[None])
         gradient, loss = gradients[0], float(losses[0])
         gains += loss > before

@@ -95,15 +95,22 @@ class Climb:
         return losses, gains
 
 
-def climb_until_arrived(state: SearchState, signs: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def climb_until_arrived(
+    state: SearchState, signs: Tensor, steps: int, patience: int = 1
+) -> tuple[Tensor, Tensor]:
     """Return the best losses, (k,), and corners of candidates that move until they gain too little.
 
-    Each moves at most `steps` times.
+    Each moves at most `steps` times, and stops after `patience` steps in turn without a gain.
     """
     climb = Climb(state, state.box, signs)
+    in_vain = torch.zeros(len(signs), dtype=torch.int64, device=signs.device)
     for _ in range(steps):
         losses, gains = climb.step()
-        climb.keep(has_gained(losses, gains, state.loss_before))
+        gained = has_gained(losses, gains, state.loss_before)
+        in_vain = torch.where(gained, 0, in_vain + 1)
+        goes_on = in_vain < patience
+        climb.keep(goes_on)
+        in_vain = in_vain[goes_on]
         if not len(climb.active):
             break
     return climb.losses, climb.corners

@@ -3,7 +3,8 @@
 The step is vertex iteration (`climb`). The starts decide the quality, not the step rule, so most
 candidates are dropped early, on few images, and the best go on over the whole set. If a pass over
 it is cheap all go on, because the best on a part need not be the best on the whole, and a genetic
-search combines them. Rprop refines the best point.
+search combines them. The best of all climb until they have arrived, and Rprop refines the best
+point until it gains nothing.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from gentool.sharpness.objective import Objective
 from gentool.sharpness.search.climb import (
+    MIN_GAIN,
     Climb,
     climb_until_arrived,
     corner_of_gradient,
@@ -27,8 +29,10 @@ from gentool.sharpness.search.state import SearchState, Start
 SCREENED = 512  # images that the first screening takes, at least; 1/16 of the set where more
 SCREEN_STEPS = 3
 FINALISTS = 3
-DEFAULT_STEPS = 12
-RPROP_STEPS = 20  # twice as many where a pass is cheap
+USUAL_STEPS = 12  # vertex iterations of a candidate before the best ones alone go on
+MOST_STEPS = 100  # of those that go on until they have arrived
+RPROP_STEPS = 20  # between two looks at whether Rprop still gains; twice as many if cheap
+RPROP_ROUNDS = 5
 POOL_SIZE = 12  # corners that the genetic search keeps
 
 
@@ -47,13 +51,12 @@ class NamedCorners:
         )
 
 
-def multi_start(
-    state: SearchState, restarts: int | None = None, steps: int = DEFAULT_STEPS
-) -> None:
+def multi_start(state: SearchState, restarts: int | None = None, steps: int | None = None) -> None:
     """Search the box; leave the best point and the table of starts in `state`.
 
     `restarts` is the number of starts. `steps` is the most vertex iterations over the whole set for
-    each finalist; after a third as many generations without a gain the genetic search ends.
+    each finalist, None for until it has arrived; after a third as many generations (4 for None)
+    without a gain the genetic search ends.
     """
     whole = len(state.objective)
     restarts = restarts or default_restarts(state.objective)
@@ -67,16 +70,26 @@ def multi_start(
     else:
         if len(small) < whole // 4:
             larger = state.sample(whole // 4)
-            screened = _screen(state, larger, screened.best(max(2 * FINALISTS, restarts // 3)))
+            screened = _screen(state, larger, screened.best(max(2 * FINALISTS, restarts // 4)))
         finalists = _with_gradient_corner(state, screened.best(FINALISTS))
         finished = _finish_on_whole_set(state, finalists, steps)
-    rprop(state, state.best_point, _rprop_steps(state, steps))
+    _refine(state, steps)
     if len(state.box.center) <= MOST_PARAMETERS:
         climb_by_flips(state, finished.signs)
 
 
-def _expected_units(state: SearchState, restarts: int, steps: int) -> float:
+def _refine(state: SearchState, steps: int | None) -> None:
+    """Refine the best point by Rprop, in proportion to `steps`, or until it has arrived."""
+    for _ in range(1 if steps else RPROP_ROUNDS):
+        before = state.best_loss
+        rprop(state, state.best_point, _rprop_steps(state, steps or USUAL_STEPS))
+        if not state.best_loss - before > MIN_GAIN * state.rise:
+            break
+
+
+def _expected_units(state: SearchState, restarts: int, steps: int | None) -> float:
     """Estimate the cost of the search in passes over the whole set, if no candidate stops early."""
+    steps = steps or USUAL_STEPS
     part = min(1.0, max(SCREENED / len(state.objective), 1 / 16))
     screening = restarts * (SCREEN_STEPS + 1) * part
     if is_cheap(state.objective):
@@ -88,7 +101,7 @@ def _expected_units(state: SearchState, restarts: int, steps: int) -> float:
 
 def _rprop_steps(state: SearchState, steps: int) -> int:
     most = RPROP_STEPS * (2 if is_cheap(state.objective) else 1)
-    return most * steps // DEFAULT_STEPS
+    return most * steps // USUAL_STEPS
 
 
 def _screen(state: SearchState, part: Objective, candidates: NamedCorners) -> NamedCorners:
@@ -121,32 +134,52 @@ def _with_gradient_corner(state: SearchState, finalists: NamedCorners) -> NamedC
 
 
 def _genetic_phase(
-    state: SearchState, candidates: NamedCorners, restarts: int, steps: int
+    state: SearchState, candidates: NamedCorners, restarts: int, steps: int | None
 ) -> NamedCorners:
     """Climb from all candidates, and from random corners of small networks, and combine them."""
     more = genetic_effort(state.objective)
-    random = state.random_signs((more - 1) * restarts * 3 // 5)
+    random = state.random_signs((more - 1) * restarts * 2 // 5)
     names = candidates.names + [f"random {i}, all images" for i in range(1, len(random) + 1)]
-    losses, signs = climb_until_arrived(state, torch.cat([candidates.signs, random]), steps)
+    all_signs = torch.cat([candidates.signs, random])
+    losses, signs = climb_until_arrived(state, all_signs, steps or USUAL_STEPS)
+    if steps is None:
+        losses, signs = _until_arrived(state, losses, signs)
     for name, loss in zip(names, losses.tolist(), strict=True):
         _record_start(state, name, loss - state.loss_before, len(state.objective))
-    patience = max(1, steps // 3)
+    patience = max(1, (steps or USUAL_STEPS) // 3)
     signs, losses = genetic_search(state, signs, losses, more * POOL_SIZE, more * patience)
-    _record_start(state, "bred", float(losses[0]) - state.loss_before, len(state.objective))
+    if steps is None:
+        losses, signs = _until_arrived(state, losses, signs)
+    _record_start(state, "bred", float(losses.max()) - state.loss_before, len(state.objective))
     return NamedCorners([f"bred {i}" for i in range(1, len(losses) + 1)], signs, losses)
 
 
-def _finish_on_whole_set(state: SearchState, finalists: NamedCorners, steps: int) -> NamedCorners:
-    """Climb over the whole set; after a third of the steps drop half of the candidates.
+def _until_arrived(state: SearchState, losses: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """Let the FINALISTS best corners climb until they have arrived; return all losses and signs."""
+    best = losses.argsort(descending=True, stable=True)[:FINALISTS]
+    climbed, corners = climb_until_arrived(state, signs[best], MOST_STEPS, patience=2)
+    higher = climbed > losses[best]
+    losses[best] = torch.where(higher, climbed, losses[best])
+    signs[best] = torch.where(higher[:, None], corners, signs[best])
+    return losses, signs
 
-    A candidate has arrived when a step gains less than MIN_GAIN.
+
+def _finish_on_whole_set(
+    state: SearchState, finalists: NamedCorners, steps: int | None
+) -> NamedCorners:
+    """Climb over the whole set; after a third of the usual steps drop half of the candidates.
+
+    A candidate has arrived when two steps in turn gain less than MIN_GAIN.
     """
     climb = Climb(state, state.box, finalists.signs)
     order = []  # of arrival
-    for number in range(steps):
+    had_gained = torch.ones(len(finalists.names), dtype=torch.bool, device=climb.signs.device)
+    for number in range(steps or MOST_STEPS):
         losses, gains = climb.step()
-        goes_on = has_gained(losses, gains, state.loss_before)
-        if number == steps // 3:
+        gained = has_gained(losses, gains, state.loss_before)
+        goes_on = gained | had_gained[climb.active]
+        had_gained[climb.active] = gained
+        if number == (steps or USUAL_STEPS) // 3:
             goes_on &= _upper_half(climb.losses[climb.active])
         if number > 0:
             order.append(climb.active[~goes_on])

@@ -7,6 +7,9 @@ which the network predicts that class for most images.
 In a deep network the gradient at w holds for a short distance only: its corner leads to a basin
 that is far from the best of its class. There the start is reached in short steps, the first half
 of them towards the class. They cost more and, as measured, gain nothing in an MLP of two layers.
+
+A second start of each class raises its mean log-probability: the gradient of a logit is mostly of
+images that have the class already, and its basin is another one.
 """
 
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ import torch
 from torch import Tensor
 
 from gentool.sharpness.box import box
-from gentool.sharpness.objective import Objective, towards_class, training_loss
+from gentool.sharpness.objective import Objective, towards_class, towards_probability, training_loss
 from gentool.sharpness.search.climb import corner_of_gradient, vertex_step
 from gentool.sharpness.search.state import SearchState
 
@@ -41,15 +44,16 @@ def genetic_effort(objective: Objective) -> int:
 
 
 def default_restarts(objective: Objective) -> int:
-    """Return the default number of starts: one a class (ten at most) and ten others."""
-    return min(objective.network.classes, 10) + 10
+    """Return the default number of starts: two a class (of ten at most) and ten others."""
+    return 2 * min(objective.network.classes, 10) + 10
 
 
 def starts(state: SearchState, part: Objective, restarts: int) -> tuple[list[str], Tensor]:
     """Return names and signs, bool of shape (restarts, P), of the corners to start from.
 
     The corner of the softened loss and that of an ascent come first, then those from wider boxes,
-    those of the classes, and those of minibatches; random corners fill up.
+    those of the classes, by logit and then by log-probability, and those of minibatches; random
+    corners fill up.
     """
     names: list[str] = []
     signs = torch.empty(restarts, len(state.center), dtype=torch.bool, device=state.center.device)
@@ -79,6 +83,11 @@ def _endless_starts(state: SearchState, part: Objective) -> Iterator[tuple[str, 
     for few in classes.split(part.candidates_per_chunk):
         corners = _class_corners(state, part, anywhere, directions[few.to(w.device)])
         yield from zip([f"class {c}" for c in few.tolist()], corners, strict=True)
+    for few in classes.split(part.candidates_per_chunk):
+        points = w.expand(len(few), -1)
+        _, gradients = part.gradients(points, towards_probability, directions[few.to(w.device)])
+        corners = corner_of_gradient(gradients, anywhere)
+        yield from zip([f"log p of {c}" for c in few.tolist()], corners, strict=True)
     for i in range(1, 5):
         order = torch.randperm(len(part), generator=state.generator)[:MINIBATCH]
         _, gradient = part.part(order.to(w.device)).gradients(w[None])
