@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from gentool.sharpness.box import box
 from gentool.sharpness.functional import functional_network
+from gentool.sharpness.objective import towards_probability
 from gentool.sharpness.prepared import PreparedNetwork
 from gentool.sharpness.search import baselines, starts
 from gentool.sharpness.search.state import SearchState
@@ -125,6 +126,60 @@ def test_the_default_search_is_the_highest_at_equal_cost():
         ours = find(case, alpha)
         for method in ("vertex", "apgd", "pga", "lbfgsb", "lbfgsb-subspace", "random"):
             assert find(case, alpha, method=method, units=ours.units).rise <= ours.rise * 1.001
+
+
+@pytest.mark.parametrize("alpha", [0.005, 0.05])
+def test_the_default_search_goes_on_until_it_has_arrived(alpha):
+    """Ten more vertex iterations from its point gain next to nothing."""
+    case = mlp_case(hidden=24, images=100, classes=4, seed=5)
+    result = find(case, alpha)
+    network = functional_network(case[0], (1, 1, 6))
+    objective, _ = PreparedNetwork(network, case[1], "vmap").objective(torch.float64)
+    within = box(network.weights, alpha, torch.float64)
+    point, best = result.point.double(), -math.inf
+    for _ in range(10):
+        losses, gradients = objective.gradients(point[None])
+        best = max(best, float(losses))
+        point = within.corner(gradients[0] > 0)
+    assert best - result.before.loss <= result.rise * (1 + 2e-4)
+
+
+def test_each_class_has_two_starts_unless_there_are_fewer():
+    """Towards its logit, and towards its log-probability."""
+    names = {start.name for start in find(mlp_case(classes=3), 0.01).starts}
+    assert {f"{kind} {c}" for kind in ("class", "log p of") for c in range(3)} <= names
+    few = find(mlp_case(classes=3), 0.01, restarts=5)
+    assert "log p of 0" not in {start.name for start in few.starts}
+
+
+def test_towards_probability_is_the_log_probability_of_a_class():
+    """Recomputed from the definition, for logits at which a plain exponential would overflow."""
+    logits = torch.tensor([[1.0, 2.0, 0.5], [900.0, -900.0, 0.0]], dtype=torch.float64)
+    direction = torch.tensor([0.0, 1.0, 0.0])
+    values = towards_probability(logits, torch.zeros(2, dtype=torch.int64), direction)
+    expected = 2 - math.log(math.exp(1) + math.exp(2) + math.exp(0.5))
+    assert values.tolist() == pytest.approx([expected, -1800.0])
+
+
+@pytest.mark.parametrize("name", ["pga", "apgd"])
+@pytest.mark.parametrize("units", [7, 100, 400, 1000])
+def test_a_search_from_w_starts_again_and_spends_its_units_in_runs_of_20_to_100_steps(
+    name, units, monkeypatch
+):
+    starts, runs = [], baselines._runs
+
+    def noted(state):
+        for point, steps in runs(state):
+            starts.append((bool(torch.equal(point, state.center)), steps))
+            yield point, steps
+
+    monkeypatch.setattr(baselines, "_runs", noted)
+    result = find(mlp_case(), 0.02, method=name, units=float(units))
+    assert units - 4 < result.units <= units
+    assert [at_w for at_w, _ in starts] == [i == 0 for i in range(len(starts))]
+    assert len(starts) >= units // 250
+    if units >= 100:
+        assert all(20 <= steps <= 100 for _, steps in starts if steps > 1)
 
 
 def test_permuting_the_hidden_units_does_not_change_the_rise():
