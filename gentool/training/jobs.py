@@ -248,13 +248,13 @@ def _write_result(planned: PlannedRun, run: Run, callbacks: Callbacks) -> JobRes
 
     The last state is kept where the stop rule was not met, so that more epochs can follow.
     """
-    outcome = run.outcome()
+    model, outcome = run.result()
     if not run.group.is_main:
         return JobResult(planned, run.recipe, outcome)
     planned = replace(planned, path=planned.path_to_write())
     try:
         with stops.held():  # so that no state is left beside a finished checkpoint
-            checkpoint.write(planned.path, run.state.model, run.recipe, outcome)
+            checkpoint.write(planned.path, model, run.recipe, outcome)
             if outcome.stop_rule_met:
                 planned.last_state_path.unlink(missing_ok=True)
             else:

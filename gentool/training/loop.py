@@ -55,7 +55,7 @@ def train(
     with own_threads(run):
         run.start()
         train_runs([run])
-        return run.state.model.eval(), run.outcome()
+        return run.result()
 
 
 def train_runs(

@@ -1,5 +1,6 @@
 """One network in training: its state, its examples, its stop rule and its checkpoints."""
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ def in_batches(order: Tensor, size: int) -> tuple[Tensor, ...]:
 
 
 SECONDS_BETWEEN_STATES = 10.0
+COLLAPSE = 10.0  # the last running loss over the least, from which a run has collapsed
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,8 @@ class Run:
                 f"training diverged in epoch {state.epoch} (loss {loss}); lower --lr"
             )
         state.stopped = self._meets_stop_rule()
+        if not state.stopped:
+            state.keep_best()
         self._keep_at_thresholds()
         every = self.policy.save_every
         if every and state.epoch % every == 0:
@@ -197,12 +201,40 @@ class Run:
         if time.monotonic() - self.saved_at > SECONDS_BETWEEN_STATES:
             self.save_state()
 
-    def outcome(self) -> Outcome:
-        """Evaluate the network, in evaluation mode, and return its outcome so far."""
+    def result(self) -> tuple[nn.Module, Outcome]:
+        """Return the network that a run ends with, in evaluation mode, and its outcome.
+
+        That is the last one, or of a run that collapsed the one after its best epoch, and a note
+        says so. The state is left as it is, so that the run can be continued.
+        """
+        state, outcome = self.state, self.outcome()
+        losses = state.history["loss"]
+        if state.stopped or not state.best or losses[-1] < COLLAPSE * min(losses):
+            return state.model.eval(), outcome
+        best = copy.deepcopy(state.model).eval()
+        best.load_state_dict(state.best)
+        before = self.outcome(best)
+        if outcome.train_loss is not None and not (
+            before.train_loss is not None and before.train_loss < outcome.train_loss
+        ):
+            return state.model.eval(), outcome
+        epoch = losses.index(min(losses)) + 1
+        note = (
+            f"training collapsed: the network is that of epoch {epoch}, with a training loss of "
+            f"{min(losses):.4g}; after epoch {state.epoch} it was {losses[-1]:.4g}; lower --lr"
+        )
+        return best, replace(before, notes=(*before.notes, note))
+
+    def outcome(self, model: nn.Module | None = None) -> Outcome:
+        """Evaluate the network, in evaluation mode, and return its outcome so far.
+
+        `model` is the network of another epoch of the run; None: the current one.
+        """
         state, sets = self.state, self.sets
-        train_loss, train_error = evaluate(state.model, sets.subset, self.group)
+        model = state.model if model is None else model
+        train_loss, train_error = evaluate(model, sets.subset, self.group)
         (confusion_loss, confusion_error), (test_loss, test_error) = (
-            evaluate(state.model, part, self.group) if len(part) else (None, None)
+            evaluate(model, part, self.group) if len(part) else (None, None)
             for part in (sets.confusion, sets.test)
         )
         outcome = Outcome(

@@ -33,6 +33,8 @@ def fill(model: nn.Module, optimizer: torch.optim.Optimizer, saved: SavedState, 
     `steps` is the number of steps of an epoch.
     """
     _check_model(model, saved.model)
+    if saved.best:
+        _check_model(model, saved.best)
     if saved.groups is not None:
         _check_groups(optimizer, saved, steps)
     states = dict(_optimizer_states(model, optimizer, saved, steps))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
@@ -13,6 +13,7 @@ from gentool.records.recipe import Recipe
 from gentool.training.continuing import check_continuation
 from gentool.training.optimizers import OPTIMIZERS
 from gentool.training.saved_tensors import fill
+from gentool.training.schedules import UNDER_WAY
 from gentool.training.state_file import SavedState, content_of, parse
 
 
@@ -28,6 +29,7 @@ class State:
     )
     stopped: bool = False
     kept: list[float] = field(default_factory=list)  # thresholds of `keep_at` that were passed
+    best: dict[str, Tensor] = field(default_factory=dict)  # of the model after its best epoch
 
     @classmethod
     def initial(cls, recipe: Recipe, device: torch.device) -> "State":
@@ -53,6 +55,7 @@ class State:
                 index: {name: value for name, value in tensors.items() if value is not None}
                 for index, tensors in self.optimizer.state_dict()["state"].items()
             },
+            {} if self.is_at_its_best else self.best,
         )
         write_whole(path, content_of(saved))
 
@@ -77,6 +80,26 @@ class State:
             ) from error
         self.epoch, self.history = saved.epoch, saved.history
         self.stopped, self.kept = saved.stopped, saved.kept
+        self.best = saved.best
+        if not saved.best and self.is_at_its_best:
+            self.keep_best()
+
+    @property
+    def is_at_its_best(self) -> bool:
+        """Return whether the last epoch was the one of the least running loss."""
+        losses = self.history["loss"]
+        return bool(losses) and losses[-1] == min(losses)
+
+    def keep_best(self) -> None:
+        """Keep a copy of the model, if the last epoch was its best one and training is under way.
+
+        Until the loss is a tenth below its first value there is nothing to lose.
+        """
+        losses = self.history["loss"]
+        if self.is_at_its_best and losses[-1] < UNDER_WAY * losses[0]:
+            self.best = {
+                name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
+            }
 
 
 def recipe_of_state(path: Path) -> Recipe | None:

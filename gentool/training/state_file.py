@@ -33,6 +33,7 @@ from gentool.records.schemas import list_of, object_of
 FORMAT = 2
 KEY = "gentool-state"
 _MODEL, _OPTIMIZER = "model.", "optimizer."
+_BEST = f"{_MODEL}best:"
 _SCHEMA = object_of(
     {
         "recipe": ranges.OBJECT,
@@ -51,6 +52,9 @@ Group = dict[str, Any]
 class SavedState:
     """Hold what a state file holds: tensors by name, those of the optimizer by parameter, too.
 
+    `best` are those of the model after the epoch of the least loss; empty if that is `model`, or if
+    an earlier version wrote the file.
+
     `groups` are the settings of the optimizer in a file of format 1, to be compared with the
     recipe's; later files have none.
     """
@@ -62,12 +66,14 @@ class SavedState:
     kept: list[float]
     model: dict[str, Tensor]
     optimizer: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)
     groups: list[Group] | None = None
 
 
 def content_of(state: SavedState) -> bytes:
     """Return the content of the file of a state."""
     named = {f"{_MODEL}{name}": tensor for name, tensor in state.model.items()}
+    named |= {f"{_BEST}{name}": tensor for name, tensor in state.best.items()}
     for index, tensors in state.optimizer.items():
         named |= {f"{_OPTIMIZER}{index}.{name}": tensor for name, tensor in tensors.items()}
     tensors = apart(named)
@@ -99,9 +105,12 @@ def parse(content: bytes) -> SavedState:
         if fault := list_of(fits).fault(history[name], f"history.{name}"):
             raise GentoolError(fault)
     kept = about.get("kept", [])  # states of earlier versions have none
+    prefix = _BEST.removeprefix(_MODEL)
+    best = {n.removeprefix(prefix): t for n, t in model.items() if n.startswith(prefix)}
+    model = {name: tensor for name, tensor in model.items() if not name.startswith(prefix)}
     history = {name: list(history[name]) for name in ("epoch", "loss", "error")}
     return SavedState(
-        recipe, epoch, history, about["stopped"], list(kept), model, optimizer, groups
+        recipe, epoch, history, about["stopped"], list(kept), model, optimizer, best, groups
     )
 
 
