@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from gentool.checkpoints.checkpoint import Checkpoint
 from gentool.checkpoints.hints import NO_HINTS, Hints, as_options
 from gentool.common.errors import GentoolError, UsageError
+from gentool.common.paths import path_of_recorded
 from gentool.data.dataset import DataSet
 from gentool.data.examples import TrainingSet, training_set
 from gentool.data.reading import check_classes, reading_of
@@ -177,20 +179,40 @@ def load_data_set(
     if recipe.classes == 1:  # one output for two classes, see `networks.class_logits`
         recipe = replace(recipe, classes=2)
     reading = reading_of(recipe)
+    where = recipe.data if data is not None else _where(recipe.data, checkpoint.path)
     if recipe.origin is None:
-        return recipe, data_sets.load(recipe.data, reading)
+        return recipe, data_sets.load(where, reading)
     check_classes(recipe.data, hints.classes)
     reading = replace(reading, classes=hints.classes)
-    source = data_sets.load(recipe.data, reading)
+    source = data_sets.load(where, reading)
     if _takes_one_channel_of(recipe, source):
         recipe = replace(recipe, channels=1)
-        source = data_sets.load(recipe.data, replace(reading, channels=1))
+        source = data_sets.load(where, replace(reading, channels=1))
     if checkpoint.recipe.classes == 1 and source.classes > 2:
         raise GentoolError(
             f"{checkpoint.path}: the network has one output, for the labels 0 and 1, but "
             f"{recipe.data} has {source.classes} classes; name other data with --data"
         )
     return recipe_at_data_shape(recipe, source, hints), source
+
+
+def _where(data: str, checkpoint: Path) -> str:
+    """Return the data that a checkpoint names; a relative path is tried from its folder too.
+
+    Raise GentoolError, naming --data, if there is nothing.
+    """
+    name, _, path = data.partition(":")
+    found = path_of_recorded(path) if path else None
+    if found is None or found.exists():
+        return data
+    beside = path_of_recorded(str(checkpoint.parent / path))
+    if beside.exists():
+        return f"{name}:{beside}"
+    places = "" if found.is_absolute() else " here or beside it"
+    raise GentoolError(
+        f"{checkpoint}: its training data {data} does not exist{places}; say where it is with "
+        f"--data {name}:PATH"
+    )
 
 
 def _takes_one_channel_of(recipe: Recipe, data: DataSet) -> bool:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gentool.common.json import Json
-from gentool.records.averaging import DIGEST, FILE, conditions, group_key
+from gentool.records.averaging import DIGEST, FILE, LIMIT, conditions, epoch_limits, group_key
 from gentool.records.measure_file import Record
-from gentool.records.recipe import Role, describe_source, fields_with
+from gentool.records.recipe import Role, describe_source, fields_with, initial_weights
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def settings(record: Record, without: Iterable[str] = ()) -> Json:
     described["data"] = describe_source(recipe.get("data") or "unknown")
     if recipe.get("fingerprint"):  # two folders of one name may hold different data
         described["data"] += f" {recipe['fingerprint'][:8]}"
+    described["init"] = initial_weights(recipe)
     left_out = ("seed", *without)
     return {
         key: value
@@ -70,10 +71,13 @@ def families(networks: list[Record], study: Study) -> list[Family]:
     """
     grouped = defaultdict(list)
     varied = (FILE, DIGEST, *(f"recipe.{key}" for key in study.varies))
+    limits = epoch_limits(networks)
     for network in networks:
         if None in (network["recipe"].get(key) for key in study.varies):
             continue  # a VGG has no hidden units
         shared = {k: value for k, value in conditions(network).items() if k not in varied}
+        if id(network) in limits:
+            shared[LIMIT] = limits[id(network)]
         grouped[group_key(shared)].append(network)
     groups = [group for group in grouped.values() if study.is_about(group)]
     shared = [settings(group[0], study.varies) for group in groups]

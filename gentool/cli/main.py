@@ -130,6 +130,8 @@ def run(arguments: list[str]) -> int:
     An error is one line on stderr.
     """
     use_escapes()
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     with stops.handled():
         return _run(arguments or ["--help"])
 

@@ -64,7 +64,8 @@ class Remarks:
                 if len(names) > 1:
                     say(f"warning: the same of {_listed(names[1:])}: {_shortened(texts[0])}")
             elif len(texts) > 1:
-                say(f"{kind}{texts[0]} ({names[0]}, and the like for {len(names) - 1} others)")
+                others = f"{len(names) - 1} other" + "s" * (len(names) > 2)
+                say(f"{kind}{texts[0]} ({names[0]}, and the like for {others})")
             elif self.networks == 1:
                 say(f"{kind}{texts[0]}")
             elif len(names) == 1:

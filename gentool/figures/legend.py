@@ -14,7 +14,7 @@ from gentool.common.json import is_number
 from gentool.figures import number_formats, style
 from gentool.figures.selection import count
 from gentool.records.measure_file import Record
-from gentool.records.recipe import LAYERS, Role, describe_source, fields_with
+from gentool.records.recipe import LAYERS, Role, describe_source, fields_with, initial_weights
 
 MOST_SHADES, MOST_TINTS = 5, 3  # of a palette, and of one colour, that are told apart
 ENDS = {"true": -math.inf, "random": math.inf}  # of the order of labels
@@ -84,11 +84,12 @@ def summary(records: list[Record]) -> str:
 
 
 def _model(name: str) -> str:
-    return "foreign network" if name == LAYERS else name.upper()
+    return "custom network" if name == LAYERS else name.upper()
 
 
 def _recipe(record: Record) -> dict:
-    return record.get("recipe") or {}
+    recipe = record.get("recipe") or {}
+    return recipe | {"init": initial_weights(recipe)} if "init" in recipe else recipe
 
 
 def _name(recipe: dict, keys: list[str]) -> str:

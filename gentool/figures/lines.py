@@ -5,7 +5,7 @@ a mean over seeds alone. Where x is a measure or an outcome each network is a po
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gentool.common.json import Json, is_number
@@ -14,9 +14,11 @@ from gentool.records.averaging import (
     CUT,
     DIGEST,
     FILE,
+    LIMIT,
     SeedGroup,
     differences,
     differing,
+    epoch_limits,
     group_key,
     is_known,
     seed_groups,
@@ -24,9 +26,11 @@ from gentool.records.averaging import (
     without,
 )
 from gentool.records.measure_file import Record, lookup
+from gentool.records.presets import PRESET_OPTIONS, preset_of
 from gentool.records.recipe import Role, describe_source, fields_with
 from gentool.records.settings import in_words, is_cut, settings_of
 
+WIDTH = "recipe.width"
 OTHERS = "network"  # the condition of networks of other programs that share a line
 MOST_NAMED = 3  # keys in a label; of more, the fewest that tell the lines apart
 _SHAPE = ("width", "depth", "hidden", "last_pool", "layers")  # None in a model that has none
@@ -57,7 +61,9 @@ def divide(
 
     `records` have an x. Every record with a value under a key of `ys` is in one group of it.
     """
-    groups = {y: _groups(_having(records, y), x, y, bys) for y in ys}
+    limits = {} if LIMIT in (x, *bys) else epoch_limits(records)
+    groups = {y: _groups(_having(records, y), x, y, bys, limits) for y in ys}
+    groups, following = _with_presets(groups, x)
     everything = [group for some in groups.values() for group in some]
     varied = _varied(everything, x)
     distinct = {y: [without(g, (*varied, *bys)) for g in some] for y, some in groups.items()}
@@ -75,7 +81,34 @@ def divide(
         for line, (order, label, look) in zip(firsts, names, strict=True)
     ]
     ordered = [line for _, line in sorted(lines, key=lambda pair: pair[0])]
-    return _with_looks(ordered), _notes(distinct.values(), keys)
+    return _with_looks(ordered), [*following, *_notes(distinct.values(), keys)]
+
+
+def _with_presets(
+    groups: dict[str, list[SeedGroup]], x: str
+) -> tuple[dict[str, list[SeedGroup]], list[str]]:
+    """Return groups in which options that a preset derives from x are no difference, and notes.
+
+    A preset sets the learning rate of a VGG by its width: where x is the width, networks that all
+    have the rate of one preset share a line.
+    """
+    notes: list[str] = []
+    for option in PRESET_OPTIONS if x == WIDTH else ():
+        key = f"recipe.{option}"
+        kinds: dict[str, list[SeedGroup]] = defaultdict(list)
+        for group in (group for some in groups.values() for group in some):
+            kinds[group_key(without(group, (x, key)).conditions)].append(group)
+        following: dict[int, SeedGroup] = {}
+        for kind in kinds.values():
+            only = [SeedGroup({key: g.conditions.get(key)}, g.networks) for g in kind]
+            recipes = [group.networks[0].get("recipe") or {} for group in kind]
+            if not differing(only) or (preset := preset_of(recipes, option)) is None:
+                continue
+            notes.append(f"{differences(only)} follows from {x}")
+            meant = {key: f"of --recipe {preset}"}
+            following |= {id(g): replace(g, conditions=g.conditions | meant) for g in kind}
+        groups = {y: [following.get(id(g), g) for g in some] for y, some in groups.items()}
+    return groups, list(dict.fromkeys(notes))
 
 
 def _keys(groups: list[SeedGroup]) -> list[str]:
@@ -92,7 +125,9 @@ def _having(records: Iterable[Record], y: str) -> list[Record]:
     return [r for r in records if is_number(lookup(r, y)) or r["log10"].get(y) is not None]
 
 
-def _groups(records: list[Record], x: str, y: str, bys: Sequence[str]) -> list[SeedGroup]:
+def _groups(
+    records: list[Record], x: str, y: str, bys: Sequence[str], limits: Mapping[int, float]
+) -> list[SeedGroup]:
     """Return the groups of one panel; values of `bys` that are no field of a recipe divide too."""
     if not is_averaged(x):
         return [SeedGroup(_alone(record, y) | _by(record, bys), [record]) for record in records]
@@ -102,7 +137,7 @@ def _groups(records: list[Record], x: str, y: str, bys: Sequence[str]) -> list[S
     groups = [
         replace(group, conditions=_by(group.networks[0], bys) | group.conditions)
         for part in parts.values()
-        for group in seed_groups(part, y)
+        for group in seed_groups(part, y, limits)
     ]
     return _with_one_line_of_others(groups, x, y, bys)
 

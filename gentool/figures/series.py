@@ -116,10 +116,13 @@ def missing(records: list[Record], name: str) -> str:
 
 
 def reason(records: list[Record], name: str) -> str:
-    """Return why a measure is missing, the first of the notes on it; empty without a note."""
+    """Return why a measure is missing, by the first of the notes on it; empty without a note."""
     prefix = f"{name}: "
-    notes = [note for record in records for note in record["notes"] if note.startswith(prefix)]
-    return min(notes).removeprefix(prefix) if notes else ""
+    notes = {note for record in records for note in record["notes"] if note.startswith(prefix)}
+    if not notes:
+        return ""
+    first = min(notes).removeprefix(prefix)
+    return first if len(notes) == 1 else f"of one of them: {first}"
 
 
 def _has(record: Record, name: str) -> bool:

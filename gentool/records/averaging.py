@@ -4,6 +4,8 @@ Every average that gentool shows is made here: in figures, in claims and in tabl
 alike if their recipes agree in every field but the seed, and if the value was measured with the
 same settings. A field or a setting that is new is compared without being named here.
 
+A limit on epochs that a training did not reach is no difference.
+
 The trap avoided: a mean over whatever happens to share an x, called a mean over runs.
 """
 
@@ -11,17 +13,24 @@ import json
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gentool.common.errors import GentoolError, unknown
 from gentool.common.json import Json, is_number
-from gentool.records.measure_file import Record
-from gentool.records.recipe import LAYERS, Role, default_init, fields_with
+from gentool.records.measure_file import Record, lookup
+from gentool.records.recipe import (
+    LAYERS,
+    REGARDLESS_OF_EPOCHS,
+    Role,
+    default_init,
+    fields_with,
+)
 from gentool.records.settings import is_cut, settings_of
 
 CUT = "cut short"
 FILE, DIGEST = "checkpoint.file", "checkpoint.sha256"
+LIMIT = "recipe.epochs"
 _REPEATED = fields_with(Role.REPEATED)
 FEWEST_FOR_SD = 3
 SHOWN = 8  # values of a key that an error lists
@@ -109,16 +118,60 @@ def is_known(recipe: Json) -> bool:
     return recipe.get("seed") is not None and (recipe.get("model") != LAYERS or is_told)
 
 
-def seed_groups(records: Iterable[Record], key: str | None = None) -> list[SeedGroup]:
+def epoch_limits(records: Sequence[Record]) -> dict[int, float]:
+    """Return the limits on epochs by which networks are compared, by `id`, where not their own.
+
+    A training that did not reach its limit is the same under any other that it does not reach.
+    Networks that are alike otherwise share the highest limit among them; those of a kind in which
+    none reached it, one that they have in common with other kinds.
+    """
+    limits = {lookup(record, LIMIT) for record in records}
+    if len(limits) < 2 or not all(map(is_number, limits)):
+        return {}
+    kinds: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        shared = conditions(record)
+        del shared[LIMIT]
+        kinds[group_key(shared)].append(record)
+    reached = {lookup(record, LIMIT) for record in records if not _is_below_limit(record)}
+    common = max(reached or limits)
+    found = {}
+    for kind in kinds.values():
+        below = [record for record in kind if _is_below_limit(record)]
+        shared_limit = max(lookup(record, LIMIT) for record in kind)
+        if len(below) == len(kind):
+            epochs = max(lookup(record, "outcome.epochs") for record in kind)
+            shared_limit = common if epochs <= common else max(limits)
+        found |= {id(record): shared_limit for record in below}
+    return found
+
+
+def _is_below_limit(record: Record) -> bool:
+    """Return whether a training would have been the same with more epochs allowed."""
+    epochs, limit = lookup(record, "outcome.epochs"), lookup(record, LIMIT)
+    if lookup(record, "recipe.schedule") not in REGARDLESS_OF_EPOCHS or not is_number(epochs):
+        return False
+    ended = ("outcome.stop_rule_met", "outcome.gave_up")
+    return epochs < limit or any(lookup(record, key) is True for key in ended)
+
+
+def seed_groups(
+    records: Iterable[Record], key: str | None = None, limits: Mapping[int, float] | None = None
+) -> list[SeedGroup]:
     """Divide networks into groups that may be averaged: alike in all that `conditions` names.
 
     Two networks of one recipe and one seed are no two samples (checkpoints of one training, say, or
     the same training on two machines): each of such a group is a group of its own, named by its
-    file. Groups are in the order of their first network.
+    file. Groups are in the order of their first network. `limits` are the `epoch_limits` of all
+    networks of a figure, if these are not all of them.
     """
+    records = list(records)
+    limits = epoch_limits(records) if limits is None else limits
     grouped: dict[str, list[tuple[Record, Json]]] = defaultdict(list)
     for record in records:
         shared = conditions(record, key)
+        if id(record) in limits:
+            shared[LIMIT] = limits[id(record)]
         grouped[group_key(shared)].append((record, shared))
     groups = []
     for members in grouped.values():
@@ -191,13 +244,9 @@ def differing(groups: Sequence[SeedGroup]) -> list[str]:
 
 
 def shown_value(group: SeedGroup, key: str) -> object:
-    """Return the value of a group under one of its conditions, as its recipe holds it."""
+    """Return the value of a group under one of its conditions, as its recipe means it."""
     if key.startswith("recipe."):
-        recipe = group.networks[0].get("recipe") or {}
-        value = recipe.get(key.removeprefix("recipe."))
-        if key == "recipe.init" and value is None and recipe.get("model") != LAYERS:
-            return default_init(recipe.get("batch_norm"))
-        return value
+        return lookup(group.networks[0], key)
     return group.conditions.get(key)
 
 

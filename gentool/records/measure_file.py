@@ -12,7 +12,7 @@ from gentool.common.json import dumps, is_number, loads, log10, with_nulls
 from gentool.records.formats import check_format
 from gentool.records.json_documents import documents
 from gentool.records.ranges import Range
-from gentool.records.recipe import fault_of_history, with_later_fields
+from gentool.records.recipe import fault_of_history, initial_weights, with_later_fields
 from gentool.records.schemas import of_json_schema
 from gentool.records.settings import PARTS, origin
 
@@ -210,6 +210,7 @@ def lookup(record: Record, key: str) -> Any:  # noqa: ANN401 - whatever the JSON
     """Return the value under a key; None if it is absent.
 
     A key is a measure's name (`l2`), a dotted path (`recipe.subset`) or one of DERIVED (`gap`).
+    `recipe.init` null is the kind of initial weights that it means.
     A network that another program trained has no outcome: the losses and errors of `outcome` are
     then those that were computed when it was measured, in `evaluation`.
     """
@@ -222,6 +223,8 @@ def lookup(record: Record, key: str) -> Any:  # noqa: ANN401 - whatever the JSON
     value: Any = record
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
+    if value is None and key == "recipe.init":
+        return initial_weights(record.get("recipe") or {})
     return value
 
 

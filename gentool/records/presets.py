@@ -4,7 +4,7 @@
 measured (see gentool/training/README.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gentool.common.errors import UsageError
 from gentool.common.json import Json
@@ -36,6 +36,20 @@ def fast(model: str, width: float | None) -> Json:
     if model == "mlp":
         return options
     return options | {"batch_size": 256, "warmup": 5.0, "lr": 0.01 / max(width or 1.0, 0.25)}
+
+
+def preset_of(recipes: Sequence[Json], option: str) -> str | None:
+    """Return the preset that sets an option of all these recipes as they have it; None if none."""
+    for name in PRESETS.names:
+        if all(_is_of_preset(recipe, name, option) for recipe in recipes):
+            return name
+    return None
+
+
+def _is_of_preset(recipe: Json, name: str, option: str) -> bool:
+    """Return whether a recipe has an option as a preset sets it for its model and width."""
+    model, width = recipe.get("model"), recipe.get("width")
+    return isinstance(model, str) and PRESETS[name](model, width)[option] == recipe.get(option)
 
 
 def training_options(

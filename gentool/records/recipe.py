@@ -21,6 +21,8 @@ from gentool.records.schemas import list_of, object_of
 
 LAYERS = "layers"
 """The model of a network that its recipe describes layer by layer."""
+REGARDLESS_OF_EPOCHS = ("constant", "on-stall", "exponential")
+"""Schedules whose learning rates do not depend on the highest number of epochs."""
 
 
 class Role(Enum):
@@ -225,6 +227,17 @@ def default_init(batch_norm: object) -> str:
     return "uniform" if batch_norm in (True, "all") else "he"
 
 
+def initial_weights(recipe: Json) -> str | None:
+    """Return the `init` of a recipe in JSON, or what null means there.
+
+    None where it is unknown: of a network that another program trained.
+    """
+    init = recipe.get("init")
+    if init is None and recipe.get("model") not in (None, LAYERS):
+        return default_init(recipe.get("batch_norm"))
+    return init
+
+
 def fields_with(*roles: Role) -> tuple[str, ...]:
     """Return the names of the fields of a recipe that have a role, role by role in their order."""
     options = fields(Recipe)
@@ -349,8 +362,7 @@ def parse_labels(text: str) -> str | float:
             raise ValueError
     except (ValueError, ZeroDivisionError):
         raise UsageError(
-            f"labels are {shortened(text)!r}; they have to be true, random or a fraction such as "
-            "0.3"
+            f"--labels is {shortened(text)!r}; it has to be true, random or a fraction such as 0.3"
         ) from None
     return {0.0: "true", 1.0: "random"}.get(fraction, fraction)
 

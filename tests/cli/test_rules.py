@@ -85,6 +85,13 @@ def test_every_option_of_sharpness_has_its_place():
     assert {n for n, panel in panels.items() if panel != "Foreign checkpoints"} <= placed
 
 
+def test_help_is_a_command_too(capsys):
+    assert run(["help", "table"]) == 0
+    assert "Usage: gentool table" in capsys.readouterr().out
+    assert run(["help"]) == 0
+    assert "Usage: gentool [OPTIONS]" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 @pytest.mark.parametrize("width", [80, 140])
 def test_help_fits_the_terminal_and_has_no_jargon(command, width, monkeypatch, capsys):

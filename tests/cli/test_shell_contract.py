@@ -107,7 +107,7 @@ WRONG_USAGE = [
     (["plot", "a.json", "-o", "a.gif"], "its name ends in .png, .pdf or .svg"),
     (["train", "--subset", "many"], "Invalid value for '--subset'"),
     (["train", "--subset", "0"], "subset is 0; it has to be"),
-    (["train", "--labels", "maybe"], "labels are 'maybe'"),
+    (["train", "--labels", "maybe"], "--labels is 'maybe'"),
     (["train", "--model", "vgg15"], "unknown model 'vgg15' (did you mean 'vgg1"),
     (["train", "--hidden", "5"], "vgg has no option --hidden"),
     (["train", "--optimizer", "sdg"], "unknown optimizer 'sdg' (did you mean 'sgd'?)"),

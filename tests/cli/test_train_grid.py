@@ -294,7 +294,7 @@ def test_must_fit_includes_existing_networks(capsys):
         (["--subset", "5,many"], "it takes whole numbers, as 1 or 1,2,3"),
         (["--subset", "5,,6"], "Invalid value for '--subset'"),
         (["--seed", "1,1"], "--seed names a value twice: 1,1"),
-        (["--labels", "true,maybe"], "labels are 'maybe'"),
+        (["--labels", "true,maybe"], "--labels is 'maybe'"),
         (["--width", "0.5,1"], "mlp has no option --width"),
         (["--seed", "0,1", "-o", "a.safetensors"], "for a grid -o names a folder"),
         (["--seed", "0,1", "--force", "--skip-existing"], "exclude each other"),

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from helpers.records import record
+from helpers.records import record, whole
 
 from gentool.cli.main import run
 from gentool.common.errors import GentoolError, UsageError
@@ -219,7 +219,7 @@ def test_an_unknown_format_of_a_figure_is_a_usage_error(tmp_path, capsys):
 
 def test_plot_does_not_import_torch(tmp_path):
     for i, measures in enumerate(runs({10: 1.0, 20: 2.0})):
-        write_record(tmp_path / f"{i}.json", measures)
+        write_record(tmp_path / f"{i}.json", whole(measures))
     code = (
         "import sys; from gentool.cli.main import run; code = run(sys.argv[1:]); "
         "sys.exit(code or 'torch' in sys.modules)"
@@ -388,7 +388,7 @@ def test_records_without_an_x_are_noted():
 def test_an_unknown_errorbar_is_a_usage_error(tmp_path, capsys):
     write_record(tmp_path / "a.json", record(l2=1.0))
     assert run(["plot", str(tmp_path / "a.json"), "--errorbar", "std"]) == 2
-    assert "known: minmax, sd, se, ci95, none" in capsys.readouterr().err
+    assert "'std' is not one of 'minmax', 'sd', 'se', 'ci95', 'none'" in capsys.readouterr().err
 
 
 def test_the_means_of_the_results_folder_are_those_of_its_seeds():
@@ -411,3 +411,42 @@ def test_the_means_of_the_results_folder_are_those_of_its_seeds():
         key: (pytest.approx(sum(logs) / 3), len(logs)) for key, logs in expected.items()
     }
     assert 10 ** drawn["true, confusion 0", 2000][0] == pytest.approx(7.5e14, rel=0.01)
+
+
+def by_width(rate, widths=(0.25, 0.5, 1.0)):
+    """Return VGGs of several widths, with the learning rate that a function of the width gives."""
+    return [
+        record(
+            sha256=f"{width}{rate(width)}",
+            recipe={"model": "vgg", "width": width, "lr": rate(width), "seed": 0},
+            l2=width,
+        )
+        for width in widths
+    ]
+
+
+def test_the_learning_rate_that_a_preset_derives_from_the_width_cuts_no_line():
+    sheet = chart(by_width(lambda width: 0.01 / width), "recipe.width", ["l2"])
+    [curve] = sheet.panels[0].curves
+    assert list(curve.x) == [0.25, 0.5, 1.0]
+    assert sheet.notes == ["recipe.lr (0.01, 0.02, 0.04) follows from recipe.width"]
+
+
+def test_a_learning_rate_of_its_own_is_a_line_of_its_own():
+    """At one width the user's rate is the preset's by chance; a constant rate is one line."""
+    rates = {0.25: 0.04, 0.5: 0.06, 1.0: 0.01}
+    sheet = chart(by_width(rates.get), "recipe.width", ["l2"])
+    assert len(sheet.panels[0].curves) == 3
+    assert "have lines of their own" in sheet.notes[0]
+    [curve] = chart(by_width(lambda width: 0.04), "recipe.width", ["l2"]).panels[0].curves
+    assert list(curve.x) == [0.25, 0.5, 1.0]
+
+
+def test_a_reason_that_networks_share_but_for_its_number_is_said_of_one():
+    records = runs({10: 1.0, 20: None, 30: None})
+    for network, margin in zip(records[1:], (-0.5, -0.7), strict=True):
+        network["notes"] = [f"l2: the margin gamma = {margin} is not positive"]
+    [note] = chart(records, "recipe.subset", ["l2"]).notes
+    assert (
+        note == "2 of 3 files have no l2 (of one of them: the margin gamma = -0.5 is not positive)"
+    )

@@ -15,10 +15,11 @@ from gentool.records.averaging import (
     average,
     check_measured_alike,
     check_one_group,
+    differing,
     seed_groups,
 )
-from gentool.records.measure_file import merge
-from gentool.records.recipe import Recipe
+from gentool.records.measure_file import lookup, merge
+from gentool.records.recipe import REGARDLESS_OF_EPOCHS, Recipe
 
 DRAWN = ("seed", "digest", "initial_digest")  # the last two follow from the draws of the seed
 FOREIGN = ("origin",)  # of networks of other programs alone, which are never averaged
@@ -181,3 +182,51 @@ def test_the_bar_of_three_values(errorbar, half):
 def test_few_values_have_no_bar_unless_it_is_asked_for(values, errorbar, ends):
     bar = average(values, errorbar)
     assert (bar.low, bar.high) == ends
+
+
+def trained(epochs, limit, *, met, seed=0, **recipe):
+    """Return a record of a training that ended after `epochs` of at most `limit`."""
+    recipe = {"schedule": "on-stall"} | recipe
+    made = network(seed, f"{epochs} {limit} {met} {seed} {recipe}", epochs=limit, **recipe)
+    return made | {"outcome": {"epochs": epochs, "stop_rule_met": met, "gave_up": False}}
+
+
+def sizes(records, **options):
+    return [len(group.networks) for group in seed_groups(records, **options)]
+
+
+def test_a_limit_on_epochs_that_was_not_reached_is_no_difference():
+    below = [trained(50, 300, met=True), trained(60, 500, met=True, seed=1)]
+    assert sizes(below) == [2]
+    assert sizes([*below, trained(500, 500, met=False, seed=2)]) == [3]
+    assert sizes([*below, trained(300, 300, met=False, seed=2)]) == [2, 1]
+    assert sizes([trained(50, 300, met=False), trained(50, 500, met=True, seed=1)]) == [2]
+
+
+def test_a_schedule_spread_over_the_epochs_makes_each_limit_a_difference():
+    for schedule in ("cosine", "one-cycle", "unheard-of"):
+        options = {"met": True, "schedule": schedule}
+        assert sizes([trained(50, 300, **options), trained(60, 500, seed=1, **options)]) == [1, 1]
+
+
+def test_the_schedules_that_no_limit_changes_are_those_that_are_not_spread():
+    from gentool.training.schedules import SCHEDULES, SPREAD_OVER_EPOCHS
+
+    assert set(REGARDLESS_OF_EPOCHS) == set(SCHEDULES.names) - set(SPREAD_OVER_EPOCHS)
+
+
+def test_kinds_of_networks_share_a_limit_that_none_of_them_reached():
+    """Two sizes trained with other limits are on one line; one that was cut off is not."""
+    records = [trained(50, 300, met=True, hidden=8), trained(60, 500, met=True, hidden=16)]
+    assert differing(seed_groups(records)) == ["recipe.hidden"]
+    records.append(trained(300, 300, met=False, hidden=32))
+    assert differing(seed_groups(records)) == ["recipe.hidden"]
+    records.append(trained(400, 500, met=True, hidden=64))
+    assert "recipe.epochs" in differing(seed_groups(records))
+
+
+def test_initial_weights_that_a_recipe_leaves_out_are_shown_by_their_name():
+    assert lookup(network(init=None), "recipe.init") == "he"
+    assert lookup(network(init=None, batch_norm=True), "recipe.init") == "uniform"
+    assert lookup(network(init="uniform"), "recipe.init") == "uniform"
+    assert lookup(network(init=None, model="layers"), "recipe.init") is None
