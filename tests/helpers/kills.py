@@ -157,7 +157,8 @@ def attack(name, inputs, folder, kills, chance):
     return {"seconds": round(seconds, 2), "ended": counts, "wrong": wrong}
 
 
-def main(folder, kills, seed, names):
+def whole_inputs(folder):
+    """Return a folder with the files that the commands take, made there."""
     gentool.training.run.SECONDS_BETWEEN_STATES = 0.2
     inputs = folder / "inputs"
     inputs.mkdir(parents=True)
@@ -165,6 +166,11 @@ def main(folder, kills, seed, names):
     for file in ("net", "other"):
         assert end(start([*short, "-o", f"{file}.safetensors"], inputs)) == 0
     assert end(start(["measure", "net.safetensors", "-q", "-o", "made.measures.json"], inputs)) == 0
+    return inputs
+
+
+def main(folder, kills, seed, names):
+    inputs = whole_inputs(folder)
     results = {}
     for name in names:
         place = folder / name

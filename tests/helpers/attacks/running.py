@@ -146,7 +146,8 @@ def _by_command(reader: Reader, path: Path, folder: Path) -> tuple[str, str] | N
     out.unlink(missing_ok=True)
     if code not in (0, 1, 2) or "a bug in gentool" in told:
         return "Command", f"exit code {code}: {told[-500:]}"
-    if code and (told.count("\n") != 1 or is_there):
+    is_part = "the others are in the result" in told  # of several records in one file
+    if code and not is_part and (told.count("\n") != 1 or is_there):
         return "CommandOutput", f"exit code {code}, file written: {is_there}: {told[-500:]}"
     if "\x1b]" in told + stdout.getvalue():
         return "Terminal", told[-500:]
