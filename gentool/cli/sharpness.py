@@ -78,7 +78,7 @@ def sharpness(
             "neyshabur2017 or random.",
             show_default=False,
         ),
-        Excludes("compare"),
+        Excludes("compare", "both_readings"),
         Excludes("restarts", "steps", unless=("m-sharpness",)),
         Excludes("exact", "save_perturbation", unless=IN_A_BOX),
         Excludes("alpha", "flatness", unless=(*IN_A_BOX, "m-sharpness")),
@@ -166,6 +166,15 @@ def sharpness(
             help="Perturb the weights with batch norm folded in, or the raw parameters.",
         ),
     ] = True,
+    both_readings: Annotated[
+        bool,
+        typer.Option(
+            "--both-readings",
+            rich_help_panel=SEARCH,
+            help="With batch norm, search the other reading too (raw parameters, or folded): "
+            "twice the cost.",
+        ),
+    ] = False,
     batching: Annotated[
         Batching,
         typer.Option(
@@ -203,6 +212,7 @@ def sharpness(
             "compare",
             "exact",
             "flatness",
+            "both_readings",
             "rho",
             "save_perturbation",
         ),
@@ -346,6 +356,7 @@ def sharpness(
         exact=exact,
         flatness=flatness,
         rel_error=rel_error,
+        both_readings=both_readings,
         protocol=protocol,
         rho=rho,
         data=data,

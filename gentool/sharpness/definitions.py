@@ -27,6 +27,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 # The modules with such functions, in the order in which --list prints their measures.
 MODULES = (
     "gentool.sharpness.worst_case",
+    "gentool.sharpness.readings",
     "gentool.sharpness.bounds",
     "gentool.sharpness.search.enumeration",
     "gentool.sharpness.search.protocols",

@@ -18,6 +18,7 @@ from gentool.sharpness.m_sharpness import (
     M,
     m_sharpness_values,
 )
+from gentool.sharpness.readings import other_reading
 from gentool.sharpness.search.enumeration import check_enumerable
 from gentool.sharpness.search.protocols import highest_of_corners, in_percent
 from gentool.sharpness.search.state import SearchState
@@ -50,6 +51,7 @@ class SharpnessOptions:
     exact: bool = False
     flatness: bool = False
     rel_error: float | None = None  # of the estimates of flatness
+    both_readings: bool = False  # of batch norm, folded in and raw
     protocol: str | None = None
     rho: float = RHO
     data: str | None = None
@@ -66,6 +68,7 @@ class SharpnessOptions:
             "flatness": self.flatness,
             **({"rel_error": self.rel_error} if self.flatness else {}),
             "protocol": self.protocol,
+            **({"both_readings": True} if self.both_readings else {}),
             **({"m": M} if self.protocol in (M_SHARPNESS, M_SHARPNESS_L2) else {}),
             **({"rho": self.rho} if self.protocol == M_SHARPNESS_L2 else {}),
             "data": self.data,
@@ -126,6 +129,9 @@ def worst_case_record(
         else:
             for name, value in _further_measures(search, options, about):
                 further[name] = value
+            if options.both_readings:
+                other = other_reading(inputs, options.alphas[0], options.search)
+                further |= dict([other]) if other is not None else {}
     except KeyboardInterrupt:  # after the first search, whose result is not to be lost
         if not results:
             raise
