@@ -84,13 +84,16 @@ def claims(
     Return what `gentool claims -o` writes: `networks`, their number; `claims`, a row for each claim
     and measure with its `statement`, `rule`, `verdict` (holds, fails, cannot be told, cannot be
     judged), `numbers` and `evidence`; `left_out`, networks that no claim can use; and `kendall`, a
-    row for each measure with Kendall's τ-b, its interval, and the granulated Ψ.
+    row for each measure with Kendall's τ-b and its interval over resamples of recipes, and the
+    other scores of the field, where the settings of the networks vary: the granulated Ψ, the
+    conditional mutual information and the sign errors over environments.
 
     Raise UsageError if no record has a measure of that name, GentoolError if a record cannot be
     read or two about one network disagree.
 
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017. Jiang et al., Fantastic
-    Generalization Measures and Where to Find Them, ICLR 2020.
+    Generalization Measures and Where to Find Them, ICLR 2020. Dziugaite et al., In Search of Robust
+    Measures of Generalization, NeurIPS 2020.
 
     >>> import gentool
     >>> from torch import nn

@@ -8,8 +8,11 @@ from gentool.claims.verdict import Ruling
 
 RANKING_EXPLAINED = {
     "τ": "Kendall's rank correlation: 1 if the measure orders the networks as the gap does",
-    "95 %": "bootstrap interval of τ",
+    "95 %": "bootstrap interval of τ; resamples draw recipes, with all of their seeds",
     "Ψ": "mean τ over groups of networks that differ in one setting alone",
+    "K": "share of what orders the gaps that the measure tells, given any two settings",
+    "error": "mean share of wrongly ordered networks over environments (changes of one setting)",
+    "worst": "that share in the worst environment; 0.50 is a coin",
     "networks": "networks that have the measure and the gap",
 }
 """The columns of a ranking of measures, and what they hold."""
@@ -62,7 +65,14 @@ def without_tau_by_reason(ranked: Iterable[Correlation]) -> dict[str, list[str]]
 
 
 def ranking_cells(row: Correlation) -> list[str]:
-    """Return τ, its interval, Ψ and the number of networks in words."""
+    """Return τ, its interval, Ψ, K, the sign errors and the number of networks in words."""
     interval = "-" if row.interval is None else "{:z.2f} to {:z.2f}".format(*row.interval)
-    granulated = "-" if row.granulated is None else f"{row.granulated:z.2f}"
-    return [f"{row.tau:z.2f}", interval, granulated, str(row.networks)]
+    information, errors = row.conditional_information, row.sign_error
+    scores = [
+        row.granulated,
+        information and information.value,
+        errors and errors.mean,
+        errors and errors.worst,
+    ]
+    cells = ["-" if score is None else f"{score:z.2f}" for score in scores]
+    return [f"{row.tau:z.2f}", interval, *cells, str(row.networks)]

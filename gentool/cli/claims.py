@@ -65,8 +65,10 @@ def claims(
     Two tables are printed on stderr. The first holds the verdict on each claim (holds, fails,
     cannot be told, cannot be judged) and its numbers. The second holds Kendall's tau between each
     measure and the generalization gap (test error minus training error), with a 95 % bootstrap
-    interval, and tau averaged over groups of networks that differ in one setting only. Files about
-    the same checkpoint are merged.
+    interval over recipes (seeds are no independent evidence), tau averaged over groups of networks
+    that differ in one setting only, the conditional mutual information (Jiang et al. 2020), and the
+    mean and the worst sign error over environments (Dziugaite et al. 2020). Files about the same
+    checkpoint are merged.
 
     \b
     Example:

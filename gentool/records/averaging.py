@@ -266,7 +266,8 @@ def differences(groups: Sequence[SeedGroup]) -> str:
 
 def check_measured_alike(records: Iterable[Record], key: str) -> None:
     """Raise NotAlikeError, naming the setting, if a measure was computed with several settings."""
-    made = [settings_of(record, key) for record in records]
+    every = (settings_of(record, key) for record in records)
+    made = list({repr(settings): settings for settings in every}.values())  # mostly one
     for name in dict.fromkeys(name for settings in made for name in settings):
         values = {group_key(settings.get(name)): settings.get(name) for settings in made}
         if len(values) > 1:

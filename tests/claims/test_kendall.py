@@ -75,11 +75,12 @@ def test_the_measure_that_follows_the_gap_comes_first():
 
 
 def test_the_granulated_tau_averages_over_settings():
-    """spectral: tau -1 along the size, none along the labels, where it is constant."""
+    """spectral: tau -1 along the size, 0 along the labels, where it is constant."""
     spectral = correlation(grid(), "spectral", 0, 0)
-    assert spectral.granulated == -1.0
-    assert {name: (axis.tau, axis.groups) for name, axis in spectral.axes.items()} == {
-        "subset": (-1.0, 2)
+    assert spectral.granulated == -0.5
+    assert {name: (a.tau, a.groups, a.tied) for name, a in spectral.axes.items()} == {
+        "labels": (0.0, 2, 2),
+        "subset": (-1.0, 2, 0),
     }
     l2 = correlation(grid(), "l2", 0, 0)
     assert {name: axis.tau for name, axis in l2.axes.items()} == {"labels": 1.0, "subset": 1.0}
@@ -137,4 +138,4 @@ def test_a_measure_is_ranked_by_any_key():
         record["outcome"] |= {"test_loss": -record["outcome"]["test_error"], "train_loss": 0.0}
     assert correlation(networks, "l2", 0, 0, "loss_gap").tau == -1.0
     assert correlation(networks, "gap", 0, 0).tau == 1.0
-    assert correlation(networks, "recipe.subset", 0, 0).granulated == -1.0
+    assert correlation(networks, "recipe.subset", 0, 0).granulated == -0.5
