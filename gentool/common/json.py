@@ -110,8 +110,10 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not strict JSON")
 
 
-def _short(digits: str) -> str:
-    return digits if len(digits) <= 20 else f"{digits[:17]}..."
+def _short(text: str) -> str:
+    """Return the beginning of a text on one line."""
+    text = " ".join(text[:100].split())
+    return text if len(text) <= 20 else f"{text[:17]}..."
 
 
 def _check_characters(value: object) -> None:

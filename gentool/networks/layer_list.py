@@ -195,11 +195,14 @@ def _module(layer: Json) -> nn.Module:
                 f"{OPTIONS[name].words}"
             )
     try:
-        return module(**{name: _list_as_tuple(value) for name, value in options.items()})
+        return module(**{name: _of_each_side(value) for name, value in options.items()})
     except (TypeError, ValueError, RuntimeError, OverflowError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GentoolError(f"layer {layer['name']!r} cannot be a {kind}: {reason}") from error
 
 
-def _list_as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+def _of_each_side(value: object) -> object:
+    """Return an option as torch takes it: numbers of height and width as a tuple, one as itself."""
+    if not isinstance(value, list):
+        return value
+    return value[0] if len(value) == 1 else tuple(value)

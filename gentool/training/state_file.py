@@ -119,10 +119,10 @@ Parts = tuple[Json, dict[str, Tensor], dict[int, dict[str, Tensor]], list[Group]
 
 def _from_safetensors(content: bytes) -> Parts:
     try:
+        tensors = safetensors.torch.load(content)  # first: it knows that metadata are texts
         length = int.from_bytes(content[:8], "little")
         header = loads(content[8 : 8 + length])
         about = loads(header["__metadata__"][KEY])
-        tensors = safetensors.torch.load(content)
     except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise GentoolError("it is damaged, or another file") from error
     check_format(about, FORMAT, "it")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -140,7 +141,7 @@ def damaged_value(value: Any, chance: Random) -> Any:
             )
         if isinstance(value, list) and value:
             return chance.choice((value[:-1], value + value[-1:], value[::-1], value[:1] * 50))
-    return chance.choice(VALUES)
+    return deepcopy(chance.choice(VALUES))  # a list may be damaged in turn
 
 
 def damaged_json(text: str, chance: Random) -> bytes:
