@@ -96,7 +96,7 @@ def rescaled(
             paper_key = f"{prefix}{paper.NAMES[name]}"
             behind.append(paper_curve(paper_key, style.short(name), name))
     y = Axis(
-        "measure, rescaled to [0,\N{NO-BREAK SPACE}1]",
+        "measure, rescaled to [0,1]",
         low=2 * ZERO,
         high=1 - 2 * ZERO,
         is_shared=True,

@@ -439,3 +439,12 @@ def test_kl_curves_of_several_seeds_are_one_mean_at_the_same_noise():
     assert sorted(curve.high) == pytest.approx(values)
     assert sorted(curve.low) == pytest.approx([0.5 * value for value in values])
     assert "bands: from the lowest to the highest seed" in sheet("4", records).caption
+
+
+@pytest.mark.parametrize("figure", RECORDS)
+def test_labels_of_the_package_have_no_characters_to_be_escaped(figure):
+    r"""Names from outside are drawn as \xa0; what the package writes itself needs none of that."""
+    drawn = draw(sheet(figure, RECORDS[figure]()))
+    texts = [text.get_text() for text in drawn.findobj(lambda artist: hasattr(artist, "get_text"))]
+    assert any(texts)
+    assert not [text for text in texts if "\\" in text and not text.startswith("$")]

@@ -67,7 +67,8 @@ def test_missing_measures_are_noted_on_stderr_and_the_path_is_on_stdout(tmp_path
 
 def test_the_error_of_an_unknown_figure_lists_the_known_figures(files, capsys):
     assert run(["plot", *files(by_size((1,))), "--figure", "5"]) == 2
-    assert f"known: {', '.join(FIGURES.names)}" in capsys.readouterr().err
+    known = ", ".join(map(repr, FIGURES.names))
+    assert f"'5' is not one of {known}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
