@@ -8,6 +8,7 @@ seconds, decoding them much longer.
 import hashlib
 import io
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -263,9 +264,13 @@ def _read_cache(
     if not file.exists():
         return None
     try:
-        with file.open("rb") as content, np.load(content, allow_pickle=False) as archive:
+        with (
+            warnings.catch_warnings(action="ignore"),  # of Python, on the text of a damaged header
+            file.open("rb") as content,
+            np.load(content, allow_pickle=False) as archive,
+        ):
             arrays = tuple(np.asarray(archive[f"arr_{i}"]) for i in range(4))
-            traits = tuple(np.atleast_1d(archive["traits"]).tolist())
+            traits = tuple(np.ravel(archive["traits"]).tolist())
     except Exception as error:  # a damaged zip raises anything
         fault = str(error)
     else:

@@ -5,6 +5,7 @@ labels that are not 0 to k-1 and classes without images are errors that say what
 """
 
 import math
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -71,7 +72,11 @@ def read_npz(path: Path, reading: Reading) -> DataSet:
 def _arrays(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """Return the keys that the archive has in place of Keras's, and the arrays by Keras's keys."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with (
+            warnings.catch_warnings(action="ignore"),  # of Python, on the text of a damaged header
+            path.open("rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
             keys = _keys(path, archive.files)
             _check_memory(path, archive, keys.values())
             arrays = {role: archive[key] for role, key in keys.items()}
@@ -268,6 +273,9 @@ def labels_of(labels: np.ndarray, images: int, name: str) -> tuple[Tensor, int |
         )
     if labels.dtype.kind not in "iuf":
         raise GentoolError(f"{name} is of type {labels.dtype}; labels are whole numbers from 0")
+    if labels.dtype.kind == "f":  # float16 cannot be compared with the largest label
+        with np.errstate(over="ignore"):
+            labels = labels.astype(np.float64)
     wrong = labels[~np.isfinite(labels) | (labels != np.floor(labels))]
     wrong = wrong if wrong.size else labels[(labels < 0) | (labels >= MOST_CLASSES)]
     if wrong.size:

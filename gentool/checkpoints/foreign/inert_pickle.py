@@ -9,6 +9,7 @@ of operations that take minutes.
 """
 
 import pickletools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -81,14 +82,15 @@ def read_pickle(file: BinaryIO) -> tuple[object, list[object]]:
     machine = _Machine()
     count = 0
     try:
-        for opcode, argument, _ in pickletools.genops(file):
-            count += 1
-            if count > MOST_OPERATIONS:
-                raise DamagedPickle(f"it has more than {MOST_OPERATIONS:,} operations")
-            machine.do(opcode.name, argument)
-        if len(machine.stack) != 1:
-            raise DamagedPickle("it does not end with one object")
-        return machine.stack[0], machine.persistent
+        with warnings.catch_warnings(action="ignore"):  # of Python, on damaged texts
+            for opcode, argument, _ in pickletools.genops(file):
+                count += 1
+                if count > MOST_OPERATIONS:
+                    raise DamagedPickle(f"it has more than {MOST_OPERATIONS:,} operations")
+                machine.do(opcode.name, argument)
+            if len(machine.stack) != 1:
+                raise DamagedPickle("it does not end with one object")
+            return machine.stack[0], machine.persistent
     except DamagedPickle:
         raise
     except Exception as error:  # the bytes of a damaged file may be anything

@@ -143,7 +143,8 @@ def _by_command(reader: Reader, path: Path, folder: Path) -> tuple[str, str] | N
     with redirect_stdout(stdout), redirect_stderr(stderr):
         code = run([*arguments, "--quiet"])
     told, is_there = stderr.getvalue(), out.exists()
-    out.unlink(missing_ok=True)
+    for left in Path().glob(f"*{out.stem}*"):  # states of the last epoch beside it, and locks
+        left.unlink()
     if code not in (0, 1, 2) or "a bug in gentool" in told:
         return "Command", f"exit code {code}: {told[-500:]}"
     is_part = "the others are in the result" in told  # of several records in one file
