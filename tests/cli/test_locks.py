@@ -186,7 +186,7 @@ def test_an_interrupted_run_of_force_goes_on_with_the_command_that_was_told(monk
 
     assert run([*ONE, "-q"]) == 0
     old = Path("a.safetensors").read_bytes()
-    function = module.cross_entropy
+    function = module.losses_and_errors
 
     def stopped(*arguments, **options):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -194,7 +194,7 @@ def test_an_interrupted_run_of_force_goes_on_with_the_command_that_was_told(monk
 
     other = [*ONE, "--lr", "0.05", "--force"]
     with monkeypatch.context() as patch:
-        patch.setattr(module, "cross_entropy", stopped)
+        patch.setattr(module, "losses_and_errors", stopped)
         patch.setattr("gentool.training.loop.SHORT_EPOCH", float("inf"))
         assert run(other) == 143
     assert Path("a.safetensors").read_bytes() == old

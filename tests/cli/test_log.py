@@ -46,7 +46,7 @@ def test_an_interrupted_grid_logs_each_epoch_once(jobs, monkeypatch):
     if jobs == "1":
         import gentool.training.stacked_mlps as module
 
-        function, calls = module.cross_entropy, []
+        function, calls = module.losses_and_errors, []
 
         def stopped(*arguments, **options):
             calls.append(1)
@@ -55,7 +55,7 @@ def test_an_interrupted_grid_logs_each_epoch_once(jobs, monkeypatch):
             return function(*arguments, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(module, "cross_entropy", stopped)
+            patch.setattr(module, "losses_and_errors", stopped)
             assert run(grid) == 143
         assert 20 < len(log()) < 80
     assert run(grid) == 0

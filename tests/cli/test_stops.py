@@ -48,7 +48,7 @@ def test_a_stopped_training_saves_its_last_epoch_and_resumes_to_the_same_bytes(
     """A short epoch is finished first, so that nothing is lost."""
     assert run([*LONG, "-q", "-o", "whole.safetensors"]) == 0
     with monkeypatch.context() as patch:
-        send_at_call(patch, "gentool.training.stacked_mlps.cross_entropy", 7, number)
+        send_at_call(patch, "gentool.training.stacked_mlps.losses_and_errors", 7, number)
         assert run([*LONG, "-o", "a.safetensors"]) == 128 + number
     out, err = capsys.readouterr()
     assert out == "whole.safetensors\n"
@@ -68,7 +68,7 @@ def test_a_stopped_grid_saves_all_states_of_a_stack_and_the_same_command_goes_on
     grid = [*LONG, "--seed", "0,1,2"]
     assert run([*grid, "-q", "-o", "whole"]) == 0
     with monkeypatch.context() as patch:
-        send_at_call(patch, "gentool.training.stacked_mlps.cross_entropy", 7)
+        send_at_call(patch, "gentool.training.stacked_mlps.losses_and_errors", 7)
         assert run([*grid, "-o", "grid"]) == 143
     assert "continue with: gentool train" in capsys.readouterr().err
     assert [path.suffix for path in Path("grid").iterdir()] == [".state"] * 3
