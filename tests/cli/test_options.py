@@ -85,7 +85,7 @@ READING = "channels resize channels_first classes"
         ),
         (
             "plot",
-            f"seed data {NETWORK} {READING} labels subset first data_seed mean std "
+            f"seed list_names data {NETWORK} {READING} labels subset first data_seed mean std "
             "data_dir device threads force skip_existing quiet debug",
         ),
         ("claims", "output force skip_existing quiet debug"),
