@@ -305,7 +305,7 @@ def test_every_measure_is_defined_once_with_the_constants_of_the_code():
     assert len(by_name) == len(measures) == 24
     tolerance = by_name["hessian_top_eigenvalue"].formula.partition("to a relative ")[2]
     assert float(tolerance) == flatness.TOLERANCE
-    assert f"{flatness.PROBES} of them" in by_name["hessian_trace"].formula
+    assert f"of {flatness.PRODUCTS} products" in by_name["hessian_trace"].formula
     assert not [m for m in measures if re.search(r"\{[A-Z_]+\}", str(m))]
 
 
