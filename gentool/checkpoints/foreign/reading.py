@@ -138,9 +138,8 @@ def _checked_weight(name: str, tensor: Tensor) -> Tensor:
     if tensor.numel() == 0:
         raise GentoolError(f"tensor {name!r} is empty: its shape is {tuple(tensor.shape)}")
     if name.rpartition(".")[2] == COUNTER:
-        return (
-            torch.zeros((), dtype=torch.int64) if tensor.numel() > 1 else tensor.long().reshape(())
-        )
+        is_one_number = tensor.numel() == 1 and not tensor.is_complex()
+        return tensor.long().reshape(()) if is_one_number else torch.zeros((), dtype=torch.int64)
     if tensor.dtype not in READABLE:
         kind = str(tensor.dtype).removeprefix("torch.")
         raise GentoolError(
