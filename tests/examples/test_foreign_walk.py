@@ -1,21 +1,21 @@
-"""The README's walk from an unknown file to its sharpness: as written, and right."""
+"""The walk on the page of checkpoints from an unknown file to its sharpness: as written, and right."""
 
 import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.pages import room, section
 from safetensors.torch import load_file
 from torch import nn
 
 from gentool.cli.main import run
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-WALK = README.split("#### From an unknown file to its sharpness\n")[1].split("\n### ")[0]
+
+WALK = section(room("checkpoints"), "From an unknown file to its sharpness")
 [SCRIPT] = re.findall(r"```python\n(.*?)```", WALK, re.DOTALL)
 [SESSION] = re.findall(r"```text\n(.*?)```", WALK, re.DOTALL)
 NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"
@@ -23,7 +23,7 @@ ALPHA = 5e-4
 
 
 def session():
-    """Return each command of the walk, and the lines that the README shows below it."""
+    """Return each command of the walk, and the lines that the page shows below it."""
     steps = []
     for line in SESSION.splitlines():
         if line.startswith("$ gentool "):
@@ -54,7 +54,7 @@ def walked(tmp_path, monkeypatch, capsys):
     return printed
 
 
-def test_the_walk_prints_what_the_readme_shows_and_its_sharpness_is_right(walked):
+def test_the_walk_prints_what_the_page_shows_and_its_sharpness_is_right(walked):
     """The rise at the witness is recomputed in float64 with PyTorch alone, and is in the box."""
     for (arguments, shown), lines in zip(session(), walked, strict=True):
         for line in shown:

@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from helpers.figure_records import by_confusion, by_size, by_width
 from helpers.figure_text import check_text
+from helpers.pages import room
 from helpers.records import whole
 
 from gentool.cli.main import run
@@ -107,6 +107,5 @@ def test_figures_of_the_paper_do_not_import_torch(tmp_path, files):
 
 
 @pytest.mark.parametrize("entry", list(FIGURES), ids=lambda entry: entry.name)
-def test_every_figure_stands_in_the_readme(entry):
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    assert f"`--figure {entry.name}`" in readme
+def test_every_figure_stands_on_the_page(entry):
+    assert f"`--figure {entry.name}`" in room("figures")

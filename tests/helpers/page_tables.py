@@ -1,0 +1,115 @@
+"""Write the tables of the pages from the code: `PYTHONPATH=. python tests/helpers/page_tables.py`.
+
+A page marks a table by `<!-- made: NAME ARGUMENTS -->` and `<!-- end -->`. A test holds each table
+equal to what the code says.
+"""
+
+import re
+from pathlib import Path
+
+import typer
+
+from gentool.claims import CLAIMS
+from gentool.cli.main import app
+from gentool.measures import MEASURES
+from gentool.sharpness.definitions import definitions
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"(<!-- made: (\w+)(?: ([^\n]*?))? -->\n).*?(<!-- end -->)", re.DOTALL)
+SUFFIXES = ("_unnormalized", "_maxpool", "_jiang2020")  # explained below the table of measures
+
+
+def table(head, rows):
+    """Lay out a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells).replace("\n", " ") + " |" for cells in lines)
+
+
+def escaped(text):
+    """Escape the sign that separates cells."""
+    return text.replace("|", "&#124;")
+
+
+def short(source):
+    """Abbreviate a source to the first letter of its author and its year, as [N17]."""
+    return f"{source[0]}{re.search(r'(?:19|20)(..)[^0-9]*$', source)[1]}"
+
+
+def defined(quantities):
+    """Show name, formula and source of quantities, and below the table each source once."""
+    quantities = list(quantities)
+    rows = [(f"`{q.name}`", escaped(q.formula), f"[{short(q.source)}]") for q in quantities]
+    sources = {}
+    for quantity in quantities:
+        known = sources.setdefault(short(quantity.source), quantity.source)
+        assert known == quantity.source, (known, quantity.source)
+    listed = "\n".join(f"- [{key}] {source}" for key, source in sorted(sources.items()))
+    return f"{table(('name', 'formula', 'source'), rows)}\n\n{listed}"
+
+
+def measures(_):
+    """Show the registered measures without those that differ by a suffix."""
+    return defined(measure for measure in MEASURES if not measure.name.endswith(SUFFIXES))
+
+
+def sharpness(_):
+    """Show what `gentool sharpness` reports."""
+    return defined(definitions())
+
+
+def claims(_):
+    """Show the claims of the paper, and how each is judged."""
+    rows = [(c.id, c.statement, escaped(c.rule), c.source.removesuffix(".")) for c in CLAIMS]
+    return table(("", "claim", "judged", "source"), rows)
+
+
+def options(names):
+    """Show the options of a command in some panels of its help: `COMMAND: PANEL; PANEL`."""
+    command, _, panels = names.partition(": ")
+    parameters = typer.main.get_command(app).commands[command].params
+    shown = panels.split("; ") if panels else [None]
+    chosen = [
+        p
+        for p in parameters
+        if p.param_type_name == "option"
+        and not p.hidden
+        and getattr(p, "rich_help_panel", None) in shown
+    ]
+    assert chosen, names
+    return table(("option", "meaning"), [(spelled(p), meaning(p)) for p in chosen])
+
+
+def spelled(option):
+    """Return the option with its other names and the name of its value."""
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+    return f"{names} {option.metavar}" if option.metavar else names
+
+
+def meaning(option):
+    """Return the help of an option as plain text, with its default."""
+    text = re.sub(r"\[/?dim\]|\\", "", option.help).replace("[default:", "(default:")
+    text = re.sub(r"(\(default:[^\]]*)\]", r"\1)", text)
+    default = option.default
+    if "(default:" not in text and default is not None and not isinstance(default, bool):
+        text += f" (default: {default})"
+    return escaped(re.sub(r"(?<!`)--([a-z][a-z-]*)(?!`)", r"`--\1`", text))
+
+
+TABLES = {"measures": measures, "sharpness": sharpness, "claims": claims, "options": options}
+
+
+def filled(text):
+    """Fill each marked block of a page with its table; leave blocks of other scripts."""
+    return BLOCK.sub(
+        lambda block: (
+            f"{block[1]}\n{TABLES[block[2]](block[3])}\n\n{block[4]}"
+            if block[2] in TABLES
+            else block[0]
+        ),
+        text,
+    )
+
+
+if __name__ == "__main__":
+    for page in sorted(ROOT.glob("gentool/*/README.md")):
+        page.write_text(filled(page.read_text("utf-8")), "utf-8")
