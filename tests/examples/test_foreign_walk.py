@@ -1,4 +1,4 @@
-"""The walk on the page of checkpoints from an unknown file to its sharpness: as written, and right."""
+"""The walk from an unknown file to its sharpness: as written on the page, and right."""
 
 import re
 import shlex
@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 from gentool.cli.main import run
-
 
 WALK = section(room("checkpoints"), "From an unknown file to its sharpness")
 [SCRIPT] = re.findall(r"```python\n(.*?)```", WALK, re.DOTALL)

@@ -9,6 +9,8 @@ README = (ROOT / "README.md").read_text("utf-8")
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    ROOT / "tests" / "README.md",
     *sorted(ROOT.glob("gentool/*/README.md")),
     *sorted(ROOT.glob("examples/**/*.md")),
 ]
