@@ -8,7 +8,9 @@ from typing import Literal, get_args
 Method = Literal["default", "vertex", "apgd", "pga", "lbfgsb", "lbfgsb-subspace", "random"]
 Protocol = Literal["keskar2017", "m-sharpness", "m-sharpness-l2", "neyshabur2017", "random"]
 Batching = Literal["auto", "loop", "vmap", "stacked", "compiled"]
-Figure = Literal["1", "2", "3", "4", "direction", "growth", "margins", "samples", "training"]
+Figure = Literal[
+    "1", "2", "3", "4", "direction", "growth", "margins", "ranking", "samples", "training"
+]
 PathNorms = Literal["maxpool", "sum"]
 Errorbar = Literal["minmax", "sd", "se", "ci95", "none"]
 PageStyle = Literal["screen", "paper", "talk"]

@@ -42,8 +42,8 @@ def plot(
     figure: Annotated[
         Figure | None,
         typer.Option(
-            help="Named figure: 1, 2, 3 or 4 (of the paper), growth, training, margins, samples "
-            "or direction.",
+            help="Named figure: 1, 2, 3 or 4 (of the paper), growth, training, margins, ranking, "
+            "samples or direction.",
             show_default="--y against --x",
         ),
     ] = None,
@@ -131,7 +131,7 @@ def plot(
         typer.Option(
             min=0,
             max=options.LAST_SEED,
-            help="With --figure samples or direction: seed of the random draws.",
+            help="With --figure ranking, samples or direction: seed of the random draws.",
         ),
     ] = 0,
     list_names: Annotated[

@@ -13,6 +13,7 @@ from gentool.figures import (
     hidden_units,
     learning_curves,
     margins,
+    ranking,
     samples,
     training_size,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "hidden_units",
     "learning_curves",
     "margins",
+    "ranking",
     "samples",
     "training_size",
 ]

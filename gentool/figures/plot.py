@@ -72,10 +72,10 @@ def plot(
     averaged over the seed alone; `errorbar` is minmax, sd, se, ci95 or none, None for the standard
     deviation of three seeds or more and all points of fewer.
 
-    `figure` names a figure instead: 1 to 4 are those of the paper; "growth" and "margins" are of
-    records; "training" takes networks of `gentool.load` and `gentool.train`, or checkpoints, too;
-    "samples" and "direction" take one of them that is saved. The other `options` are those of
-    `gentool plot` for these figures, as `reference`, `path_norms` or `alpha`.
+    `figure` names a figure instead: 1 to 4 are those of the paper; "growth", "margins" and
+    "ranking" are of records; "training" takes networks of `gentool.load` and `gentool.train`, or
+    checkpoints, too; "samples" and "direction" take one of them that is saved. The other `options`
+    are those of `gentool plot` for these figures, as `reference`, `path_norms` or `alpha`.
 
     `style` is "screen", "paper" or "talk", `size` the width and height of the figure in inches.
     With `ax`, Matplotlib's axes, a figure of one panel is drawn into them, in the user's own style.
