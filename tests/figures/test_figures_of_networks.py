@@ -235,7 +235,7 @@ def test_without_a_witness_the_direction_is_searched_at_alpha(checkpoints):
     ("checkpoint", "options", "code", "error"),
     [
         ("true", ["--witness", "worst.witness"], 1, "belongs to another checkpoint"),
-        ("random", ["--witness", "random.safetensors"], 1, "is not a witness file"),
+        ("random", ["--witness", "random.safetensors"], 1, "of gentool train, not a witness"),
         ("random", ["--witness", "none.witness"], 1, "none.witness does not exist"),
         ("random", ["--witness", "worst.witness", "--alpha", "1"], 2, "leave out --alpha"),
         ("random", ["--alpha", "0"], 2, "--alpha is 0; it has to be a number above 0"),

@@ -131,7 +131,7 @@ def test_verify_refuses_a_file_that_is_no_witness(saved, capsys, content):
     assert run(["sharpness", "verify", str(saved), str(path)]) == 1
     assert "is not a witness file" in capsys.readouterr().err
     assert run(["sharpness", "verify", str(saved), str(saved)]) == 1
-    assert "is not a witness file" in capsys.readouterr().err
+    assert "is a checkpoint of gentool train, not a witness" in capsys.readouterr().err
 
 
 def test_an_existing_perturbation_is_refused_before_any_work(saved, capsys):
