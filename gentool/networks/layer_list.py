@@ -61,6 +61,8 @@ OPTIONS = {
     "dim": ranges.whole_number(-4, 4),
 }
 """The range of each option."""
+_REAL = frozenset(["eps", "negative_slope", "alpha", "beta", "threshold", "p"])
+"""Options that may be fractions: torch adds no whole number beyond 64 bits to a tensor."""
 
 
 class Chain(nn.Module):
@@ -195,14 +197,16 @@ def _module(layer: Json) -> nn.Module:
                 f"{OPTIONS[name].words}"
             )
     try:
-        return module(**{name: _of_each_side(value) for name, value in options.items()})
+        return module(**{name: _as_torch_takes(name, value) for name, value in options.items()})
     except (TypeError, ValueError, RuntimeError, OverflowError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GentoolError(f"layer {layer['name']!r} cannot be a {kind}: {reason}") from error
 
 
-def _of_each_side(value: object) -> object:
+def _as_torch_takes(name: str, value: object) -> object:
     """Return an option as torch takes it: numbers of height and width as a tuple, one as itself."""
+    if name in _REAL:
+        return float(value)
     if not isinstance(value, list):
         return value
     return value[0] if len(value) == 1 else tuple(value)
