@@ -31,8 +31,9 @@ CHECKS = """
 import types
 assert callable(gentool.sharpness) and callable(gentool.claims)
 assert isinstance(gentool.records, types.ModuleType)
-record = {"format": 1, "gentool": "", "command": {}, "checkpoint": {"sha256": "a" * 64}}
-record |= {"measures": {}, "log10": {}, "notes": []}
+record = {"format": 1, "gentool": "", "command": {"name": "measure"}, "recipe": None}
+record |= {"checkpoint": {"file": "a", "sha256": "a" * 64}, "outcome": None}
+record |= {"measures": {}, "log10": {}, "layers": [], "margin": None, "notes": []}
 assert gentool.claims([record], bootstrap=0)["networks"] == 1
 assert gentool.claims.points and gentool.sharpness.definitions
 """
