@@ -63,13 +63,13 @@ class Remarks:
             if kind == "warning: ":
                 if len(names) > 1:
                     say(f"warning: the same of {_listed(names[1:])}: {_shortened(texts[0])}")
+            elif len(names) == 1:
+                name = "" if self.networks == 1 else f"{names[0]}: "
+                for text in texts:
+                    say(f"{kind}{name}{text}")
             elif len(texts) > 1:
                 others = f"{len(names) - 1} other" + "s" * (len(names) > 2)
                 say(f"{kind}{texts[0]} ({names[0]}, and the like for {others})")
-            elif self.networks == 1:
-                say(f"{kind}{texts[0]}")
-            elif len(names) == 1:
-                say(f"{kind}{names[0]}: {texts[0]}")
             else:
                 say(f"{kind}{texts[0]} ({_count(len(names), self.networks)})")
         self._collected.clear()
