@@ -82,7 +82,7 @@ def options(names):
 def spelled(option):
     """Return the option with its other names and the name of its value."""
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-    return f"{names} {option.metavar}" if option.metavar else names
+    return f"{names} {escaped(option.metavar)}" if option.metavar else names
 
 
 def meaning(option):
@@ -92,7 +92,9 @@ def meaning(option):
     default = option.default
     if "(default:" not in text and default is not None and not isinstance(default, bool):
         text += f" (default: {default})"
-    return escaped(re.sub(r"(?<!`)--([a-z][a-z-]*)(?!`)", r"`--\1`", text))
+    parts = text.split("`")  # each second one is code already
+    parts[::2] = [re.sub(r"--([a-z][a-z-]*)", r"`--\1`", part) for part in parts[::2]]
+    return escaped("`".join(parts))
 
 
 TABLES = {"measures": measures, "sharpness": sharpness, "claims": claims, "options": options}
