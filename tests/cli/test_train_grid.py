@@ -342,7 +342,8 @@ def test_a_grid_over_batch_norm_and_dropout_names_its_networks_by_them(tmp_path,
         (["--last-pool", "max"], "mlp has no option --last-pool"),
         (["--model", "vgg", "--last-pool", "min"], "it has to be max or average"),
         (["--stop-on", "test"], "it has to be evaluation or training"),
-        (["--keep-at", "0.1,-1"], "losses are positive numbers"),
+        (["--keep-at", "0.1,-1"], "--keep-at is -1; it has to be from 0 to"),
+        (["--keep-at", "0.1,0"], "losses are positive numbers"),
     ],
 )
 def test_a_variant_that_a_model_does_not_have_is_a_usage_error(options, words, capsys):
