@@ -20,6 +20,7 @@ COPIED = {
     "figures.sh",
     "paper-scale.sh",
     "quickstart.sh",
+    "ranking.sh",
     "tour.ipynb",
 }
 
