@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gentool.cli import options
+from gentool.cli import options, table_options
 from gentool.cli.inputs import RecordFiles
 from gentool.cli.lists import listed
 from gentool.common.console import print_content, print_path
@@ -17,33 +17,10 @@ SUFFIXES = (".html", ".htm")
 
 @options.shared
 def report(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help="Measure files, or folders of them; - for stdin."),
-    ],
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Keys of the table, as recipe.labels,gap,l2; also recipe, outcome, measures or "
-            "all.",
-            show_default="what varies, errors, gap, the paper's measures",
-        ),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Condition on the networks, as recipe.labels=true,random or 'gap<0.1'; repeat the "
-            "option for several.",
-            show_default=False,
-        ),
-    ] = None,
-    sort: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Keys to sort by, as recipe.labels,-gap; from the largest down after a minus.",
-            show_default="what varies",
-        ),
-    ] = None,
+    files: table_options.Files,
+    columns: table_options.Columns = None,
+    where: table_options.Where = None,
+    sort: table_options.Sort = None,
     title: Annotated[
         str | None, typer.Option(help="Title of the page.", show_default="number of networks")
     ] = None,

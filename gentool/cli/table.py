@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gentool.cli import options
+from gentool.cli import options, table_options
 from gentool.cli.choices import TableFormat
 from gentool.cli.declaring import Enables, Excludes
 from gentool.cli.inputs import RecordFiles
@@ -22,33 +22,10 @@ if TYPE_CHECKING:
 
 @options.shared
 def table(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help="Measure files, or folders of them; - for stdin."),
-    ],
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Keys of the columns, as recipe.labels,gap,l2; also recipe, outcome, measures or "
-            "all.",
-            show_default="what varies, errors, gap, the paper's measures",
-        ),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Condition on the networks, as recipe.labels=true,random or 'gap<0.1'; repeat the "
-            "option for several.",
-            show_default=False,
-        ),
-    ] = None,
-    sort: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Keys to sort by, as recipe.labels,-gap; from the largest down after a minus.",
-            show_default="what varies",
-        ),
-    ] = None,
+    files: table_options.Files,
+    columns: table_options.Columns = None,
+    where: table_options.Where = None,
+    sort: table_options.Sort = None,
     group_by: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,7 +92,7 @@ def table(
     from gentool.records.table import TableOptions, make_table
     from gentool.records.table_files import DIGITS, as_bytes, format_of
 
-    table_options = TableOptions(
+    chosen = TableOptions(
         listed("columns", columns) or (),
         tuple(map(parse_condition, where or [])),
         listed("sort", sort) or (),
@@ -136,7 +113,7 @@ def table(
     if list_keys:
         _print_keys(networks)
     else:
-        made = make_table(networks, table_options)
+        made = make_table(networks, chosen)
         if kind is None:
             _show(made, digits or DIGITS, len(networks), messages.quiet)
         else:
