@@ -7,6 +7,8 @@
 # first. Each job is one command for a few networks; files that exist are kept. When the time is
 # over, the command in progress is stopped as by Ctrl-C, and what is missing is listed. Run the
 # script again, with the same variables, to go on: a training continues from its last saved epoch.
+# Several may run in the same FOLDER at once if no two have a network in common; paper-scale-gpu.sh
+# does that.
 #
 # FOLDER (default: figures-paper-scale) gets
 #
@@ -273,33 +275,33 @@ train() {
 take_from_protocol() { # a network that the protocol has at the stop of the figures is not trained again
     stop_name=.loss$(awk "BEGIN { printf \"%g\", $STOP }")
     [ "$STOP" != "${STOPS##*,}" ] || stop_name=
-    missing >"$folder/.missing"
+    missing >"$folder/.missing.$$"
     while read -r stem; do
         path=$folder/protocol/$stem$stop_name.safetensors
         [ ! -e "$path" ] || cp "$path" "$folder/figures/$stem.safetensors"
-    done <"$folder/.missing"
-    rm "$folder/.missing"
+    done <"$folder/.missing.$$"
+    rm "$folder/.missing.$$"
 }
 
 on_missing() { # on_missing ARGUMENTS: call gentool for the checkpoints that the job is not done for
-    missing >"$folder/.missing"
+    missing >"$folder/.missing.$$"
     while read -r stem; do
         if [ "$kind" = measure ]; then
             unmeasured "$stem"
         elif [ -e "$folder/$place/$stem.safetensors" ]; then
             echo "$folder/$place/$stem.safetensors"
         fi
-    done <"$folder/.missing" >"$folder/.checkpoints"
+    done <"$folder/.missing.$$" >"$folder/.checkpoints.$$"
     while read -r path; do
         set -- "$@" "$path"
         called=yes
-    done <"$folder/.checkpoints"
-    rm "$folder/.missing" "$folder/.checkpoints"
+    done <"$folder/.checkpoints.$$"
+    rm "$folder/.missing.$$" "$folder/.checkpoints.$$"
     [ -z "$called" ] || call "$@" --quiet
 }
 
 do_job() {
-    touch "$folder/.began"
+    touch "$folder/.began.$$"
     job_began=$(date +%s) code=0 called=
     case $kind in
     train) train || code=$? ;;
@@ -309,9 +311,11 @@ do_job() {
     esac
     seconds=$(($(date +%s) - job_began))
     still_missing=$(missing) # sets records aside whose search was stopped early
-    find "$folder/figures" "$folder/protocol" -newer "$folder/.began" ! -name '.*' \
-        \( -name '*.safetensors' -o -name '*.json' \) | sort
-    rm "$folder/.began"
+    stems | while read -r stem; do
+        find "$folder/$place" -newer "$folder/.began.$$" -name "$stem.*" \
+            \( -name '*.safetensors' -o -name '*.json' \)
+    done | sort
+    rm "$folder/.began.$$"
     [ -n "$called" ] || return 0 # there is no network that it could be done for
     printf '%s\t%s\t%s\n' "$seconds" "$code" "$job" >>"$folder/log.txt"
     say "$seconds s, exit code $code, $(left) s left: $job"
@@ -329,8 +333,8 @@ pack() { # the records as one archive in OUT, replaced whole
             [ ! -e "$path" ] || [ -e "${path%.safetensors}.metadata" ] || metadata "$path"
         done
         find . -name '*.json' -o -name '*.partial' -o -name '*.metadata' -o -name '*.txt' |
-            tar -czf .packed -T -
-        mv .packed "$OUT/paper-scale.tar.gz"
+            tar -czf .packed.$$ -T -
+        mv .packed.$$ "$OUT/paper-scale.tar.gz"
     )
 }
 
@@ -359,9 +363,9 @@ pack_networks() { # the two largest networks of Figure 1 that are done; in parts
 
 stopped='' done_jobs=0 missing_jobs=0 failed=0 failed_in_a_row=0
 trap 'stopped="interrupted"' INT
-all_jobs | awk '!seen[$0]++' >"$folder/.jobs"
-: >"$folder/.missing_jobs"
-say "$(wc -l <"$folder/.jobs") jobs, $(left) s, precision $PRECISION, in $folder"
+all_jobs | awk '!seen[$0]++' >"$folder/.jobs.$$"
+: >"$folder/.missing_jobs.$$"
+say "$(wc -l <"$folder/.jobs.$$") jobs, $(left) s, precision $PRECISION, in $folder"
 while read -r job <&3; do
     read -r kind place norm dropout labels sizes confusions seeds <<END
 $job
@@ -387,14 +391,14 @@ END
     else
         missing_jobs=$((missing_jobs + 1))
         whole=$(stems | wc -l)
-        echo "missing $(echo "$still_missing" | wc -l) of $whole: $job" >>"$folder/.missing_jobs"
+        echo "missing $(echo "$still_missing" | wc -l) of $whole: $job" >>"$folder/.missing_jobs.$$"
     fi
-done 3<"$folder/.jobs"
+done 3<"$folder/.jobs.$$"
 {
     echo "$done_jobs jobs done, $missing_jobs not${stopped:+; $stopped}"
-    cat "$folder/.missing_jobs"
+    cat "$folder/.missing_jobs.$$"
 } >"$folder/summary.txt"
-rm "$folder/.jobs" "$folder/.missing_jobs"
+rm "$folder/.jobs.$$" "$folder/.missing_jobs.$$"
 while read -r line; do say "$line"; done <"$folder/summary.txt"
 pack
 pack_networks

@@ -1,14 +1,14 @@
 """Time several VGGs of the paper's recipe that share one machine: a grid on a CPU, or one GPU.
 
 python examples/benchmarks/together.py cpu [--threads N] [--images N] [--width W]
-python examples/benchmarks/together.py cuda [--images N] [--width W]
+python examples/benchmarks/together.py cuda [--images N] [--width W] [--only TEXT]
 
 Batches of 64, batch norm on the hidden layer, random images. On a CPU it trains a grid of two
 networks for one epoch with `gentool train`, in `--jobs 2` and in turn, and compares the times of
 the whole commands, in turns. On a GPU, in bfloat16, it measures images a second of one network, of
 four in four processes, and of four in one process with a thread and a stream each, with and without
 dropout; and the share of the card's rate of large products in batches of 1,024. What is compiled
-comes last. It is meant to take three minutes there at most, and has not been run on one.
+comes last. `--only` times the ways whose names contain a text.
 """
 
 import argparse
@@ -147,6 +147,8 @@ def on_gpu(device: torch.device, options: argparse.Namespace) -> None:
     rows = [(way, 64, dropout) for dropout in (0.5, 0.0) for way in eager]
     rows += [("one", 1024, 0.5), ("one", 1024, 0.0), (compiled, 64, 0.5), (compiled, 1024, 0.5)]
     for way, batch_size, dropout in rows:
+        if options.only not in way:
+            continue
         count, measure = ways[way]
         taken = measure(network(options, batch_size, dropout), device)
         operations = count * of_one / taken
@@ -202,6 +204,7 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--images", type=int)
     parser.add_argument("--width", type=float)
+    parser.add_argument("--only", default="", metavar="TEXT")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     is_gpu = options.device != "cpu"

@@ -81,7 +81,7 @@ def test_networks_of_a_gpu_are_timed_alone_and_together(benchmark_named, monkeyp
         monkeypatch.setattr(together, name, 1)
     monkeypatch.setattr(together, "TOGETHER", 2)
     monkeypatch.setattr(together, "print_machine", lambda *_: {"bfloat16": 1e12})
-    options = SimpleNamespace(images=4, width=0.02)
+    options = SimpleNamespace(images=4, width=0.02, only="")
     thin = together.network(options, batch_size=2, dropout=0.5)
     assert together.alone(thin, CPU) > 0
     assert together.in_threads(thin, CPU) > 0
