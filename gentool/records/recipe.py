@@ -251,6 +251,11 @@ def _result(values: Range) -> Any:  # noqa: ANN401 - as `field` itself
     return field(metadata={"range": values})
 
 
+def _later_result(values: Range) -> Any:  # noqa: ANN401 - as `field` itself
+    """Return a field that outcomes of earlier versions lack: None there."""
+    return field(default=None, metadata={"range": values.or_none()})
+
+
 HISTORY = object_of(
     {
         "epoch": list_of(ranges.whole_number(1)),
@@ -259,6 +264,10 @@ HISTORY = object_of(
     },
     required=("epoch", "loss", "error"),
 )
+
+
+STEPS = ("steps", "steps_to_loss_0_1", "steps_to_loss_0_01")
+"""Fields of an outcome that those of earlier versions lack, all three."""
 
 
 @dataclass(frozen=True)
@@ -272,6 +281,10 @@ class Outcome:
     norm statistics of each batch; None before the first epoch.
     `history` holds, for each epoch, the running loss and error in training mode: `epoch`, `loss`,
     `error`. A loss that is infinite or NaN is None, and `notes` says so.
+    `steps` counts the steps of the optimizer. `steps_to_loss_0_1` and `steps_to_loss_0_01` are the
+    steps after which the mean cross-entropy over all that is trained on, in evaluation mode, was
+    first seen to be below 0.1 and 0.01: it is looked at as the recipe's `stop_check` says. They are
+    None where that was not seen, and outcomes of earlier versions have none of the three.
     """
 
     epochs: int = _result(ranges.whole_number(0))
@@ -286,13 +299,21 @@ class Outcome:
     training_mode_loss: float | None = _result(ranges.FINITE.or_none())
     training_mode_error: float | None = _result(ranges.FRACTION.or_none())
     history: dict[str, list[float]] = _result(HISTORY)  # noqa: RUF009 - a field
+    steps: int | None = _later_result(ranges.whole_number(0))
+    steps_to_loss_0_1: int | None = _later_result(ranges.whole_number(0))
+    steps_to_loss_0_01: int | None = _later_result(ranges.whole_number(0))
     notes: tuple[str, ...] = field(default=(), metadata={"range": list_of(ranges.TEXT)})
     others: Json = field(default_factory=dict)  # fields of later versions, kept as they are
 
     def to_json(self) -> Json:
-        """Return the outcome as JSON; without notes, where there are none, as earlier versions."""
+        """Return the outcome as JSON; without notes and steps, where there are none.
+
+        Outcomes of earlier versions are then written as they were.
+        """
         values = asdict(self)
         others, notes = values.pop("others"), values.pop("notes")
+        if self.steps is None:
+            values = {name: value for name, value in values.items() if name not in STEPS}
         return values | ({"notes": list(notes)} if notes else {}) | others
 
     def with_losses(self, **losses: float | None) -> "Outcome":
@@ -342,7 +363,7 @@ def fault_of_history(history: dict[str, list[float]], epochs: int, name: str) ->
 def _later_outcome_fields(values: Json) -> Json:
     """Return the fields that outcomes of earlier versions lack, as far as the others tell them."""
     history = values.get("history")
-    later: Json = {"gave_up": False, "notes": []}
+    later: Json = {"gave_up": False, "notes": []} | dict.fromkeys(STEPS)
     for name in ("loss", "error"):
         running = history.get(name) if isinstance(history, dict) else None
         later[f"training_mode_{name}"] = (

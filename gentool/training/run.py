@@ -131,8 +131,7 @@ class Run:
                 path = state
         content = self.group.broadcast(path.read_bytes() if path is not None else None)
         if content is not None:
-            steps = math.ceil(len(self.examples) / self.recipe.batch_size)
-            self.state.load(path or policy.state_path, self.recipe, content, steps)
+            self.state.load(path or policy.state_path, self.recipe, content, self.steps_of_epoch)
             if self.state.stopped and not self._fits():
                 raise GentoolError(
                     f"{path or policy.state_path} says that the stop rule is met, and its weights "
@@ -144,6 +143,11 @@ class Run:
         """Evaluate the network and pass it with its outcome to `on_checkpoint`, if there is one."""
         if self.policy.on_checkpoint is not None:
             self.policy.on_checkpoint(self.state.model.eval(), self.outcome())
+
+    @property
+    def steps_of_epoch(self) -> int:
+        """Return the number of steps of an epoch."""
+        return math.ceil(len(self.examples) / self.recipe.batch_size)
 
     @property
     def is_over(self) -> bool:
@@ -250,6 +254,7 @@ class Run:
             training_mode_loss=state.history["loss"][-1] if state.epoch else None,
             training_mode_error=state.history["error"][-1] if state.epoch else None,
             history={name: list(values) for name, values in state.history.items()},
+            steps=state.epoch * self.steps_of_epoch,
         )
         return outcome.with_losses(
             train_loss=train_loss, confusion_loss=confusion_loss, test_loss=test_loss
