@@ -220,45 +220,49 @@ def test_bfloat16_changes_only_the_products_of_a_training_step():
     assert outcome.train_loss == evaluate(model, sets().subset)[0]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+ON_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+
+@ON_CUDA
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_gpu_fits_random_labels_as_the_cpu_does(precision):
     """A thin VGG with batch norm; uint8 images on the device."""
     run_recipe = recipe("vgg", (3, 32, 32), width=0.1, epochs=200, precision=precision)
-    model, outcome = train(run_recipe, images_on_cuda(), torch.device("cuda"))
+    model, outcome = train(run_recipe, images_on("cuda"), torch.device("cuda"))
     assert outcome.stop_rule_met
     assert {p.device.type for p in model.parameters()} == {"cuda"}
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=ON_CUDA)])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_gpu_resumes_a_run_with_dropout_bit_for_bit(tmp_path, monkeypatch, precision):
-    """Recorded steps draw what called ones do: a resumed run calls and records again."""
+def test_a_run_with_dropout_resumes_bit_for_bit(tmp_path, monkeypatch, device, precision):
+    """On a GPU, recorded steps draw what called ones do: a resumed run calls and records again."""
     options = {"batch_size": 23, "epochs": 6, "stop_loss": 1e-9, "precision": precision}
     options |= {"width": 0.1, "batch_norm": "hidden", "dropout": 0.5}
-    run_recipe, cuda = recipe("vgg", (3, 32, 32), **options), torch.device("cuda")
-    whole, outcome = train(run_recipe, images_on_cuda(), cuda)
+    run_recipe, images = recipe("vgg", (3, 32, 32), **options), images_on(device)
+    whole, outcome = train(run_recipe, images, torch.device(device))
     resumed, outcome_resumed = interrupted(
-        run_recipe, images_on_cuda(), cuda, tmp_path, monkeypatch
+        run_recipe, images, torch.device(device), tmp_path, monkeypatch
     )
     assert same(whole, resumed)
     assert outcome_resumed == outcome
 
 
-def images_on_cuda():
-    """Sets of uint8 images on a GPU."""
-    cuda = torch.device("cuda")
+def images_on(device):
+    """Sets of uint8 images on a device."""
+    whole = sets(input_shape=(3, 32, 32))
     parts = {
         name: replace(
             part,
-            images=(50 * part.images + 128).clamp(0, 255).to(cuda, torch.uint8),
-            labels=part.labels.to(cuda),
-            mean=128 + part.mean.to(cuda),
-            std=50 * part.std.to(cuda),
+            images=(50 * part.images + 128).clamp(0, 255).to(device, torch.uint8),
+            labels=part.labels.to(device),
+            mean=128 + part.mean.to(device),
+            std=50 * part.std.to(device),
         )
-        for name, part in vars(sets(input_shape=(3, 32, 32))).items()
+        for name, part in vars(whole).items()
+        if isinstance(part, Examples)
     }
-    return TrainingSet(**parts)
+    return replace(whole, **parts)
 
 
 def test_making_a_run_reads_and_writes_nothing_until_it_is_started(tmp_path):
