@@ -27,11 +27,11 @@
 #   DEVICE      as gentool's --device (default: auto)
 #   PRECISION   of training steps (default: bfloat16 where there is an NVIDIA GPU, else float32)
 #   JOBS        networks that are trained side by side (default: 1)
-#   RECIPE      training options of all recipes (default: --recipe paper --init uniform)
-#   NORMS       layers with batch norm, the chosen recipe's first (default: hidden,conv,all)
+#   RECIPE      training options of all recipes (default: --recipe paper)
+#   NORMS       layers with batch norm, the figures' recipe first (default: hidden,conv,all)
 #   DROPOUTS    the same for dropout (default: 0,0.5)
 #   STOPS       losses at which the protocol keeps networks (default: 0.1,0.01,0.001,0.0001)
-#   STOP        the one of them at which the figures' networks stop (default: 0.01)
+#   STOP        the one of them at which the figures' networks stop (default: 0.0001)
 #   SEEDS       0,1,2 by default; the first comes first
 #   SEARCH      options of gentool sharpness (default: none)
 #   EXPECTED    options of gentool sharpness --expected (default: --rel-error 0.1)
@@ -58,7 +58,7 @@ tiny)
     : "${WIDTH:=0.05}" "${SIZES=20,40}" "${PROTOCOL_SIZES=20}" "${SUBSET:=20}" "${CONFUSION=0,10}"
     : "${NORMS:=hidden,conv}" "${SEEDS:=0,1}" "${EPOCHS:=3}"
     : "${SEARCH:=--restarts 1 --steps 1}" "${EXPECTED:=--draws 2 --alpha 0.001}"
-    : "${STOPS:=8,5,0.1}" "${STOP:=5}" # 8 and 5 are passed in the first epoch
+    : "${STOPS:=8,5,0.1}" "${STOP:=0.1}" # 8 and 5 are passed in the first epoch
     ;;
 *)
     echo "SCALE is paper, half or tiny, not $SCALE" >&2
@@ -66,8 +66,8 @@ tiny)
     ;;
 esac
 : "${MINUTES:=9}" "${DATA:=cifar10}" "${DEVICE:=auto}" "${JOBS:=1}" "${EPOCHS:=1000}"
-: "${RECIPE:=--recipe paper --init uniform}" "${NORMS:=hidden,conv,all}" "${DROPOUTS:=0,0.5}"
-: "${STOPS:=0.1,0.01,0.001,0.0001}" "${STOP:=0.01}" "${SEEDS:=0,1,2}" "${SEARCH:=}" "${EXPECTED:=--rel-error 0.1}"
+: "${RECIPE:=--recipe paper}" "${NORMS:=hidden,conv,all}" "${DROPOUTS:=0,0.5}"
+: "${STOPS:=0.1,0.01,0.001,0.0001}" "${STOP:=0.0001}" "${SEEDS:=0,1,2}" "${SEARCH:=}" "${EXPECTED:=--rel-error 0.1}"
 case $MINUTES in
 *[!0-9.]* | *.*.* | .)
     echo "MINUTES is a number of minutes, such as 9 or 0.5, not $MINUTES" >&2
@@ -273,11 +273,10 @@ train() {
 }
 
 take_from_protocol() { # a network that the protocol has at the stop of the figures is not trained again
-    stop_name=.loss$(awk "BEGIN { printf \"%g\", $STOP }")
-    [ "$STOP" != "${STOPS##*,}" ] || stop_name=
+    [ "$STOP" = "${STOPS##*,}" ] || return 0 # those kept earlier may have images that are wrong
     missing >"$folder/.missing.$$"
     while read -r stem; do
-        path=$folder/protocol/$stem$stop_name.safetensors
+        path=$folder/protocol/$stem.safetensors
         [ ! -e "$path" ] || cp "$path" "$folder/figures/$stem.safetensors"
     done <"$folder/.missing.$$"
     rm "$folder/.missing.$$"

@@ -212,7 +212,7 @@ class OptimisationOptions:
         typer.Option(
             metavar="NAME,...",
             autocompletion=completing(lambda: PRESETS),
-            help="Defaults of the options from --lr to --patience: fast, or paper (plain SGD).",
+            help="Defaults of --init, --stop-loss and --lr to --patience: fast, or paper.",
             show_default="fast",
         ),
     ] = None
@@ -341,7 +341,7 @@ class StoppingOptions:
             metavar="X,...",
             help="Stop at zero training error and a mean cross-entropy below this (both in "
             "evaluation mode, unless --stop-on says training).",
-            show_default="0.01",
+            show_default="0.01; vgg and paper 0.0001",
         ),
     ] = None
     stop_on: Annotated[

@@ -1,7 +1,7 @@
 """Define the presets of training options that `--recipe` names: `paper` and `fast`. No torch.
 
-`paper` is the plain SGD of Neyshabur et al.; `fast`, the default, fitted best where it was
-measured (see gentool/training/README.md).
+`paper` is what the evidence supports as the recipe of Neyshabur et al.; `fast`, the default, fitted
+best where it was measured (see gentool/training/README.md for both).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,19 @@ from gentool.common.json import Json
 from gentool.common.registry import FunctionRegistry
 
 PRESETS = FunctionRegistry("recipe")
-PRESET_OPTIONS = ("lr", "momentum", "batch_size", "schedule", "warmup", "patience")
+PRESET_OPTIONS = (
+    *("lr", "momentum", "batch_size", "schedule", "warmup", "patience", "init", "stop_loss"),
+)
 """The training options that a preset holds."""
 ADAM_LR = 0.001
 
 
 @PRESETS.register
 def paper(model: str, width: float | None) -> Json:
-    """Return the options of the plain SGD of Neyshabur et al."""
+    """Return the options of Neyshabur et al.: plain SGD from PyTorch's initial weights.
+
+    Their MLPs stop where the first author's later code stops.
+    """
     return {
         "lr": 0.01,
         "momentum": 0.9,
@@ -26,6 +31,8 @@ def paper(model: str, width: float | None) -> Json:
         "schedule": "constant",
         "warmup": 0.0,
         "patience": None,
+        "init": "uniform",
+        "stop_loss": 0.01 if model == "mlp" else 1e-4,
     }
 
 
@@ -33,6 +40,7 @@ def paper(model: str, width: float | None) -> Json:
 def fast(model: str, width: float | None) -> Json:
     """Return the options of the default preset, which fitted best where it was measured."""
     options = paper(model, width) | {"schedule": "on-stall", "warmup": 1.0, "patience": 30}
+    options |= {"init": None, "stop_loss": 0.01}
     if model == "mlp":
         return options
     return options | {"batch_size": 256, "warmup": 5.0, "lr": 0.01 / max(width or 1.0, 0.25)}

@@ -18,13 +18,13 @@ from gentool.data.reading import check_classes, reading_of
 from gentool.data.sources import DataSets
 from gentool.networks.models import initial_digest, options_of, with_defaults
 from gentool.numerics.device import resolve, versions
-from gentool.records.presets import training_options
+from gentool.records.presets import PRESET_OPTIONS, training_options
 from gentool.records.recipe import LAYERS, Recipe, Role, parse_batch_norm, parse_labels
 from gentool.training.jobs import check_names
 from gentool.training.loop import train as train_until_it_fits
 from gentool.training.run import EpochReport
 
-_BY_PRESET = ("optimizer", "lr", "momentum", "batch_size", "schedule", "warmup", "patience")
+_BY_PRESET = ("optimizer", *PRESET_OPTIONS)
 _OF_MODEL = ("batch_norm", "dropout", "last_pool", "width", "depth", "hidden")
 
 

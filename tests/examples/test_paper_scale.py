@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "paper-scale.sh"
+ON_GPU = ROOT / "examples" / "paper-scale-gpu.sh"
 STANDS_IN = """
 import os, sys
 from itertools import product
@@ -68,7 +69,7 @@ for checkpoint in checkpoints:
 OPTIONS = (
     *("MINUTES", "SCALE", "DATA", "DEVICE", "PRECISION", "JOBS", "RECIPE", "NORMS", "DROPOUTS"),
     *("STOPS", "STOP", "SEEDS", "SEARCH", "EXPECTED", "GENTOOL", "OUT", "WIDTH", "SIZES"),
-    *("PROTOCOL_SIZES", "SUBSET", "CONFUSION", "EPOCHS"),
+    *("PROTOCOL_SIZES", "SUBSET", "CONFUSION", "EPOCHS", "SMALL", "LARGE", "LANES"),
 )
 
 
@@ -84,7 +85,7 @@ def run(tmp_path):
     program.write_text(STANDS_IN)
     (tmp_path / "noise.npz").touch()
 
-    def run_script(**variables):
+    def run_script(script=SCRIPT, **variables):
         setting = {
             "SCALE": "tiny",
             "DATA": f"npz:{tmp_path / 'noise.npz'}",
@@ -93,7 +94,7 @@ def run(tmp_path):
             "CALLS": str(tmp_path / "calls"),
         }
         return subprocess.run(
-            ["sh", SCRIPT, tmp_path / "out"],
+            ["sh", script, tmp_path / "out"],
             env=environment() | setting | variables,
             capture_output=True,
             text=True,
@@ -174,7 +175,7 @@ def test_the_figures_take_the_networks_that_the_protocol_has(run, tmp_path):
     assert len(trained) == 3
     assert len(in_figures) == 1
     assert "--subset 40 " in in_figures[0]
-    assert "--stop-loss 5 " in in_figures[0]
+    assert "--stop-loss 0.1 " in in_figures[0]
     stem = "vgg-batch-norm-hidden-dropout0.0-width0.05-noise-true-20-seed0"
     assert (tmp_path / "out" / "figures" / f"{stem}.safetensors").exists()
 
@@ -190,6 +191,20 @@ def test_a_search_that_was_stopped_early_is_not_done(run, tmp_path):
     assert len(list((tmp_path / "out").glob("*/*.sharpness.json.partial"))) == 1
     assert run(**settings).returncode == 0
     assert len(list((tmp_path / "out").glob("*/*.sharpness.json"))) == 2
+
+
+def test_several_at_a_time_make_the_same_files_each_once(run, tmp_path):
+    """On a GPU the networks are divided into parts, several of which are trained at a time."""
+    settings = {"SEEDS": "0", "NORMS": "hidden,conv,all", "SIZES": "20,40,60", "CONFUSION": "0,10"}
+    assert run(**settings, STOP="0.1").returncode == 0
+    paths = files(tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "in-turn")
+    (tmp_path / "calls").unlink()
+    parts = {"SEEDS": "0", "SMALL": "20,40", "LARGE": "60", "CONFUSION": "10", "LANES": "3"}
+    done = run(ON_GPU, **parts)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == files(tmp_path / "out") == paths
+    assert len(calls(tmp_path)) == len(set(calls(tmp_path)))
 
 
 def test_three_failures_in_a_row_end_the_run(run, tmp_path):
