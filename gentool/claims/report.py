@@ -10,6 +10,7 @@ from gentool.common.errors import UsageError, unknown
 from gentool.common.json import Json
 from gentool.common.version import __version__
 from gentool.records.given import Given, given_records
+from gentool.records.measure_facts import with_groups
 from gentool.records.measure_file import DERIVED, Record, check_key, merge
 
 LARGEST_BOOTSTRAP = 100_000
@@ -49,11 +50,14 @@ def report(
 ) -> Report:
     """Judge every claim and rank the measures of these names, or all, by their tau with a key.
 
+    A name may be that of a group, as `@norms`.
+
     Raise UsageError if no record has a measure or a key of that name, GentoolError if two records
     about one checkpoint disagree.
     """
     networks = merge(records)
     recorded = dict.fromkeys(name for network in networks for name in network["measures"])
+    measures = None if measures is None else with_groups(measures, recorded)
     for name in measures or []:
         if "." in name or name in DERIVED:
             check_key(networks, name)

@@ -23,7 +23,7 @@ def claims(
         list[str] | None,
         typer.Option(
             metavar="NAME,...",
-            help="Measures to correlate with the gap, as l2,spectral.",
+            help="Measures to correlate with the gap, as l2,spectral, or groups, as @norms.",
             show_default="all",
         ),
     ] = None,

@@ -36,15 +36,20 @@ EVERYTHING = "*"
 class Excludes:
     """Name options that have no meaning beside this one.
 
-    With `unless`, the rule does not hold for these values of this option.
+    With `unless`, the rule does not hold for these values of this option; `but` are options that
+    have a meaning beside it although it excludes EVERYTHING.
     """
 
     names: tuple[str, ...]
     unless: tuple[object, ...]
+    but: tuple[str, ...]
 
-    def __init__(self, *names: str, unless: tuple[object, ...] = ()) -> None:
+    def __init__(
+        self, *names: str, unless: tuple[object, ...] = (), but: tuple[str, ...] = ()
+    ) -> None:
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "unless", unless)
+        object.__setattr__(self, "but", but)
 
 
 @dataclass(frozen=True, init=False)
@@ -142,7 +147,8 @@ def check_together(context: typer.Context, rules: Rules) -> None:
             if is_excluding and context.params[name] not in rule.unless:
                 others = rule.names
                 if others == (EVERYTHING,):
-                    others = tuple(other for other in context.params if other not in ALWAYS)
+                    kept = (*ALWAYS, *rule.but)
+                    others = tuple(other for other in context.params if other not in kept)
                 for other in others:
                     if other in said and other != name:
                         value = f" {context.params[name]}" if rule.unless else ""
@@ -284,7 +290,7 @@ def _rules(parameters: list[Parameter]) -> dict[str, tuple[Excludes | Enables, .
         if of_option:
             rules[parameter.name] = of_option
         for rule in of_option:
-            if unknown := set(rule.names) - names - {EVERYTHING}:
+            if unknown := {*rule.names, *getattr(rule, "but", ())} - names - {EVERYTHING}:
                 raise ValueError(f"a rule of {parameter.name} names no option: {unknown}")
     return rules
 

@@ -9,6 +9,7 @@ import typer
 from gentool.cli import options
 from gentool.cli.declaring import EVERYTHING, MESSAGES, Excludes
 from gentool.cli.lists import completing, listed
+from gentool.cli.measure_list import print_list
 from gentool.cli.networks_table import show_measures
 from gentool.cli.outputs import Job, for_each, jobs_for
 from gentool.cli.remarks import Remarks
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
 
 
 MEASURES_PANEL = "Measures"
+REL_ERROR = 0.05  # that of gentool.measures.measured, which imports torch
 
 
 def _measure_names() -> list[str]:
-    """Return the names of all measures, for completion."""
-    from gentool.measures import MEASURES
+    """Return the names of all measures and groups, for completion."""
+    from gentool.records.measure_facts import facts_by_name, groups, made_by_sharpness
 
-    return [measure.name for measure in MEASURES]
+    return [*(name for name in facts_by_name() if not made_by_sharpness(name)), *groups()]
 
 
 @options.shared
@@ -50,9 +52,9 @@ def measure(
             metavar="NAME,...",
             rich_help_panel=MEASURES_PANEL,
             autocompletion=completing(_measure_names),
-            help="Measures to compute, as l2,spectral. They are added to an existing measure file "
-            "of the same checkpoint and settings.",
-            show_default="all",
+            help="Measures to compute, as l2,spectral, or groups of them, as @norms. They are "
+            "added to an existing measure file of the same checkpoint and settings.",
+            show_default="@cheap",
         ),
     ] = None,
     no_data: Annotated[
@@ -89,6 +91,24 @@ def measure(
             show_default="drawn again from the seed",
         ),
     ] = None,
+    sampling_seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=options.LAST_SEED,
+            rich_help_panel=MEASURES_PANEL,
+            help="Seed of measures that are estimated by sampling.",
+        ),
+    ] = 0,
+    rel_error: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            rich_help_panel=MEASURES_PANEL,
+            help="Relative standard error at which their sampling stops.",
+        ),
+    ] = REL_ERROR,
     show_all: Annotated[
         bool,
         typer.Option(
@@ -102,9 +122,10 @@ def measure(
         typer.Option(
             "--list",
             rich_help_panel=MESSAGES,
-            help="Print each measure's name, formula and source.",
+            help="Print each measure's name, formula and source; with names or groups (@norms) in "
+            "place of checkpoints, those alone.",
         ),
-        Excludes(EVERYTHING),
+        Excludes(EVERYTHING, but=("checkpoints",)),
     ] = False,
     output: options.Output = None,
     data: options.DataOverride = None,
@@ -130,12 +151,14 @@ def measure(
       gentool measure --force mlp-digits-random-500-seed0.safetensors
     """
     if list_measures:
-        _print_list()
+        print_list([str(path) for path in checkpoints or []])
         return
     if not checkpoints:
         raise UsageError("name one checkpoint or more, or --list")
     if not 0 < epsilon < 1:
         raise UsageError(f"--epsilon is {epsilon}; it has to be above 0 and below 1")
+    if not 0 < rel_error < 1:
+        raise UsageError(f"--rel-error is {rel_error}; it has to be above 0 and below 1")
     hints = options.parse_hints(network, training_data)
     names = listed("only", only)
     existing = outputs.existing()
@@ -145,7 +168,7 @@ def measure(
     from gentool.measures import MEASURES
     from gentool.measures.measure import MeasureOptions
 
-    MEASURES.select(names)
+    names = names and tuple(measure.name for measure in MEASURES.select(names))
     measure_options = MeasureOptions(
         only=names,
         use_data=not no_data,
@@ -154,6 +177,8 @@ def measure(
         data=data,
         initial=initial,
         hints=hints,
+        sampling_seed=sampling_seed,
+        rel_error=rel_error,
     )
     device = machine.use_device()
     data_sets = data_folder.data_sets(messages.quiet)
@@ -233,11 +258,3 @@ def _existing_record(path: Path, sha256: str, measure_options: "MeasureOptions")
         raise GentoolError(f"{path} holds several records; name another file with -o")
     check_same_settings(record, sha256, measure_options.to_json(), path)
     return record
-
-
-def _print_list() -> None:
-    """Print name, formula and source of every measure on stdout."""
-    from gentool.measures import MEASURES
-
-    for measure in MEASURES:
-        print(f"{measure.name}\n    {measure.formula}\n    {measure.summary}\n    {measure.source}")

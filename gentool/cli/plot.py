@@ -70,7 +70,7 @@ def plot(
         list[str] | None,
         typer.Option(
             metavar="KEY,...",
-            help="Keys of the y axes, as l2,spectral; each is a panel.",
+            help="Keys of the y axes, as l2,spectral, or groups, as @norms; each is a panel.",
             show_default="the measures",
         ),
     ] = None,

@@ -12,7 +12,7 @@ Files = Annotated[
 Columns = Annotated[
     list[str] | None,
     typer.Option(
-        help="Keys of the columns, as recipe.labels,gap,l2; also recipe, outcome, measures or all.",
+        help="Keys of the columns, as recipe.labels,gap,l2; also @norms, recipe, measures or all.",
         show_default="what varies, errors, gap, the paper's measures",
     ),
 ]

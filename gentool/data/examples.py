@@ -99,6 +99,12 @@ class TrainingSet:
         )
 
 
+def without_other_sets(examples: Examples) -> TrainingSet:
+    """Return a training set of these examples, with neither confusion set nor test set."""
+    none = replace(examples, images=examples.images[:0], labels=examples.labels[:0])
+    return TrainingSet(examples, none, none)
+
+
 def training_set(recipe: Recipe, data: DataSet, device: torch.device) -> tuple[Recipe, TrainingSet]:
     """Draw the data of a recipe as `draw_for` does; return it and the test set on a device."""
     recipe, draw = draw_for(recipe, data)

@@ -13,7 +13,8 @@ from gentool.figures.legend import label_order
 from gentool.figures.lines import divide, is_averaged, is_of_others
 from gentool.figures.sheet import Axis, Layout, Panel, Sheet
 from gentool.records.averaging import seed_groups
-from gentool.records.measure_file import Record, check_key, log10_of, lookup
+from gentool.records.measure_facts import with_groups
+from gentool.records.measure_file import Record, check_key, known_keys, log10_of, lookup
 
 X_KEYS = ("recipe.subset", "recipe.hidden", "recipe.confusion", "recipe.width", "recipe.depth")
 Y_KEYS = ("l2", "l1_path", "l2_path", "spectral", "sharpness")
@@ -36,11 +37,13 @@ def chart(
     (a geometric mean). `errorbar` is a name of `records.averaging.ERRORBARS`; None draws the
     standard deviation of three seeds or more, and all points of fewer.
 
-    Keys that are None are chosen: as x the size that varies most, as by the labels if they vary,
-    as ys the paper's measures. `by` may be several keys with commas between them.
+    Keys that are None are chosen: as x the size that varies most, as by the labels if they vary, as
+    ys the paper's measures. `ys` may name groups, as "@norms". `by` may be several keys with commas
+    between them.
 
     Raise UsageError for a key that no record has, GentoolError if there is nothing to draw.
     """
+    ys = None if ys is None else with_groups(ys, known_keys(records))
     x, ys, bys = _keys(records, x, ys, by)
     places, categories = _places(records, x)
     placed = [record for record in records if id(record) in places]

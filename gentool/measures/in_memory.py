@@ -38,9 +38,10 @@ from gentool.data.arrays import (
     check_both,
     checked_normalisation,
     example_batches,
+    joined,
     shape_of_images,
 )
-from gentool.data.examples import Examples
+from gentool.data.examples import Examples, without_other_sets
 from gentool.measures.margin import MARGIN_BATCH, training_margins
 from gentool.measures.measure import (
     MeasureOptions,
@@ -48,7 +49,7 @@ from gentool.measures.measure import (
     measure_checkpoint,
     measured_parts,
 )
-from gentool.measures.measured import Measured
+from gentool.measures.measured import REL_ERROR, Measured, checked_rel_error
 from gentool.measures.registry import MEASURES
 from gentool.networks.canonical import Network, canonical
 from gentool.numerics.device import in_double_precision, resolve
@@ -70,6 +71,8 @@ def measure(
     recipe: Facts | None = None,
     name: str | None = None,
     device: str = "auto",
+    sampling_seed: int = 0,
+    rel_error: float = REL_ERROR,
 ) -> Json:
     """Measure a network in memory without changing it; the public `gentool.measure`.
 
@@ -84,9 +87,11 @@ def measure(
     uint8 are scaled to [0, 1] and normalised by `mean` and `std`, one number for each channel. A
     network with one output f takes labels of 0 and 1, and its margins are (2y − 1) f. Without
     images the measures that need a margin are None. `test` is a pair of test images and labels, or
-    a DataLoader: its error gives the generalization gap. `only` names one measure or several, None
-    means all; a fraction `epsilon` of the images may have a smaller margin than γ; without `biases`
-    path norms leave them out; `initial` is the network before training.
+    a DataLoader: its error gives the generalization gap. `only` names measures or groups
+    ("@norms"), None means all cheap ones; a fraction `epsilon` of the images may have a smaller
+    margin than γ; without `biases` path norms leave them out; `initial` is the network before
+    training. Measures that are estimated by sampling draw with `sampling_seed`, until their
+    standard error is below `rel_error`.
 
     `recipe` is what is known of the training, as fields of a recipe ({"labels": "random", "seed":
     1}), for tables and figures; `name` stands there for a file name. Networks of which the seed is
@@ -113,11 +118,20 @@ def measure(
     """
     chosen = None if only is None else tuple(only.split(",") if isinstance(only, str) else only)
     selected = MEASURES.select(chosen)
+    chosen = None if chosen is None else tuple(measure.name for measure in selected)
     check_both(images, labels)
     if not 0 < epsilon < 1:
         raise UsageError(f"epsilon is {epsilon}; it has to be above 0 and below 1")
     before = initial.module if isinstance(initial, TrainedNetwork) else initial
-    options = MeasureOptions(chosen, images is not None, epsilon, biases, initial=before)
+    options = MeasureOptions(
+        chosen,
+        images is not None,
+        epsilon,
+        biases,
+        initial=before,
+        sampling_seed=sampling_seed,
+        rel_error=checked_rel_error(rel_error, "rel_error"),
+    )
     where = in_double_precision(resolve(device))
     if isinstance(module, TrainedNetwork) and images is None:
         check_alone(module, input_shape, test, mean, recipe, name)
@@ -129,17 +143,28 @@ def measure(
     shape = input_shape if input_shape is not None or images is None else shape_of_images(images)
     checkpoint = checkpoint_in_memory(module, shape, name, recipe)
     network = canonical(checkpoint.model(), checkpoint.recipe.input_shape).to(where)
-    margins, evaluation, full_recipe = None, None, checkpoint.recipe
+    margins, evaluation, full_recipe, sets = None, None, checkpoint.recipe, None
     if images is not None:
         normalisation = checked_normalisation(mean, std, full_recipe.input_shape[0])
-        margins, tally = _margins(network, images, labels, normalisation)
+        is_kept = any(measure.cost != "cheap" for measure in selected)
+        margins, tally, kept = _margins(network, images, labels, normalisation, is_kept)
         full_recipe = with_training_set(checkpoint, len(margins), normalisation)
         tests = test_examples(checkpoint, test, normalisation)
         of_tests = None if tests is None else _evaluated(network, tests)
+        sets = None if kept is None else without_other_sets(kept)
         evaluated = Evaluated(tally.mean, None, of_tests)
         evaluation = evaluation_of_arrays(full_recipe, len(margins), evaluated)
     before_training = cache(lambda: initial_network(full_recipe, options, network))
-    net = Measured(network, margins, epsilon, biases, before_training)
+    net = Measured(
+        network,
+        margins,
+        epsilon,
+        biases,
+        before_training,
+        sets=sets,
+        seed=sampling_seed,
+        rel_error=rel_error,
+    )
     return assemble(
         checkpoint,
         recipe=full_recipe,
@@ -156,16 +181,20 @@ def _margins(
     images: Arrays | Batches,
     labels: Arrays | None,
     normalisation: Normalisation | None,
-) -> tuple[Tensor, Tally]:
-    """Return the margin of each image, (m,), and the tally of losses and errors.
+    is_kept: bool,
+) -> tuple[Tensor, Tally, Examples | None]:
+    """Return the margin of each image, (m,), the tally of losses and errors, and the images.
 
-    The images of a DataLoader are never in memory all together.
+    The images of a DataLoader are never in memory all together, unless they are to be kept for
+    measures that take more passes over them.
     """
     [*_, classes] = network.layers[-1].out_shape
-    parts, tally = [], Tally()
+    parts, tally, kept = [], Tally(), []
     for part in example_batches(images, labels, network.input_shape, classes, normalisation):
-        parts.append(training_margins(network, on_device(part, network.device), tally=tally))
-    return torch.cat(parts), tally
+        part = on_device(part, network.device)
+        parts.append(training_margins(network, part, tally=tally))
+        kept += [part] if is_kept else []
+    return torch.cat(parts), tally, joined(kept) if is_kept else None
 
 
 def _evaluated(network: Network, tests: Examples) -> LossAndError:

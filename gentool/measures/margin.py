@@ -18,7 +18,7 @@ Progress = Callable[[str, float], None]
 """Called with the name of the computation and the fraction of it that is done."""
 
 
-@MEASURES.register
+@MEASURES.register(needs=("margin", "data"), larger="more room")
 def margin(net: Measured) -> float:
     """Margin of the training set: at most a fraction ε of the points has a smaller one.
 
@@ -32,7 +32,7 @@ def margin(net: Measured) -> float:
     return net.gamma
 
 
-@MEASURES.register
+@MEASURES.register(needs=("margin", "data"))
 def inverse_margin(net: Measured) -> Log:
     """Inverse of the squared margin.
 

@@ -19,7 +19,7 @@ from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
 from gentool.data.sources import DataSets
 from gentool.measures.margin import Progress, margin_summary, training_margins
-from gentool.measures.measured import Measured
+from gentool.measures.measured import REL_ERROR, Measured
 from gentool.measures.registry import MEASURES, Measure, evaluate_measures
 from gentool.networks.canonical import Layer, Network, canonical
 from gentool.networks.layer_table import layer_table
@@ -33,9 +33,10 @@ from gentool.records.recipe import Recipe
 class MeasureOptions:
     """Hold the options of `gentool measure`.
 
-    `only` None means all measures; `data` None means the data of the recipe; `initial` is a
-    checkpoint of the network before training, or a module in memory. Without it, the initial
-    weights of a network that gentool trained are drawn again.
+    `only` None means all cheap measures; it may name groups, as "@norms". `data` None means the
+    data of the recipe; `initial` is a checkpoint of the network before training, or a module in
+    memory. Without it, the initial weights of a network that gentool trained are drawn again.
+    `sampling_seed` and `rel_error` are those of measures that are estimated by sampling.
     """
 
     only: tuple[str, ...] | None = None
@@ -45,6 +46,8 @@ class MeasureOptions:
     data: str | None = None
     initial: Path | nn.Module | None = None
     hints: Hints = NO_HINTS
+    sampling_seed: int = 0
+    rel_error: float = REL_ERROR
 
     def to_json(self) -> Json:
         return {
@@ -55,6 +58,8 @@ class MeasureOptions:
             "biases": self.biases,
             "data": self.data,
             "initial": _initial_in_words(self.initial),
+            "sampling_seed": self.sampling_seed,
+            "rel_error": self.rel_error,
             **self.hints.to_json(),
         }
 
@@ -106,7 +111,16 @@ def measure_checkpoint(
             network,
         )
     initial = cache(lambda: initial_network(recipe, options, network))
-    net = Measured(network, of_data, options.epsilon, options.biases, initial)
+    net = Measured(
+        network,
+        of_data,
+        options.epsilon,
+        options.biases,
+        initial,
+        sets=sets,
+        seed=options.sampling_seed,
+        rel_error=options.rel_error,
+    )
     parts = measured_parts(net, selected, on_progress)
     if sets is not None:
         parts["notes"] = [*parts["notes"], *(f"data: {note}" for note in sets.notes)]
@@ -131,11 +145,11 @@ def measured_parts(
         for i, layer in enumerate(layers, start=1):
             _ = layer.spectral_operator  # a cached property, so that progress can be shown
             on_progress("operator norms", i / len(layers))
-    values = evaluate_measures(net, selected)
+    values = evaluate_measures(net, selected, on_progress)
     return {
         "measures": values.measures,
         "log10": values.log10,
-        "layers": layer_table(net.network, needs_operators),
+        "layers": layer_table(net.network, needs_operators, net.of_layers),
         "margin": margin_summary(net),
         "notes": [*net.network.notes, *values.notes, *_imprecise_norms(layers, needs_operators)],
     }

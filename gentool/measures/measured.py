@@ -10,12 +10,24 @@ from typing import NewType, TypeVar
 import torch
 from torch import Tensor, nn
 
+from gentool.common.errors import UsageError
+from gentool.data.examples import Examples, TrainingSet
 from gentool.networks.canonical import Layer, Network
 from gentool.networks.class_logits import class_logits
 from gentool.networks.tracing import is_homogeneous, is_lipschitz
 
+REL_ERROR = 0.05  # relative standard error at which a sampling stops, unless --rel-error says
+
 Log = NewType("Log", float)
 """A natural logarithm, returned by measures whose value may be too large for a float."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Hold a value that is estimated by sampling, with its standard error; 0: exact."""
+
+    value: float
+    stderr: float
 
 
 class Undefined(Exception):
@@ -34,6 +46,10 @@ class Measured:
     count the paths that begin at a bias; with `largest_path`, only the largest path sum goes
     through a max pooling. `initial` returns the canonical network before training, None if it is
     unknown; it is called only when a measure needs it, since drawing the weights again takes time.
+
+    `sets` are the images that the network was trained on, None without data; `seed` is that of
+    every random draw, and `rel_error` the relative standard error at which a sampling stops.
+    Values of each weight layer go into `of_layers`, by name: they stand in the table of layers.
     """
 
     network: Network
@@ -44,6 +60,11 @@ class Measured:
     gamma_is_one: bool = False
     largest_path: bool = False
     path_sums: dict[Hashable, float] = field(default_factory=dict, repr=False)  # computed already
+    sets: TrainingSet | None = None
+    seed: int = 0
+    rel_error: float = REL_ERROR
+    of_layers: dict[str, list[float | None]] = field(default_factory=dict, repr=False)
+    shared: dict[Hashable, object] = field(default_factory=dict, repr=False)  # of several measures
 
     @cached_property
     def gamma(self) -> float:
@@ -65,6 +86,26 @@ class Measured:
         if self.gamma <= 0:
             raise Undefined(f"the margin gamma = {self.gamma:.6g} is not positive")
         return log(self.gamma)
+
+    @property
+    def subset(self) -> Examples:
+        """Return the training images without the confusion set. Raise Undefined without data."""
+        return self._data.subset
+
+    @property
+    def trained_on(self) -> Examples:
+        """Return all training images, the confusion set too. Raise Undefined without data."""
+        return self._data.all
+
+    @property
+    def _data(self) -> TrainingSet:
+        if self.sets is None:
+            raise Undefined("it needs the training data")
+        return self.sets
+
+    def generator(self) -> torch.Generator:
+        """Return a generator of random numbers at the start of the seed's stream."""
+        return torch.Generator().manual_seed(self.seed)
 
     def check_size(self) -> None:
         """Raise Undefined if the size of the images is unknown, and so that of the maps."""
@@ -167,6 +208,13 @@ def log_sum(logs: Iterable[float]) -> Log:
     """Return the logarithm of a sum from the logarithms of its terms."""
     terms = torch.tensor(list(logs), dtype=torch.float64)
     return Log(float(torch.logsumexp(terms, dim=0)))
+
+
+def checked_rel_error(rel_error: float, words: str) -> float:
+    """Return a relative standard error to stop at; raise UsageError unless it is from 0 to 1."""
+    if not 0 < rel_error < 1:
+        raise UsageError(f"{words} is {rel_error}; it has to be above 0 and below 1")
+    return rel_error
 
 
 def margin_rank(epsilon: float, points: int) -> int:

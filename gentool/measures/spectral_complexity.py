@@ -24,7 +24,7 @@ def pac_bayes_spectral(net: Measured) -> Log:
     return _pac_bayes(net, net.log_frobenius)
 
 
-@MEASURES.register_normalized
+@MEASURES.register_normalized(needs=("initial weights",))
 @needs(HOMOGENEOUS, LIPSCHITZ)
 def pac_bayes_spectral_distance(net: Measured) -> Log:
     """Capacity of the PAC-Bayesian bound with spectral norms, from the initial weights.
@@ -53,7 +53,7 @@ def spectral_complexity(net: Measured) -> Log:
     return _complexity(net, [layer.matrix for layer in net.layers])
 
 
-@MEASURES.register_normalized
+@MEASURES.register_normalized(needs=("initial weights",))
 @needs(LIPSCHITZ)
 def spectral_complexity_distance(net: Measured) -> Log:
     """Capacity of the spectrally-normalised margin bound, from the initial weights.
@@ -67,7 +67,7 @@ def spectral_complexity_distance(net: Measured) -> Log:
     return _complexity(net, net.movements)
 
 
-@MEASURES.register
+@MEASURES.register(needs=("initial weights",), larger="training went further")
 def distance_frobenius(net: Measured) -> Log:
     """Squared distance from the initial weights.
 
@@ -79,7 +79,7 @@ def distance_frobenius(net: Measured) -> Log:
     return log_sum(2 * F for F in net.log_norms(map(matrix_norms.frobenius, net.movements)))
 
 
-@MEASURES.register
+@MEASURES.register(needs=("initial weights",), larger="training went further")
 def distance_spectral(net: Measured) -> Log:
     """Squared distance from the initial weights in the spectral norm.
 

@@ -1,15 +1,27 @@
 """Tabulate the weight layers of a network: shapes, sizes and norms."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 from gentool.common.json import Json, finite
 from gentool.networks.canonical import Layer, Network
 from gentool.networks.operator_norm import Bounds
 
 
-def layer_table(network: Network, has_operators: bool = False) -> list[Json]:
-    """Return one row for each weight layer; a norm is None if it is not finite or not computed."""
-    return [_row(layer, has_operators) for layer in network.weight_layers]
+def layer_table(
+    network: Network,
+    has_operators: bool = False,
+    others: Mapping[str, Sequence[float | None]] | None = None,
+) -> list[Json]:
+    """Return one row for each weight layer; a norm is None if it is not finite or not computed.
+
+    `others` are further values of each layer, by name.
+    """
+    rows = [_row(layer, has_operators) for layer in network.weight_layers]
+    for name, values in (others or {}).items():
+        for row, value in zip(rows, values, strict=True):
+            row[name] = None if value is None else finite(value)
+    return rows
 
 
 def _row(layer: Layer, has_operators: bool) -> Json:

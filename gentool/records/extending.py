@@ -7,6 +7,8 @@ from gentool.records.measure_file import Record
 
 SAID_APART = ("only", "alpha")
 """Settings of a command that name what it computes, and change no number."""
+_MEANT = {"sampling_seed": 0, "rel_error": 0.05}
+"""The values that files without these settings mean: earlier versions sampled nothing."""
 
 
 def check_same_settings(record: Record, sha256: str, command: Record, file: object) -> None:
@@ -17,7 +19,7 @@ def check_same_settings(record: Record, sha256: str, command: Record, file: obje
     remedy = "replace it with --force or keep it with --skip-existing"
     if record["checkpoint"]["sha256"] != sha256:
         raise GentoolError(f"{file} exists, of another checkpoint; {remedy}")
-    before = record["command"]
+    before = (_MEANT if command["name"] == "measure" else {}) | record["command"]
     for name in dict.fromkeys([*before, *command]):
         if name not in SAID_APART and before.get(name) != command.get(name):
             raise GentoolError(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 
 from gentool.common.errors import unknown
+from gentool.records.measure_facts import is_group, with_groups
 from gentool.records.measure_file import (
     DERIVED,
     KEY_PARTS,
@@ -20,7 +21,9 @@ ERRORS = ("outcome.train_error", "outcome.confusion_error", "outcome.test_error"
 
 
 def expanded(records: list[Record], names: list[str]) -> list[str]:
-    """Return the keys of these names, each once; a name may be a part, `measures` or `all`.
+    """Return the keys of these names, each once.
+
+    A name may be a part of a record, `measures`, `all`, or a group of measures, as `@norms`.
 
     Raise UsageError, with the nearest known key, for an unknown one.
     """
@@ -31,6 +34,8 @@ def expanded(records: list[Record], names: list[str]) -> list[str]:
             keys |= dict.fromkeys(known)
         elif name == "measures":
             keys |= dict.fromkeys(key for key in known if "." not in key and key not in DERIVED)
+        elif is_group(name):
+            keys |= dict.fromkeys(with_groups([name], known))
         elif name in KEY_PARTS:
             keys |= dict.fromkeys(key for key in known if key.startswith(f"{name}."))
         elif name in known:

@@ -7,14 +7,15 @@ that this file does not name is compared too, so that what is new is never mixed
 from collections.abc import Callable
 
 from gentool.common.json import Json
+from gentool.records.measure_facts import facts_of
 from gentool.records.recipe import LAYERS
 
 PARTS = ("margin", "sharpness", "expected_sharpness")
 """Parts of a record that a command made with settings of its own."""
 _NAMES = """
     both_readings
-    name only use_data data initial seed data_seed batching compare exact flatness seconds
-    most_draws expected model input_shape pool order leave_out activation batch_norm padding
+    name only use_data data initial seed data_seed sampling_seed batching compare exact flatness
+    seconds most_draws expected model input_shape pool order leave_out activation batch_norm padding
     stride module layers key labels subset mean std draw channels resize channel_order classes
 """
 UNIMPORTANT = frozenset(_NAMES.split())
@@ -23,13 +24,6 @@ describe a foreign network, which its recipe holds. A time that cut a search sho
 """
 _MEANT = {"biases": True, "fold_batch_norm": True, "method": "default", "offset": 1.0}
 """The values that files without these options mean: earlier versions had no choice."""
-_WITHOUT_MARGIN = (
-    "parameters",
-    "sum_of_squares",
-    "frobenius_over_spectral",
-    "distance_frobenius",
-    "distance_spectral",
-)
 _PAC_BAYES = ("pac_bayes_bound", "pac_bayes_error_bound")
 _NOT_SEARCHED = ("sharpness_first_order", "sharpness_interval_bound", "sharpness_exact")
 
@@ -38,6 +32,14 @@ def _of_perturbations(name: str) -> bool:
     """Return whether a measure is one of `gentool sharpness`: it has no margin and no path."""
     begins = ("sharpness", "hessian", "expected_", "pac_bayes_sigma")
     return name.startswith(begins) or name in _PAC_BAYES
+
+
+def _needs(name: str) -> tuple[str, ...]:
+    """Return what a measure needs beside the weights; of an unknown one a margin, to be careful."""
+    facts = facts_of(name)
+    if facts is None:
+        return () if _of_perturbations(name) else ("margin",)
+    return facts.needs
 
 
 def _searched(name: str) -> bool:
@@ -49,11 +51,7 @@ def _sampled(name: str) -> bool:
 
 
 _MATTERS: dict[str, Callable[[str], bool]] = {
-    "epsilon": lambda name: (
-        not _of_perturbations(name)
-        and not name.endswith(("_unnormalized", "_jiang2020"))
-        and name not in _WITHOUT_MARGIN
-    ),
+    "epsilon": lambda name: "margin" in _needs(name) and not name.endswith("_jiang2020"),
     "biases": lambda name: "_path" in name,
     "fold_batch_norm": _of_perturbations,
     "alpha": lambda name: (
@@ -68,7 +66,9 @@ _MATTERS: dict[str, Callable[[str], bool]] = {
     "m": lambda name: name in ("sharpness_m", "sharpness_m_l2"),
     "rho": lambda name: name == "sharpness_m_l2",
     "precision": _sampled,
-    "rel_error": lambda name: name.startswith(("hessian_trace", "pac_bayes_sigma")),
+    "rel_error": lambda name: (
+        name.startswith(("hessian_trace", "pac_bayes_sigma")) or "sampling" in _needs(name)
+    ),
     "delta": lambda name: name in _PAC_BAYES,
 }
 """For each setting, whether it changes the measure of a name; a test asks the measures."""

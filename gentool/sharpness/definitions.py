@@ -7,6 +7,7 @@ marked with its name, and its docstring is the definition.
     @defines("hessian_trace")
     def hessian_trace(objective: Objective, generator: torch.Generator) -> tuple[float, float]: ...
 
+Groups beside `sharpness` stand in the mark, as `@defines("hessian_trace", "hessian")`.
 A constant of the module stands in braces, as {PROBES}, and is read as the number that it is set to.
 The trap avoided here: `--list` has to start without torch, so the definitions are read from the
 source instead of being imported.
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gentool.common.registry import definition_parts
+from gentool.records.measure_facts import FAMILY_OF_SHARPNESS, SEARCH, Facts
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -48,10 +50,32 @@ class Definition:
     summary: str
     formula: str
     source: str
+    groups: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> Facts:
+        """Return what the rooms without torch know of the measure."""
+        every = (FAMILY_OF_SHARPNESS, SEARCH, *self.groups)
+        return Facts(FAMILY_OF_SHARPNESS, SEARCH, ("data",), LARGER.get(self.name, SHARPER), every)
 
 
-def defines(name: str) -> Callable[[Function], Function]:
-    """Mark a function whose docstring defines the measure of this name; use as a decorator."""
+SHARPER = "a sharper minimum"
+LARGER = {
+    "sharpness_interval_bound": "a looser bound",
+    "expected_sharpness_alpha": "a flatter minimum",
+    "pac_bayes_sigma": "a flatter minimum",
+    "pac_bayes_sigma_magnitude": "a flatter minimum",
+    "pac_bayes_bound": "a looser bound",
+    "pac_bayes_error_bound": "a looser bound",
+}
+"""What a larger value of a measure means, where that is not SHARPER."""
+
+
+def defines(name: str, *groups: str) -> Callable[[Function], Function]:
+    """Mark a function whose docstring defines the measure of this name; use as a decorator.
+
+    `groups` are those of the measure beside `sharpness` and `search`.
+    """
     return lambda function: function
 
 
@@ -73,13 +97,13 @@ def _definitions_in(path: Path) -> Iterator[Definition]:
     }
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     for function in sorted(functions, key=lambda node: node.lineno):
-        for name in filter(None, map(_defined_name, function.decorator_list)):
+        for name, *groups in filter(None, map(_definition_names, function.decorator_list)):
             text = re.sub(r"\{[A-Z_]+\}", lambda m: constants[m[0]], ast.get_docstring(function))
-            yield Definition(name, *definition_parts(text))
+            yield Definition(name, *definition_parts(text), tuple(groups))
 
 
-def _defined_name(decorator: ast.expr) -> str | None:
-    """Return the name in a `@defines(name)` decorator; None for any other decorator."""
+def _definition_names(decorator: ast.expr) -> list[str] | None:
+    """Return name and groups in a `@defines(name, *groups)`; None for any other decorator."""
     if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == defines.__name__:
-        return ast.literal_eval(decorator.args[0])
+        return [ast.literal_eval(argument) for argument in decorator.args]
     return None

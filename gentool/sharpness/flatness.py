@@ -58,7 +58,7 @@ class TopEigenvalue:
     products: int
 
 
-@defines("hessian_top_eigenvalue")
+@defines("hessian_top_eigenvalue", "hessian")
 def hessian_top(objective: Objective, generator: torch.Generator) -> TopEigenvalue | None:
     """Largest eigenvalue of the Hessian of the training loss at w.
 
@@ -78,7 +78,7 @@ def hessian_top(objective: Objective, generator: torch.Generator) -> TopEigenval
     return TopEigenvalue(value, residual, top.error, top.steps + 1)
 
 
-@defines("hessian_trace")
+@defines("hessian_trace", "hessian")
 def hessian_trace(
     objective: Objective, generator: torch.Generator, rel_error: float | None = None
 ) -> TraceEstimate | None:

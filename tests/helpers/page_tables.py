@@ -1,9 +1,10 @@
 """Write the tables of the pages from the code: `PYTHONPATH=. python tests/helpers/page_tables.py`.
 
 A page marks a table by `<!-- made: NAME ARGUMENTS -->` and `<!-- end -->`. A test holds each table
-equal to what the code says.
+equal to what the code says, and the list of measures in `gentool/records`, too.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import typer
 from gentool.claims import CLAIMS
 from gentool.cli.main import app
 from gentool.measures import MEASURES
+from gentool.measures.families import FAMILIES
 from gentool.sharpness.definitions import definitions
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +114,19 @@ def filled(text):
     )
 
 
+def measure_facts():
+    """Return `measure_facts.json`: what is known of each measure, one a line."""
+    ranks = {family: rank for rank, family in enumerate(FAMILIES)}
+    ordered = sorted(MEASURES, key=lambda measure: ranks[measure.family])
+    facts = {each.name: each.facts.to_json() for each in (*ordered, *definitions())}
+    lines = [f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in facts.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+FACTS = ROOT / "gentool" / "records" / "measure_facts.json"
+
+
 if __name__ == "__main__":
+    FACTS.write_text(measure_facts(), "utf-8")
     for page in sorted(ROOT.glob("gentool/*/README.md")):
         page.write_text(filled(page.read_text("utf-8")), "utf-8")

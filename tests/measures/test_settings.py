@@ -19,7 +19,7 @@ from gentool.sharpness.worst_case_record import SharpnessOptions
 COMPARED = {
     *("epsilon", "biases"),
     *("alpha", "fold_batch_norm", "method", "restarts", "steps", "units", "offset", "protocol"),
-    *("precision", "delta", "m", "rho"),
+    *("precision", "delta", "m", "rho", "rel_error"),
 }
 OPTIONS = [
     MeasureOptions(),

@@ -1,0 +1,42 @@
+"""List the families of measures, one a file: title, what a larger value means, and groups."""
+
+from dataclasses import dataclass
+
+COSTS = ("cheap", "data", "gradient")
+"""From the cheapest: the weights and one pass over the data; more passes; gradients and more."""
+NEEDS = ("margin", "data", "initial weights", "training record", "gradients", "sampling")
+"""What a measure may need beside the weights; `sampling`: its value is an estimate."""
+CAPACITY = "more capacity"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Describe the measures of one file; they belong to its `groups` too."""
+
+    title: str
+    larger: str = CAPACITY
+    groups: tuple[str, ...] = ()
+
+
+FAMILIES = {
+    "margin": Family("Margins"),
+    "norms": Family("Products of norms", groups=("norms",)),
+    "path_norms": Family("Path norms", groups=("norms",)),
+    "sizes": Family("Sizes and sums of norms", groups=("norms",)),
+    "spectral_complexity": Family("Bounds of spectral norms, and distances", groups=("norms",)),
+    "jiang2020": Family("Other measures of Jiang et al.", groups=("jiang2020",)),
+}
+"""By the name of the file in gentool/measures, in the order of `--list`."""
+SOURCES = {
+    "Exploring Generalization in Deep Learning": "neyshabur2017",
+    "Fantastic Generalization Measures": "jiang2020",
+    "In Search of Robust Measures": "dziugaite2020",
+}
+"""Groups of all measures with a source of this title."""
+
+
+def groups_of(family: str, cost: str, source: str, groups: tuple[str, ...]) -> tuple[str, ...]:
+    """Return all groups of a measure: its family, cost, source, and those that it names."""
+    of_source = (group for title, group in SOURCES.items() if title in source)
+    every = (family, cost, *FAMILIES[family].groups, *of_source, *groups)
+    return tuple(dict.fromkeys(group.replace("_", "-") for group in every))
