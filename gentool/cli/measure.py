@@ -216,6 +216,7 @@ def _measure(
     With `is_extended` the measures are added to those of an existing record.
     """
     from gentool.checkpoints import checkpoint
+    from gentool.measures import MEASURES
     from gentool.measures.measure import measure_checkpoint
 
     read = checkpoint.read(job.checkpoint, measure_options.hints)
@@ -235,13 +236,17 @@ def _measure(
             data_sets=data_sets,
             on_progress=lambda step, fraction: show(fraction, step=step),
         )
-    if before is not None:
-        from gentool.measures import MEASURES
 
-        record = extended(before, record, [measure.name for measure in MEASURES])
-    if before is None:
-        remarks.replaced(job.checkpoint.name, job.output, record)
-    job.write(record)
+    def extend(record: "Json") -> "Json":
+        """Add a record to what the file holds now, which another command may have written."""
+        present = before
+        if job.output.is_file():
+            present = _existing_record(job.output, read.sha256, measure_options)
+        if present is None:
+            return record
+        return extended(present, record, [measure.name for measure in MEASURES])
+
+    record = job.write(record, remarks.replaced, extend)
     if record["evaluation"] is not None:
         remarks.evaluation(job.checkpoint.name, record["evaluation"])
     for reason in dict.fromkeys(note.partition(": ")[2] for note in record["notes"]):

@@ -1,5 +1,6 @@
 """Write the records of checkpoints: beside the checkpoint, to a file or folder, or to stdout."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from gentool.cli.messages import message_and_code
 from gentool.common import stops
 from gentool.common.console import print_content, print_path, say
 from gentool.common.errors import GentoolError, Interrupted, UsageError
-from gentool.common.files import Existing, check_output
+from gentool.common.files import Existing, check_output, locked
 from gentool.common.json import Json
 from gentool.common.special_files import is_stdout
 from gentool.records import measure_file
+from gentool.records.replaced import repeats
 
 if TYPE_CHECKING:
     from gentool.checkpoints.checkpoint import Checkpoint
@@ -24,20 +26,54 @@ class Job:
     """Hold a checkpoint and the path of its record, None for stdout.
 
     `is_needed` is False if the record exists and --skip-existing is set. `count` is the place of
-    the checkpoint among several, as "3 of 18".
+    the checkpoint among several, as "3 of 18", `existing` what is done with an existing record.
     """
 
     checkpoint: Path
     output: Path | None
     is_needed: bool
     count: str = ""
+    existing: Existing = Existing.FORCE
 
-    def write(self, record: Json) -> None:
-        """Write the record to its file, or print it as one line."""
+    def write(
+        self,
+        record: Json,
+        say_replaced: Callable[[str, Path, Json], None] | None = None,
+        extend: Callable[[Json], Json] | None = None,
+    ) -> Json:
+        """Write the record to its file, or print it as one line; return it as extended.
+
+        The file is locked meanwhile, and looked at again: another command may have written it since
+        `jobs_for`. With EXTEND it is extended by `extend`, with FORCE replaced after `say_replaced`
+        has compared them, with SKIP kept. With ERROR it is kept too, a record that differs is
+        written beside it, and GentoolError is raised.
+        """
         if self.output is None:
             print_content(f"{measure_file.dumps_line(record)}\n".encode())
-        else:
+            return record
+        with locked(self.output):
+            if self.existing is Existing.EXTEND and extend is not None:
+                record = extend(record)
+            elif self.existing is Existing.FORCE:
+                if say_replaced is not None:
+                    say_replaced(self.checkpoint.name, self.output, record)
+            elif self.output.is_file():
+                if self.existing is Existing.SKIP:
+                    return record
+                raise self._refusal(record)
             measure_file.write(self.output, record)
+        return record
+
+    def _refusal(self, record: Json) -> GentoolError:
+        """Return the error for a file that is there now, after the record is written beside it."""
+        message = f"{self.output} was written by another command meanwhile, and is kept"
+        if repeats(self.output, record):
+            return GentoolError(f"{message}; it is of the same checkpoint and options")
+        stem, ending = self.output.stem, self.output.suffix
+        names = (self.output.with_name(f"{stem}-{number}{ending}") for number in itertools.count(2))
+        beside = next(name for name in names if not name.exists())
+        measure_file.write(beside, record)
+        return GentoolError(f"{message}; the result of this one is in {beside}")
 
     def print_path(self) -> None:
         """Print the path of the file, for the next command in a pipe."""
@@ -70,7 +106,7 @@ def jobs_for(
             "rename one"
         )
     return [
-        Job(checkpoint, path, check_output(path, existing), _count(i, checkpoints))
+        Job(checkpoint, path, check_output(path, existing), _count(i, checkpoints), existing)
         for i, (checkpoint, path) in enumerate(zip(checkpoints, paths, strict=True), start=1)
     ]
 

@@ -468,8 +468,7 @@ def _sample(
             step(precise_points=done, points=points, draws=draws)
 
         record, curve = expected_record(inputs, expected_options, show_points)
-    remarks.replaced(job.checkpoint.name, job.output, record)
-    job.write(record)
+    job.write(record, remarks.replaced)
     records.append(record)
     for note in record["notes"]:
         remarks.note(job.checkpoint.name, note)
@@ -531,8 +530,7 @@ def _search(
         record, results = worst_case_record(inputs, sharpness_options, show_state)
     if perturbation is not None and results:
         _save_worst(perturbation, inputs, results[0])
-    remarks.replaced(job.checkpoint.name, job.output, record)
-    job.write(record)
+    job.write(record, remarks.replaced)
     records.append(record)
     for note in notes_to_say(record):
         remarks.note(job.checkpoint.name, note)

@@ -11,17 +11,20 @@ Links are followed, and streams, as /dev/stdout and FIFOs, are written into (see
 import hashlib
 import os
 import tempfile
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 
 from gentool.common import stops
 from gentool.common.errors import GentoolError
-from gentool.common.locks import LOCK, lock, remove_abandoned
+from gentool.common.locks import LOCK, OutputLock, lock, lock_output, remove_abandoned
 from gentool.common.special_files import target_of, write_into
 
 TEMPORARY = ".gentool-tmp"  # the ending of temporary files
 NAME_KEPT = 100  # bytes of a file's name in that of its temporary file
+POLL = 0.02  # seconds between two tries to lock an output
 
 
 class Existing(Enum):
@@ -101,6 +104,23 @@ def write_whole(path: Path, content: bytes) -> None:
         finally:
             if temporary is not None:
                 Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Lock an output while it is read, changed and written again; wait for others that do so.
+
+    What one command adds to a file is then not lost when another one adds to it at the same time.
+    A stream is not locked, nor is anything on a file system without locks.
+    """
+    target = target_of(path)
+    if target.is_stream:
+        yield
+        return
+    while not isinstance(ours := lock_output(target.path, {}), OutputLock):
+        time.sleep(POLL)
+    with ours:
+        yield
 
 
 def _temporary_beside(path: Path) -> tuple[int, str]:

@@ -50,6 +50,19 @@ def replaced_record(path: Path | None, record: Json) -> str:
     return _sentence(path, differences)
 
 
+def repeats(path: Path, record: Json) -> bool:
+    """Return whether a file holds a record of the same checkpoint, command and measures."""
+    try:
+        before = read_record(path)
+    except GentoolError:
+        return False
+    return (
+        before["checkpoint"]["sha256"] == record["checkpoint"]["sha256"]
+        and before["measures"].keys() == record["measures"].keys()
+        and not _differences(before["command"], record["command"], ())
+    )
+
+
 def recipe_differences(before: Json, now: Json) -> list[str]:
     """Return where two recipes differ, as JSON has them, but for what follows from the data."""
     differences = _differences(before, now, fields_with(Role.UNNAMED, Role.DERIVED))
