@@ -18,6 +18,7 @@ COPIED = {
     "figure3.sh",
     "figure4.sh",
     "figures.sh",
+    "paper-scale-gpu.sh",
     "paper-scale.sh",
     "quickstart.sh",
     "ranking.sh",
