@@ -26,7 +26,8 @@ def deep_colours(file: Path, image: "Image") -> np.ndarray | None:
         return None
     arguments = image.tile[0].args
     if image.format == "PPM" and image.mode == "RGB":
-        return _ppm(file, image, arguments[1]) if arguments[1] > 255 else None
+        largest = 255 if isinstance(arguments, str) else arguments[1]
+        return _ppm(file, image, largest) if largest > 255 else None
     mode = arguments if isinstance(arguments, str) else arguments[0]
     kind, _, order = str(mode).partition(";")
     if kind == "LA" and order == "16B":  # read as RGBA, it shows all of its four bytes

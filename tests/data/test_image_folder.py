@@ -50,6 +50,23 @@ def test_16_bits_keep_all_their_grey_values_as_floats(tmp_path):
     assert np.allclose(images[1, 1].numpy(), values / 65535)
 
 
+@pytest.mark.parametrize("suffix", ["png", "bmp", "ppm", "tif"])
+def test_colours_of_8_bits_are_read_alike_from_formats_without_loss(tmp_path, suffix):
+    colours = np.random.default_rng(1).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+    images = load(write(tmp_path, lambda i: Image.fromarray(colours[i]), suffix)).train_images
+    assert np.array_equal(images.numpy(), colours[[0, 1, 0, 1]].transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(("magic", "stored"), [("P5", bytes(RAMP)), ("P2", None)])
+def test_grey_portable_maps_of_8_bits_are_read(tmp_path, magic, stored):
+    """Binary and as text; 0 to 240 of 255."""
+    content = stored or " ".join(map(str, RAMP.ravel())).encode()
+    folder = write(tmp_path, grey, "pgm")
+    for file in folder.rglob("*.pgm"):
+        file.write_bytes(f"{magic} 4 4 255\n".encode() + content)
+    assert np.array_equal(load(folder, channels=1).train_images[0, 0].numpy(), RAMP)
+
+
 COLOURS = np.random.default_rng(0).integers(0, 65536, (4, 4, 4), dtype=np.uint16)
 
 
