@@ -7,6 +7,7 @@ ends in a result, or in an error of gentool.
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -19,7 +20,7 @@ from gentool.checkpoints.inspection import inspect_checkpoint
 from gentool.claims.report import report
 from gentool.common.json import dumps, loads
 from gentool.data.decoding import decode
-from gentool.data.image_folder import read_folder
+from gentool.data.image_folder import _list_images, _read_cache, read_folder
 from gentool.data.reading import Reading
 from gentool.data.sources import DataSets, load_dataset
 from gentool.measures.measure import MeasureOptions, measure_checkpoint
@@ -35,7 +36,11 @@ from helpers.attacks import containers, mutations
 from helpers.small_sets import recipe, sets
 
 Damage = Callable[[bytes, Random], bytes]
-SHAPE = (3, 32, 32)
+HINTS = {
+    "vgg": Hints(input_shape=(3, 32, 32), pool="max,max,max,max,max"),
+    "conv": Hints(input_shape=(3, 8, 8), pool="1:max2,2:max2", activation=("relu",)),
+    "named": Hints(batch_norm="before"),
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Reader:
     """
 
     seeds: tuple[str, ...]
-    damage: Damage
+    damage: Damage | None  # None: the files are tried as they are, one after the other
     call: Callable[[Path, Path, int], object]
     command: str
     writes: bool = False
@@ -76,14 +81,13 @@ def _metadata(path: Path, folder: Path, i: int) -> None:
 
 
 def _foreign(path: Path, folder: Path, i: int) -> None:
-    is_vgg = path.name.startswith("vgg")
-    hints = Hints(input_shape=SHAPE, pool="max,max,max,max,max") if is_vgg else Hints()
+    hints = HINTS.get(path.name.partition(".")[0], Hints())
     _used(checkpoint.read(path, hints), folder, i)
 
 
 def _layers(path: Path, folder: Path, i: int) -> None:
-    hints = Hints(layers=str(path), input_shape=SHAPE if i % 2 else None)
-    _used(checkpoint.read(folder / "vgg.pt", hints), folder, i)
+    hints = Hints(layers=str(path), input_shape=(3, 8, 8) if i % 2 else None)
+    _used(checkpoint.read(folder / "conv.foreign", hints), folder, i)
 
 
 def _witness(path: Path, folder: Path, i: int) -> None:
@@ -118,11 +122,19 @@ def _image(path: Path, folder: Path, i: int) -> None:
 
 
 def _cache(path: Path, folder: Path, i: int) -> None:
-    """A damaged cache is said to be one, and the images are decoded again."""
+    """A damaged cache is said to be one, and the images are decoded again, here one time in ten."""
     place = path.parent / "cache" / (folder / "cached.name").read_text()
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(path, place)
-    read_folder(folder / "tree", False)
+    if i % 10 == 0:
+        read_folder(folder / "tree", False)
+    else:
+        _read_cache(place, *_listed(folder / "tree"))
+
+
+@cache
+def _listed(tree: Path) -> list[list[tuple[Path, int]]]:
+    return [_list_images(tree / half)[0] for half in ("train", "test")]
 
 
 def _measures(path: Path, folder: Path, i: int) -> None:
@@ -185,8 +197,13 @@ def _damaged_state(content: bytes, chance: Random) -> bytes:
     return containers.damaged_safetensors(content, chance, STATE_KEY, _resealed)
 
 
-_NETWORKS = ("mlp.safetensors", "norm.safetensors", "vgg.safetensors")
-_PICKLES = ("vgg.pt", "named.pt", "plain.pt", "wrapped.pt", "module.pt", "older.pt")
+def _mostly(*names: str) -> tuple[str, ...]:
+    """Return the small files five times, and the VGG, which takes far longer, once."""
+    return (*names, *names, *names, *names, *names, f"vgg.{names[0].partition('.')[2]}")
+
+
+_NETWORKS = _mostly("mlp.safetensors", "norm.safetensors", "conv.safetensors")
+_PICKLES = _mostly("conv.pt", "named.pt", "plain.pt", "wrapped.pt", "module.pt", "older.pt")
 _IMAGES = ("grey.png", "rgb.png", "rgba.png", "deep.png", "p.png", "a.jpg", "a.bmp", "a.tif")
 _RECORDS = ("mlp.measures.json", "norm.measures.json", "sharpness.json", "expected.json")
 _TRAIN = "train --model mlp --hidden 2 --epochs 1 --threads 1 -o OUT --data"
@@ -196,14 +213,14 @@ READERS = {
     ),
     "metadata": Reader(_NETWORKS, _damaged_metadata, _metadata, "inspect FILE -o -"),
     "foreign": Reader(
-        ("vgg.foreign", "named.foreign", "plain.foreign"),
-        *(_of_safetensors(None), _foreign, "inspect FILE --input-shape 3x32x32"),
+        _mostly("conv.foreign", "named.foreign", "plain.foreign"),
+        *(_of_safetensors(None), _foreign, "inspect FILE --input-shape 3x8x8"),
     ),
     "pytorch": Reader(_PICKLES, containers.damaged_pytorch, _foreign, "convert FILE -o OUT"),
     "layers": Reader(
-        ("layers.json",),
+        ("conv.layers.json",),
         lambda content, chance: mutations.damaged_json(content.decode(), chance),
-        *(_layers, "measure FOLDER/vgg.pt --layers FILE -o OUT"),
+        *(_layers, "measure FOLDER/conv.pt --layers FILE -o OUT"),
     ),
     "witness": Reader(
         ("worst.witness",),
@@ -225,6 +242,4 @@ READERS = {
 KEPT = Path(__file__).parents[2] / "attack" / "kept"
 for _folder in sorted(KEPT.iterdir()):  # files that escaped once, tried again as they are
     _files = tuple(sorted(map(str, _folder.iterdir())))
-    READERS[f"kept {_folder.name}"] = replace(
-        READERS[_folder.name], seeds=_files, damage=lambda content, chance: content
-    )
+    READERS[f"kept {_folder.name}"] = replace(READERS[_folder.name], seeds=_files, damage=None)

@@ -6,8 +6,11 @@ Accepted is a result, or a GentoolError whose message fits one line. Everything 
 another error, a warning, a crash, five seconds of computing, gigabytes of memory, a file written, a
 process started. An input is made from seed, reader and number, so that a worker that is gone
 leaves its last number in shared memory, and the input is made again. Prints one JSON object.
+
+How each input ended is noted in FOLDER: the same line again goes on after the last of them.
 """
 
+import gc
 import hashlib
 import json
 import mmap
@@ -23,6 +26,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from random import Random
@@ -38,6 +42,8 @@ SECONDS = 5.0  # of computing, for one input
 PATIENCE = 120.0  # seconds of the clock, with a loaded machine in mind, before a worker is killed
 MEMORY = 3 * 2**30  # bytes that a reader of a small file may take
 COMMAND_EACH = 100  # one input of so many goes through the command line too
+OF_ONE_WORKER = 10_000  # inputs, after which a new process goes on
+OF_ONE_KEPT = 20  # inputs of each file that escaped once: what is called depends on the number
 STARTS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen", "pty.spawn")
 STARTS += (
     "socket.connect",
@@ -76,10 +82,18 @@ class Watch:
 def made(reader: Reader, folder: Path, name: str, seed: str, i: int) -> tuple[str, bytes]:
     """Return name and content of an input: the same for the same seed, reader and number."""
     chance = Random(f"{seed} {name} {i}")
-    source = reader.seeds[i % len(reader.seeds)]
+    if reader.damage is None:
+        path = Path(reader.seeds[i // OF_ONE_KEPT % len(reader.seeds)])
+        return path.name, path.read_bytes()
+    source = chance.choice(reader.seeds)
     stem, dot, suffix = Path(source).name.partition(".")
     ending = ".safetensors" if suffix == "foreign" else dot + suffix
-    return f"{stem}{ending}", reader.damage((folder / source).read_bytes(), chance)
+    return f"{stem}{ending}", reader.damage(_content(folder / source), chance)
+
+
+@cache
+def _content(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 def attempt(reader: Reader, path: Path, folder: Path, i: int, watch: Watch) -> tuple[str, str]:
@@ -113,13 +127,13 @@ def attempt(reader: Reader, path: Path, folder: Path, i: int, watch: Watch) -> t
         signal.setitimer(signal.ITIMER_PROF, 0)
     if watch.seen and not reader.writes:
         outcome = "Effect", watch.seen[0]
+    if os.path.exists("executed"):
+        os.unlink("executed")
+        return "CodeRun", ""
     if (left := set(os.listdir(".")) - before - {"cache"}) and not reader.writes:
         outcome = "FileWritten", str(left)
         for name in left:
             shutil.rmtree(name) if os.path.isdir(name) else os.unlink(name)
-    if os.path.exists("executed"):
-        os.unlink("executed")
-        outcome = "CodeRun", ""
     return outcome
 
 
@@ -156,8 +170,12 @@ def _by_command(reader: Reader, path: Path, folder: Path) -> tuple[str, str] | N
 
 
 def _work(name: str, folder: Path, seed: str, numbers: range, now: mmap.mmap, log: Path) -> None:
-    """Try inputs until all are done; the log has the outcomes, the shared memory the number."""
-    reader, watch = READERS[name], Watch()
+    """Try inputs until all are done; the log has the outcomes, the shared memory the number.
+
+    Ends with the process that started it, which alone knows where to go on.
+    """
+    reader, watch, parent = READERS[name], Watch(), os.getppid()
+    gc.freeze()  # the modules are here to stay: no collection has to go through them again
     sys.dont_write_bytecode = True
     signal.signal(signal.SIGPROF, _hang)
     torch.set_num_threads(1)
@@ -167,17 +185,16 @@ def _work(name: str, folder: Path, seed: str, numbers: range, now: mmap.mmap, lo
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with log.open("a") as outcomes:
         for i in numbers:
+            if os.getppid() != parent:
+                return
             file, content = made(reader, folder, name, seed, i)
             path = Path(file).absolute()
             path.write_bytes(content)
             now[:8] = struct.pack("<q", i)
             kind, details = attempt(reader, path, folder, i, watch)
             path.unlink(missing_ok=True)
-            print(
-                json.dumps([i, kind, details[-1500:] if kind not in ACCEPTED else ""]),
-                file=outcomes,
-            )
-            outcomes.flush()
+            details = details[-1500:] if kind not in ACCEPTED else ""
+            print(json.dumps([i, kind, details]), file=outcomes, flush=True)
 
 
 def _hang(number: int, frame: object) -> None:
@@ -198,11 +215,12 @@ def _place(folder: Path) -> Iterator[Path]:
 def attack(name: str, whole: Path, folder: Path, inputs: int, seed: str, seconds: float) -> dict:
     """Try inputs on one reader; return counts of outcomes and the escapes, each input saved.
 
-    Stops early, and says how many inputs were tried, when `seconds` of the clock are over.
+    Goes on where an earlier call with this folder and seed ended. Stops early, and says how many
+    inputs were tried, when `seconds` of the clock are over.
     """
-    began, log, first = time.monotonic(), folder / f"{name}.log", 0
+    began, log = time.monotonic(), folder / f"{name}-{seed}.log"
+    first = _tried(log)
     now, counts, escapes = mmap.mmap(-1, 16), Counter(), {}
-    log.write_text("")
     while first < inputs and time.monotonic() - began < seconds:
         with _place(folder / f"{name}-place") as place:
             now[:8] = struct.pack("<q", first - 1)
@@ -217,18 +235,20 @@ def attack(name: str, whole: Path, folder: Path, inputs: int, seed: str, seconds
                     )
                     os.dup2(devnull, 1)
                     os.dup2(devnull, 2)
-                    _work(name, whole, seed, range(first, min(inputs, first + 2000)), now, log)
+                    numbers = range(first, min(inputs, first + OF_ONE_WORKER))
+                    _work(name, whole, seed, numbers, now, log)
                     code = 0
                 except BaseException:
                     traceback.print_exc()
                 finally:
                     os._exit(code)
             gone = _wait(pid, now, began + seconds)
+        first = _tried(log)
         reached = struct.unpack("<q", now[:8])[0]
-        if gone not in (None, 0):
-            counts[gone] += 1
-            _keep(escapes, name, whole, folder, seed, reached, gone, "the process ended")
-        first = reached + 1
+        if gone not in (None, 0) and reached >= first:
+            with log.open("a") as outcomes:
+                print(json.dumps([reached, gone, "the process ended"]), file=outcomes)
+            first = reached + 1
     for line in log.read_text().splitlines():
         i, kind, details = json.loads(line)
         counts[kind] += 1
@@ -236,6 +256,16 @@ def attack(name: str, whole: Path, folder: Path, inputs: int, seed: str, seconds
             _keep(escapes, name, whole, folder, seed, i, kind, details)
     spent = round(time.monotonic() - began, 1)
     return {"inputs": first, "seconds": spent, "outcomes": dict(counts), "escapes": escapes}
+
+
+def _tried(log: Path) -> int:
+    """Return how many inputs are in a log, without a last line that was not finished."""
+    log.touch()
+    lines = log.read_text().splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        log.write_text("".join(lines[:-1]))
+        lines.pop()
+    return json.loads(lines[-1])[0] + 1 if lines else 0
 
 
 def _wait(pid: int, now: mmap.mmap, until: float) -> str | int | None:
@@ -287,7 +317,10 @@ def main(
         in_a_fork(lambda: make(whole))
     results = {}
     for name in names:
-        results[name] = attack(name, whole, folder, inputs, seed, seconds)
+        reader = READERS[name]
+        all_kept = OF_ONE_KEPT * len(reader.seeds)
+        count = inputs if reader.damage else min(inputs, all_kept)
+        results[name] = attack(name, whole, folder, count, seed, seconds)
         print(name, json.dumps(results[name], indent=1), file=sys.stderr, flush=True)
     return results
 

@@ -11,18 +11,20 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
 
 from gentool.cli.main import run
 from gentool.training.loop import train
 from gentool.training.state import State
-from helpers.foreign_networks import CifarVGG, NamedMLP, sequential_mlp
+from helpers.foreign_networks import CifarVGG, NamedMLP
 from helpers.small_sets import recipe, sets
 
+CONV = "--input-shape 3x8x8 --pool 1:max2,2:max2 --activation relu"  # for `_small_network`
 MLP = "train --data digits --model mlp --hidden 8 --subset 60 --epochs 3 --threads 1 --quiet"
 STATES = (
-    {"momentum": 0.9},
-    {"optimizer": "adam", "batch_norm": True},
-    {"dropout": 0.2, "momentum": 0.0},
+    {"momentum": 0.9, "hidden": 8},
+    {"optimizer": "adam", "batch_norm": True, "hidden": 8},
+    {"dropout": 0.2, "momentum": 0.0, "hidden": 8},
 )
 
 
@@ -34,13 +36,14 @@ def make(folder: Path) -> None:
         f"{MLP} --labels random -o mlp.safetensors --keep-initial",
         f"{MLP} --batch-norm -o norm.safetensors",
         "convert vgg.pt --input-shape 3x32x32 --pool max,max,max,max,max -o vgg.safetensors",
+        f"convert conv.pt {CONV} -o conv.safetensors",
         "measure mlp.safetensors -o mlp.measures.json",
         "sharpness mlp.safetensors --threads 1 --restarts 2 --steps 2 --flatness --batching loop "
         "--save-perturbation worst.safetensors -o sharpness.json",
         "sharpness norm.safetensors --threads 1 --expected --alpha 0.001 --precision 0.1 "
         "--batching loop -o expected.json",
         "measure norm.safetensors -o norm.measures.json",
-        "inspect vgg.safetensors --write-layers -o layers.json",
+        "inspect conv.safetensors --write-layers -o conv.layers.json",
     ):
         done = run([*command.split(), *(["-q"] if "-q" not in command else [])])
         assert done == 0, command
@@ -66,7 +69,8 @@ def in_a_fork(function: Callable[[], None]) -> None:
 
 def _foreign(folder: Path) -> None:
     torch.manual_seed(0)
-    nets = {"vgg": CifarVGG(batch_norm=True), "named": NamedMLP(), "plain": sequential_mlp()}
+    nets = {"vgg": CifarVGG(batch_norm=False), "named": NamedMLP(), "plain": _small_mlp()}
+    nets["conv"] = _small_network()
     for name, net in nets.items():
         net.eval()
         torch.save(net.state_dict(), folder / f"{name}.pt")
@@ -77,6 +81,21 @@ def _foreign(folder: Path) -> None:
     torch.save(wrapped, folder / "wrapped.pt")
     torch.save(nets["plain"], folder / "module.pt")
     torch.save(wrapped, folder / "older.pt", _use_new_zipfile_serialization=False)
+
+
+def _small_mlp() -> nn.Module:
+    """Return a network whose layers have numbers for names."""
+    hidden = [nn.Flatten(), nn.Linear(20, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU()]
+    return nn.Sequential(*hidden, nn.Dropout(), nn.Linear(8, 3))
+
+
+def _small_network() -> nn.Module:
+    """Return a network with a layer of each kind that is read faster than a VGG."""
+    net = nn.Module()
+    stack = [nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)]
+    stack += [nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    net.features, net.classifier = nn.Sequential(*stack), nn.Linear(24, 5)
+    return net
 
 
 def _states(folder: Path) -> None:
