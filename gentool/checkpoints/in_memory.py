@@ -7,7 +7,7 @@ nor merged with another one of the same network.
 import hashlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -20,9 +20,9 @@ from gentool.common.errors import GentoolError, UsageError, unknown
 from gentool.common.json import Json
 from gentool.data.arrays import Arrays, Batches, Normalisation, example_batches, joined
 from gentool.data.examples import Examples, TrainingSet
-from gentool.networks.canonical import canonical
+from gentool.networks.canonical import Network, canonical
 from gentool.networks.layer_list import describe
-from gentool.networks.same_function import copied
+from gentool.networks.same_function import copied, without_numbers
 from gentool.networks.tracing import BATCH_NORM, steps_of, unwrapped
 from gentool.records import ranges
 from gentool.records.recipe import Recipe, Role
@@ -37,9 +37,13 @@ _NOT_FACTS = ("model", "layers")
 
 @dataclass(frozen=True)
 class ModuleInMemory(Checkpoint):
-    """Hold a module of the user as a checkpoint; `sha256` is over its weights and its layers."""
+    """Hold a module of the user as a checkpoint; `sha256` is over its weights and its layers.
+
+    `network` is the canonical network that the layers were found with, where it is kept.
+    """
 
     module: nn.Module | None = None
+    network: Network | None = field(default=None, repr=False, compare=False)
 
     def model(self) -> nn.Module:
         return copied(self.module).cpu().eval()
@@ -53,12 +57,15 @@ def checkpoint_in_memory(
     input_shape: ImageShape | None,
     name: str | None,
     facts: Facts | None,
+    *,
+    keep_network: bool = False,
 ) -> Checkpoint:
     """Return a module as a checkpoint; `name` takes the place of a file name.
 
-    A loaded network is its own; it has images given only if its own data is unknown. Raise
-    GentoolError, naming the layer, if a layer cannot be treated exactly; UsageError for a fact that
-    is not a field of a recipe or is out of range. Without `input_shape` the weights are measured.
+    With `keep_network` it holds the canonical network, a copy of all weights. A loaded network is
+    its own; it has images given only if its own data is unknown. Raise GentoolError, naming the
+    layer, if a layer cannot be treated exactly; UsageError for a fact that is not a field of a
+    recipe or is out of range. Without `input_shape` the weights are measured.
     """
     if isinstance(module, TrainedNetwork):
         return _without_data(module, input_shape, name, facts)
@@ -74,7 +81,7 @@ def checkpoint_in_memory(
     module = unwrapped(module)
     network = canonical(module, input_shape)
     input_shape, classes = network.input_shape, network.classes
-    steps = steps_of(copied(module).eval())
+    steps = steps_of(without_numbers(module).eval())
     tensors = apart(module.state_dict())
     words = {"layers": f"{input_shape} {steps}"}
     digest = hashlib.sha256(save(tensors, words)).hexdigest()
@@ -90,7 +97,15 @@ def checkpoint_in_memory(
     recipe = Recipe.of_foreign(
         **known, input_shape=input_shape, classes=classes, layers=_layers(steps), origin=origin
     )
-    return ModuleInMemory(Path(name), digest, tensors, recipe, None, "memory", module=module)
+    checkpoint = ModuleInMemory(Path(name), digest, tensors, recipe, None, "memory", module=module)
+    return replace(checkpoint, network=network) if keep_network else checkpoint
+
+
+def canonical_network(checkpoint: Checkpoint) -> Network:
+    """Return the canonical network of a checkpoint, of a module in memory the one that is there."""
+    if isinstance(checkpoint, ModuleInMemory) and checkpoint.network is not None:
+        return checkpoint.network
+    return canonical(checkpoint.model(), checkpoint.recipe.input_shape)
 
 
 def _without_data(

@@ -19,6 +19,7 @@ from gentool.checkpoints.in_memory import (
     Facts,
     ImageShape,
     Pair,
+    canonical_network,
     check_alone,
     checkpoint_in_memory,
     on_device,
@@ -51,7 +52,7 @@ from gentool.measures.measure import (
 )
 from gentool.measures.measured import REL_ERROR, Measured, checked_rel_error
 from gentool.measures.registry import MEASURES
-from gentool.networks.canonical import Network, canonical
+from gentool.networks.canonical import Network
 from gentool.numerics.device import in_double_precision, resolve
 
 
@@ -141,8 +142,8 @@ def measure(
         return warn(record)
     began = time.perf_counter()
     shape = input_shape if input_shape is not None or images is None else shape_of_images(images)
-    checkpoint = checkpoint_in_memory(module, shape, name, recipe)
-    network = canonical(checkpoint.model(), checkpoint.recipe.input_shape).to(where)
+    checkpoint = checkpoint_in_memory(module, shape, name, recipe, keep_network=True)
+    network = canonical_network(checkpoint).to(where)
     margins, evaluation, full_recipe, sets = None, None, checkpoint.recipe, None
     if images is not None:
         normalisation = checked_normalisation(mean, std, full_recipe.input_shape[0])

@@ -149,7 +149,7 @@ def measured_parts(
     return {
         "measures": values.measures,
         "log10": values.log10,
-        "layers": layer_table(net.network, needs_operators, net.of_layers),
+        "layers": layer_table(net.network, net.of_layers, only_computed=True),
         "margin": margin_summary(net),
         "notes": [*net.network.notes, *values.notes, *_imprecise_norms(layers, needs_operators)],
     }

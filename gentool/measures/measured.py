@@ -18,6 +18,7 @@ from gentool.networks.tracing import is_homogeneous, is_lipschitz
 
 REL_ERROR = 0.05  # relative standard error at which a sampling stops, unless --rel-error says
 
+Value = TypeVar("Value")
 Log = NewType("Log", float)
 """A natural logarithm, returned by measures whose value may be too large for a float."""
 
@@ -50,6 +51,9 @@ class Measured:
     `sets` are the images that the network was trained on, None without data; `seed` is that of
     every random draw, and `rel_error` the relative standard error at which a sampling stops.
     Values of each weight layer go into `of_layers`, by name: they stand in the table of layers.
+
+    `path_sums` are the sums over paths that the chosen measures need, so that one forward pass
+    computes those alike. `shared` holds what was computed for one measure and serves others.
     """
 
     network: Network
@@ -59,7 +63,7 @@ class Measured:
     initial: Callable[[], Network | None] = lambda: None
     gamma_is_one: bool = False
     largest_path: bool = False
-    path_sums: dict[Hashable, float] = field(default_factory=dict, repr=False)  # computed already
+    path_sums: frozenset[Hashable] = frozenset()
     sets: TrainingSet | None = None
     seed: int = 0
     rel_error: float = REL_ERROR
@@ -129,11 +133,24 @@ class Measured:
             raise Undefined("the initial weights are not known, or this torch draws others")
         return initial.weight_layers
 
-    @cached_property
+    @property
     def movements(self) -> list[Tensor]:
         """Return the change of each weight layer in training, as a matrix: Wᵢ − Wᵢ⁰."""
+        return self.once("movements", self._movements)
+
+    def _movements(self) -> list[Tensor]:
         layers = zip(self.layers, self.initial_layers, strict=True)
         return [layer.matrix - initial.matrix for layer, initial in layers]
+
+    def log_movements(self, norm: Callable[[Tensor], float]) -> list[float]:
+        """Return the log of a norm of each change. Raise Undefined like log_norms."""
+        return self.log_norms(self.once(norm, lambda: [norm(W) for W in self.movements]))
+
+    def once(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """Return what a function computes, at the first call; the same at every later one."""
+        if key not in self.shared:
+            self.shared[key] = compute()
+        return self.shared[key]
 
     @property
     def log_frobenius(self) -> list[float]:

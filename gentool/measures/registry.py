@@ -149,7 +149,7 @@ class Measures(Registry[Measure]):
         varied = replace(
             measure,
             name=f"{name}_{suffix}",
-            function=lambda net: measure.function(replace(net, **settings)),
+            function=_with_settings(measure.function, settings),
             summary=f"{measure.summary.rstrip('.')}, {words}.",
             formula=measure.formula.replace("γ⁻² ", "", 1)
             if settings is UNIT_MARGIN
@@ -198,6 +198,8 @@ def evaluate_measures(
 ) -> MeasureValues:
     """Compute measures of one network; an estimate has its standard error beside it."""
     values, measures = MeasureValues(), list(measures)
+    path_sums = (getattr(measure.function, "path_sum", None) for measure in measures)
+    net = replace(net, path_sums=frozenset(of(net) for of in path_sums if of is not None))
     for done, measure in enumerate(measures):
         if measure.cost != "cheap":
             on_progress(measure.name.replace("_", " "), done / len(measures))
@@ -221,6 +223,17 @@ def evaluate_measures(
             name = f"{measure.name}_stderr"
             values.measures[name], values.log10[name] = _from_number(error)
     return values
+
+
+def _with_settings(function: Function, settings: dict[str, bool | float]) -> Function:
+    """Return a measure's function of the network with other settings; so is the sum it needs."""
+
+    def varied(net: Measured) -> float | None:
+        return function(replace(net, **settings))
+
+    if path_sum := getattr(function, "path_sum", None):
+        varied.path_sum = lambda net: path_sum(replace(net, **settings))
+    return varied
 
 
 def _from_log(value: float) -> tuple[float | None, float | None]:

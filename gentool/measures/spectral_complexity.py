@@ -3,8 +3,6 @@
 The reference matrices of the bounds are zero, or the initial weights in measures named `_distance`.
 """
 
-from torch import Tensor
-
 from gentool.measures.measured import HOMOGENEOUS, LIPSCHITZ, Log, Measured, log_sum, needs
 from gentool.measures.registry import MEASURES
 from gentool.numerics import matrix_norms
@@ -35,7 +33,7 @@ def pac_bayes_spectral_distance(net: Measured) -> Log:
     Needs activations that are positively homogeneous and 1-Lipschitz.
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
-    return _pac_bayes(net, net.log_norms(map(matrix_norms.frobenius, net.movements)))
+    return _pac_bayes(net, net.log_movements(matrix_norms.frobenius))
 
 
 @MEASURES.register_normalized
@@ -50,7 +48,8 @@ def spectral_complexity(net: Measured) -> Log:
     Needs 1-Lipschitz activations with φ(0) = 0.
     Bartlett et al., Spectrally-Normalized Margin Bounds for Neural Networks, NIPS 2017.
     """
-    return _complexity(net, [layer.matrix for layer in net.layers])
+    row_norms = [float(layer.row_norms.sum()) for layer in net.layers]
+    return _complexity(net, net.log_norms(row_norms))
 
 
 @MEASURES.register_normalized(needs=("initial weights",))
@@ -64,7 +63,7 @@ def spectral_complexity_distance(net: Measured) -> Log:
     Needs 1-Lipschitz activations with φ(0) = 0.
     Bartlett et al., Spectrally-Normalized Margin Bounds for Neural Networks, NIPS 2017.
     """
-    return _complexity(net, net.movements)
+    return _complexity(net, net.log_movements(matrix_norms.sum_of_row_norms))
 
 
 @MEASURES.register(needs=("initial weights",), larger="training went further")
@@ -76,7 +75,7 @@ def distance_frobenius(net: Measured) -> Log:
     Wᵢ is the weight of layer i, Wᵢ⁰ the same before training.
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
-    return log_sum(2 * F for F in net.log_norms(map(matrix_norms.frobenius, net.movements)))
+    return log_sum(2 * F for F in net.log_movements(matrix_norms.frobenius))
 
 
 @MEASURES.register(needs=("initial weights",), larger="training went further")
@@ -88,7 +87,7 @@ def distance_spectral(net: Measured) -> Log:
     Wᵢ is layer i as a matrix, Wᵢ⁰ the same before training.
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
-    return log_sum(2 * S for S in net.log_norms(map(matrix_norms.spectral, net.movements)))
+    return log_sum(2 * S for S in net.log_movements(matrix_norms.spectral))
 
 
 def _pac_bayes(net: Measured, log_frobenius: list[float]) -> Log:
@@ -97,8 +96,7 @@ def _pac_bayes(net: Measured, log_frobenius: list[float]) -> Log:
     return Log(product + log_sum(2 * F - 2 * S for F, S in ratios))
 
 
-def _complexity(net: Measured, weights: list[Tensor]) -> Log:
-    row_norms = net.log_norms(map(matrix_norms.sum_of_row_norms, weights))
-    ratios = zip(row_norms, net.log_nonzero_spectral, strict=True)
+def _complexity(net: Measured, log_row_norms: list[float]) -> Log:
+    ratios = zip(log_row_norms, net.log_nonzero_spectral, strict=True)
     product = 2 * sum(net.log_spectral) - 2 * net.log_gamma
     return Log(product + 3 * log_sum(2 / 3 * (R - S) for R, S in ratios))

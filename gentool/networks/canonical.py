@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
 from gentool.networks.convolution import Operator
-from gentool.networks.layer_shapes import layer_shapes, some_shape
+from gentool.networks.layer_shapes import shapes_and_outputs, some_shape
 from gentool.networks.operator_norm import Bounds, spectral_norm
-from gentool.networks.same_function import check_same_function, copied
+from gentool.networks.same_function import check_same_outputs, copied, random_images
 from gentool.networks.tracing import (
     ACTIVATIONS,
     BATCH_NORM,
@@ -56,9 +56,14 @@ class Layer:
         return self.module.weight.detach().flatten(1)
 
     @cached_property
+    def row_norms(self) -> Tensor:
+        """Return the norms of the rows of the matrix, (out,), of which two norms are made."""
+        return matrix_norms.row_norms(self.matrix)
+
+    @cached_property
     def frobenius(self) -> float:
         """Frobenius norm of the weight; NaN or infinite if an entry is."""
-        return matrix_norms.frobenius(self.matrix)
+        return matrix_norms.norm_of_rows(self.row_norms)
 
     @cached_property
     def spectral(self) -> float:
@@ -149,7 +154,10 @@ class Network:
         return images
 
     def to(self, device: torch.device | str) -> "Network":
-        """Return a copy of the network on another device."""
+        """Return the network on a device: itself if it is there, else a copy."""
+        device = torch.device(device)
+        if device.type == self.device.type and device.index in (None, self.device.index):
+            return self
         layers = (
             replace(layer, module=copy.deepcopy(layer.module).to(device)) for layer in self.layers
         )
@@ -168,14 +176,15 @@ def canonical(model: nn.Module, input_shape: tuple[int, int, int] | None) -> Net
     its input, if the model is not a chain, or if it computes something beside its layers.
     """
     model = unwrapped(model)
-    steps = steps_of(copied(model).to("cpu", torch.float64).eval())
-    steps, output = _without_softmax(steps)
+    reference = copied(model, torch.float64).eval()  # layers without batch norm keep its weights
+    steps, output = _without_softmax(steps_of(reference))
     steps = _fold_batch_norm(steps)
     shape = tuple(input_shape or some_shape(nn.Sequential(*(module for _, module in steps))))
-    layers = _with_shapes(steps, shape)
+    images = random_images(shape)
+    layers, outputs = _with_shapes(steps, images.clone())  # a ReLU may overwrite its input
+    check_same_outputs(reference, images, outputs if output is None else output(outputs))
     notes = () if output is None else (_softmax_note(output),)
     network = Network(layers, shape, notes)
-    check_same_function(model, network if output is None else lambda x: output(network(x)), shape)
     if input_shape is not None or len(layers[0].in_shape) == 1:
         return network
     return Network(tuple(layer.without_map_size() for layer in layers), None, notes)
@@ -320,14 +329,14 @@ def _with_batch_norm(layer: nn.Module, norm: nn.Module, name: str) -> nn.Module:
     return layer
 
 
-def _with_shapes(steps: list[Step], input_shape: tuple[int, ...]) -> tuple[Layer, ...]:
-    """Return the layers with the shapes of an example of `input_shape` before and after each."""
+def _with_shapes(steps: list[Step], images: Tensor) -> tuple[tuple[Layer, ...], Tensor]:
+    """Return the layers with the shapes of an example before and after each, and their outputs."""
     chain = nn.Sequential(*(module for _, module in steps))
-    shapes = layer_shapes(chain, input_shape, [name for name, _ in steps])
+    shapes, outputs = shapes_and_outputs(chain, images, [name for name, _ in steps])
     layers = tuple(
         Layer(name, module, in_shape, out_shape)
         for (name, module), (_, in_shape, out_shape) in zip(steps, shapes, strict=True)
     )
     if not any(layer.has_weight for layer in layers):
         raise GentoolError("the model has no convolution and no linear layer")
-    return layers
+    return layers, outputs

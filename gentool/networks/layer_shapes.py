@@ -30,9 +30,21 @@ def layer_shapes(
 
     Raise GentoolError, naming the layer and its options, if one does not accept its input.
     """
+    weight = next(model.parameters(), torch.zeros(0))
+    example = torch.zeros(1, *input_shape, dtype=weight.dtype, device=weight.device)
+    return shapes_and_outputs(model, example, names)[0]
+
+
+def shapes_and_outputs(
+    model: nn.Module, images: Tensor, names: Sequence[str] | None = None
+) -> tuple[list[LayerShapes], Tensor]:
+    """Return the shapes around each layer as `layer_shapes` does, and the outputs for the images.
+
+    Raise GentoolError like `layer_shapes`.
+    """
     leaves = {leaf: name for name, leaf in model.named_modules() if not any(leaf.children())}
     shapes: list[LayerShapes] = []
-    latest = "the first", model, input_shape
+    latest = "the first", model, tuple(images.shape[1:])
 
     def enter(leaf: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         nonlocal latest
@@ -44,11 +56,9 @@ def layer_shapes(
 
     hooks = [leaf.register_forward_pre_hook(enter) for leaf in leaves]
     hooks += [leaf.register_forward_hook(leave) for leaf in leaves]
-    example = torch.zeros(1, *input_shape)
-    weight = next(model.parameters(), example)
     try:
         with torch.inference_mode():
-            model(example.to(weight))
+            outputs = model(images)
     except (RuntimeError, ValueError, IndexError) as error:
         name, module, shape = latest
         words = "x".join(map(str, shape))
@@ -58,7 +68,7 @@ def layer_shapes(
     finally:
         for hook in hooks:
             hook.remove()
-    return shapes
+    return shapes, outputs
 
 
 def some_shape(model: nn.Module) -> Shape:

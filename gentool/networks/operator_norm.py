@@ -16,9 +16,9 @@ from torch import Tensor
 
 from gentool.networks.convolution import Operator
 from gentool.numerics.lanczos import top_eigenvector
+from gentool.numerics.matrix_norms import EXACT_SIDE, gram, proved_top
 
 TOLERANCE = 1e-6  # relative error of the lower bound
-EXACT_SIDE = 512  # of a dense matrix whose eigenvalues are all computed
 DENSE_SIDE, DENSE_ENTRIES = 2048, 2**22  # of one whose norm a Cholesky factor proves
 SMALL_MAP = 16  # pixels, as 4x4: up to there the circular bound is far above the norm
 ROUNDING = 1e-10  # relative, far beyond that of a dense matrix's norm in double precision
@@ -82,18 +82,14 @@ def _bounds_of_matrix(A: Tensor) -> Bounds:
     A Cholesky factor of s² (1 + TOLERANCE)² I − A Aᵀ proves that the stretch s of the vector that
     Lanczos iteration found is the norm; without one, all eigenvalues are computed.
     """
-    gram = A @ A.T if A.shape[0] <= A.shape[1] else A.T @ A
-    if len(gram) > EXACT_SIDE:
-        generator = torch.Generator().manual_seed(0)
-        v = top_eigenvector(lambda x: gram @ x, gram[0], generator, TOLERANCE).vector
-        v = v / v.norm()
-        square = float(v @ (gram @ v))
-        proved = square * (1 + TOLERANCE) ** 2
-        identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-        if int(torch.linalg.cholesky_ex(proved * identity - gram).info) == 0:
-            residual = float((gram @ v - square * v).norm()) / square
-            return Bounds(math.sqrt(square), math.sqrt(proved), TOLERANCE, residual)
-    norm = math.sqrt(max(0.0, float(torch.linalg.eigvalsh(gram)[-1])))
+    matrix = gram(A)
+    proved = (1 + TOLERANCE) ** 2
+    top = proved_top(matrix, proved - 1) if len(matrix) > EXACT_SIDE else None
+    if top is not None:
+        square, v = top
+        residual = float((matrix @ v - square * v).norm()) / square
+        return Bounds(math.sqrt(square), math.sqrt(square * proved), TOLERANCE, residual)
+    norm = math.sqrt(max(0.0, float(torch.linalg.eigvalsh(matrix)[-1])))
     return Bounds(norm, norm * (1 + ROUNDING), ROUNDING)
 
 

@@ -1,6 +1,11 @@
-"""Check that a module and the layers that were found in it compute the same function."""
+"""Copy a module, and check that its layers compute the same function as the module.
+
+The trap avoided: of a network of 138 million weights each further copy, and each pass over large
+images, takes longer than most measures do.
+"""
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
@@ -9,20 +14,43 @@ from torch import Tensor, nn
 from gentool.common.errors import GentoolError
 
 TOLERANCE = 1e-8  # of the largest output, in float64
+LARGE_IMAGE = 2**14  # pixels from which one random image is compared, below it two
 
 
-def copied(model: nn.Module) -> nn.Module:
+def copied(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """Return a deep copy, also of a module whose weights a hook computes from parameters.
 
     Such a weight is an attribute with a graph, which cannot be copied; the hook computes it anew.
-    Raise GentoolError if the module cannot be copied.
+    With a `dtype` the copy is on the CPU in that precision, each parameter copied once. Raise
+    GentoolError if the module cannot be copied.
     """
+    if dtype is None:
+        return _copied(model, lambda numbers: numbers.clone())
+
+    def converted(numbers: Tensor) -> Tensor:
+        kind = dtype if numbers.is_floating_point() else numbers.dtype
+        return numbers.to("cpu", kind, copy=True)
+
+    return _copied(model, converted).to("cpu", dtype)
+
+
+def without_numbers(model: nn.Module) -> nn.Module:
+    """Return a deep copy with its parameters on the meta device, to list its layers."""
+    return _copied(model, lambda numbers: numbers.to("meta"))
+
+
+def _copied(model: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
+    """Return a deep copy with the numbers of each plain parameter converted."""
     memo: dict[int, object] = {}
-    for module in model.modules():
-        for value in vars(module).values():
-            if isinstance(value, Tensor) and value.grad_fn is not None:
-                memo[id(value)] = value.detach().clone()
     try:
+        for parameter in model.parameters():
+            if type(parameter) is nn.Parameter:
+                numbers = convert(parameter.detach())
+                memo[id(parameter)] = nn.Parameter(numbers, parameter.requires_grad)
+        for module in model.modules():
+            for value in vars(module).values():
+                if isinstance(value, Tensor) and value.grad_fn is not None:
+                    memo[id(value)] = value.detach().clone()
         return copy.deepcopy(model, memo)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
@@ -46,17 +74,29 @@ def check_same_function(
     Steps that the list of layers lacks show here. Both take images in float64, and the module runs
     in evaluation mode.
     """
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(2, *input_shape, generator=generator, dtype=torch.float64)
-    reference = _on_one_device(copied(model)).to("cpu", torch.float64).eval()
+    images = random_images(input_shape)
     with torch.inference_mode():
-        expected, outputs = reference(images), layers(images)
+        outputs = layers(images)
+    check_same_outputs(copied(model, torch.float64).eval(), images, outputs)
+
+
+def random_images(input_shape: tuple[int, ...]) -> Tensor:
+    """Return the random images, float64, on which a module and its layers are compared."""
+    generator = torch.Generator().manual_seed(0)
+    count = 1 if math.prod(input_shape[1:]) > LARGE_IMAGE else 2
+    return torch.randn(count, *input_shape, generator=generator, dtype=torch.float64)
+
+
+def check_same_outputs(reference: nn.Module, images: Tensor, outputs: Tensor) -> None:
+    """Raise GentoolError unless a module in float64, in evaluation mode, has these outputs."""
+    with torch.inference_mode():
+        expected = _on_one_device(reference)(images)
     if not bool(expected.isfinite().all()):
         return  # NaN or infinite weights cannot be compared; the measures report them
     scale = expected.abs().amax().clamp_min(torch.finfo(torch.float64).tiny)
     is_same = outputs.shape == expected.shape
     if not is_same or bool((outputs - expected).abs().amax() > TOLERANCE * scale):
         raise GentoolError(
-            f"{type(model).__name__} computes something that its layers do not account for; "
+            f"{type(reference).__name__} computes something that its layers do not account for; "
             "make every step of its forward pass a module of torch.nn"
         )
