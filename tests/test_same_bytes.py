@@ -34,7 +34,8 @@ COMMANDS = (
     f"{MLP} --hidden 16 --confusion 50 --weight-decay 0.001 --epochs 40 -o d.safetensors",
     f"{MLP} --hidden 8 --confusion 0,20,40 --epochs 60 -o confusion",
     f"{VGG} -o vgg.safetensors",
-    f"{VGG} --no-batch-norm --recipe paper --init he --stop-loss 0.01 --labels 0.5 -o plain.safetensors",
+    f"{VGG} --no-batch-norm --recipe paper --init he --stop-loss 0.01 --labels 0.5 "
+    "-o plain.safetensors",
     "measure a.safetensors b.safetensors d.safetensors grid",
     "measure vgg.safetensors plain.safetensors",
     "measure confusion",

@@ -306,11 +306,11 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def page(text: str) -> str:
-    """Fill each block `<!-- made: NAME -->` to `<!-- end -->` of the page with its table."""
+def page(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
+    """Fill each block `<!-- made: NAME -->` to `<!-- end -->` of a page with its table."""
     return re.sub(
         r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)",
-        lambda block: f"{block[1]}\n{TABLES[block[2]]()}\n\n{block[3]}",
+        lambda block: f"{block[1]}\n{tables[block[2]]()}\n\n{block[3]}",
         text,
         flags=re.DOTALL,
     )

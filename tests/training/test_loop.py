@@ -7,7 +7,7 @@ import torch
 from helpers.small_sets import CPU, examples, recipe, same, sets
 
 from gentool.common.errors import GentoolError, UsageError
-from gentool.data.examples import Examples, TrainingSet
+from gentool.data.examples import Examples
 from gentool.training import evaluation, run
 from gentool.training.evaluation import evaluate, meets_stop_rule
 from gentool.training.jobs import check_names
