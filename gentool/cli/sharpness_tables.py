@@ -36,6 +36,16 @@ FLATNESS = (
     "hessian_trace",
     "pac_bayes_sigma",
     "pac_bayes_sigma_magnitude",
+    "pac_bayes_init",
+    "pac_bayes_orig",
+    "pac_bayes_magnitude_init",
+    "pac_bayes_magnitude_orig",
+    "sharpness_alpha",
+    "sharpness_alpha_magnitude",
+    "sharpness_init",
+    "sharpness_orig",
+    "sharpness_magnitude_init",
+    "sharpness_magnitude_orig",
     "sharpness_magnitude",
 )
 _SAID_IN_THE_TABLE = ("sharpness_exact: not asked", "sharpness_interval_bound: known")

@@ -25,12 +25,28 @@ describe a foreign network, which its recipe holds. A time that cut a search sho
 _MEANT = {"biases": True, "fold_batch_norm": True, "method": "default", "offset": 1.0}
 """The values that files without these options mean: earlier versions had no choice."""
 _PAC_BAYES = ("pac_bayes_bound", "pac_bayes_error_bound")
+OF_NOISE_LEVELS = (
+    "pac_bayes_sigma",
+    "pac_bayes_init",
+    "pac_bayes_orig",
+    "pac_bayes_flatness",
+    "pac_bayes_magnitude",
+)
+"""How the names of a noise level and of the measures that follow from it begin."""
+OF_BOX_SIZES = (
+    "sharpness_alpha",
+    "sharpness_init",
+    "sharpness_orig",
+    "sharpness_flatness",
+    "sharpness_magnitude_",
+)
+"""How the names of the size of a box and of the measures that follow from it begin."""
 _NOT_SEARCHED = ("sharpness_first_order", "sharpness_interval_bound", "sharpness_exact")
 
 
 def _of_perturbations(name: str) -> bool:
     """Return whether a measure is one of `gentool sharpness`: it has no margin and no path."""
-    begins = ("sharpness", "hessian", "expected_", "pac_bayes_sigma")
+    begins = ("sharpness", "hessian", "expected_", *OF_NOISE_LEVELS)
     return name.startswith(begins) or name in _PAC_BAYES
 
 
@@ -42,8 +58,13 @@ def _needs(name: str) -> tuple[str, ...]:
     return facts.needs
 
 
+def _in_a_given_box(name: str) -> bool:
+    """Return whether a measure is of the box that the options describe."""
+    return name.startswith("sharpness") and not name.startswith(OF_BOX_SIZES)
+
+
 def _searched(name: str) -> bool:
-    return name.startswith("sharpness") and name not in _NOT_SEARCHED
+    return _in_a_given_box(name) and name not in _NOT_SEARCHED
 
 
 def _sampled(name: str) -> bool:
@@ -55,9 +76,10 @@ _MATTERS: dict[str, Callable[[str], bool]] = {
     "biases": lambda name: "_path" in name,
     "fold_batch_norm": _of_perturbations,
     "alpha": lambda name: (
-        name.startswith(("sharpness", "expected_sharpness")) and name != "sharpness_m_l2"
+        (_in_a_given_box(name) or name.startswith("expected_sharpness"))
+        and name != "sharpness_m_l2"
     ),
-    "offset": lambda name: name.startswith("sharpness"),
+    "offset": _in_a_given_box,
     "method": _searched,
     "protocol": _searched,
     "restarts": _searched,
@@ -67,7 +89,7 @@ _MATTERS: dict[str, Callable[[str], bool]] = {
     "rho": lambda name: name == "sharpness_m_l2",
     "precision": _sampled,
     "rel_error": lambda name: (
-        name.startswith(("hessian_trace", "pac_bayes_sigma")) or "sampling" in _needs(name)
+        name.startswith(("hessian_trace", *OF_NOISE_LEVELS)) or "sampling" in _needs(name)
     ),
     "delta": lambda name: name in _PAC_BAYES,
 }

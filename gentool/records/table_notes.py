@@ -9,7 +9,13 @@ from gentool.common.json import is_number
 from gentool.records.cells import Large, NoValue, cell, has_value
 from gentool.records.key_words import head
 from gentool.records.measure_file import DERIVED, Record, lookup
-from gentool.records.settings import in_words, is_cut, settings_of
+from gentool.records.settings import (
+    OF_BOX_SIZES,
+    OF_NOISE_LEVELS,
+    in_words,
+    is_cut,
+    settings_of,
+)
 
 NAMES_SHOWN = 3
 MOST_SETTINGS = 4
@@ -33,7 +39,7 @@ def command_for(key: str) -> str:
     """Return the command that computes a measure."""
     if key.startswith(("expected_", "pac_bayes_bound", "pac_bayes_error_bound")):
         return "gentool sharpness --expected"
-    if key.startswith(("hessian_", "pac_bayes_sigma", "sharpness_magnitude")):
+    if key.startswith(("hessian_", "sharpness_magnitude", *OF_NOISE_LEVELS, *OF_BOX_SIZES)):
         return "gentool sharpness --flatness"
     return f"gentool {'sharpness' if key.startswith('sharpness') else 'measure'}"
 

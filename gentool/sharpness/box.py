@@ -13,11 +13,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Box:
-    """Hold the faces of the box of points w + ν with |νᵢ| ≤ α(|wᵢ| + offset).
+    """Hold the faces of the box of points w + ν with |νᵢ| ≤ α(relative |wᵢ| + offset).
 
     `center` is w, in float64; `low` and `high` are the outermost points in the box, in the
     precision of the search. All have shape (P,). The offset is 1, or 0 to let each parameter move
-    in proportion to its magnitude alone.
+    in proportion to its magnitude alone; `relative` is 1, or 0 to let all move by α.
     """
 
     center: Tensor
@@ -25,11 +25,12 @@ class Box:
     low: Tensor
     high: Tensor
     offset: float = 1.0
+    relative: float = 1.0
 
     @property
     def radius(self) -> Tensor:
         """r, shape (P,), float64."""
-        return radius(self.center, self.alpha, self.offset)
+        return radius(self.center, self.alpha, self.offset, self.relative)
 
     def corner(self, signs: Tensor) -> Tensor:
         """Return the corners that `signs` name, bool of shape (..., P), True where νᵢ = +rᵢ."""
@@ -44,13 +45,17 @@ class Box:
         return bool(((point.double() - self.center).abs() <= self.radius).all())
 
 
-def radius(weights: Tensor, alpha: float, offset: float = 1.0) -> Tensor:
-    """Return rᵢ = α(|wᵢ| + offset)."""
-    return alpha * (weights.abs() + offset)
+def radius(weights: Tensor, alpha: float, offset: float = 1.0, relative: float = 1.0) -> Tensor:
+    """Return rᵢ = α(relative |wᵢ| + offset)."""
+    return alpha * (relative * weights.abs() + offset)
 
 
 def box(
-    weights: Tensor, alpha: float, dtype: torch.dtype = torch.float32, offset: float = 1.0
+    weights: Tensor,
+    alpha: float,
+    dtype: torch.dtype = torch.float32,
+    offset: float = 1.0,
+    relative: float = 1.0,
 ) -> Box:
     """Return the box around `weights`, shape (P,) in float64, with its faces in `dtype`.
 
@@ -58,10 +63,10 @@ def box(
     """
     if not alpha >= 0:
         raise ValueError(f"alpha is {alpha}; it has to be 0 or more")
-    reach = radius(weights, alpha, offset)
+    reach = radius(weights, alpha, offset, relative)
     low = _rounded_inward((weights - reach).to(dtype), weights, reach)
     high = _rounded_inward((weights + reach).to(dtype), weights, reach)
-    return Box(weights, alpha, low, high, offset)
+    return Box(weights, alpha, low, high, offset, relative)
 
 
 def _rounded_inward(face: Tensor, weights: Tensor, reach: Tensor) -> Tensor:

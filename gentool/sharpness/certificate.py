@@ -1,12 +1,10 @@
 """Compute the PAC-Bayes bound of a loaded network, or say why it has none."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from gentool.networks.models import known_initial
 from gentool.sharpness.error_bound import ErrorBound, error_bound
 from gentool.sharpness.expected import ExpectedOptions
-from gentool.sharpness.functional import functional_network
 from gentool.sharpness.inputs import SharpnessInputs
 from gentool.sharpness.objective import Objective
 
@@ -24,20 +22,9 @@ def certified(
             "must not depend on; leave out --no-fold-batch-norm"
         )
     zero = torch.zeros_like(objective.network.weights)
-    initial = _initial_weights(inputs)
+    initial = inputs.initial_weights
     centres = {"zero": zero} if initial is None else {"initial": initial, "zero": zero}
     bound = error_bound(objective, centres, options.delta, options.most_draws, options.seed)
     if len(inputs.sets.confusion):
         return bound, "of new data in which the confusion set has the same share"
     return bound, None
-
-
-def _initial_weights(inputs: SharpnessInputs) -> Tensor | None:
-    """Return the parameters before training, shape (P,); None if they are unknown."""
-    before = None if inputs.is_in_memory else known_initial(inputs.recipe)
-    if before is None:
-        return None
-    weights = functional_network(
-        before, inputs.network.input_shape, fold_batch_norm=inputs.network.is_folded
-    ).weights
-    return weights if weights.shape == inputs.network.weights.shape else None

@@ -8,6 +8,7 @@ marked with its name, and its docstring is the definition.
     def hessian_trace(objective: Objective, generator: torch.Generator) -> tuple[float, float]: ...
 
 Groups beside `sharpness` stand in the mark, as `@defines("hessian_trace", "hessian")`.
+With `over_m=True` the measure is reported a second time as √(measure / m), named `NAME_over_m`.
 A constant of the module stands in braces, as {PROBES}, and is read as the number that it is set to.
 The trap avoided here: `--list` has to start without torch, so the definitions are read from the
 source instead of being imported.
@@ -16,7 +17,7 @@ source instead of being imported.
 import ast
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -38,8 +39,12 @@ MODULES = (
     "gentool.sharpness.error_bound",
     "gentool.sharpness.flatness",
     "gentool.sharpness.pac_bayes_sigma",
+    "gentool.sharpness.accuracy_box",
+    "gentool.sharpness.jiang2020",
+    "gentool.sharpness.as_published",
     "gentool.sharpness.flatness_record",
 )
+OVER_M = "_over_m"  # after the name of a measure that is divided by m
 
 
 @dataclass(frozen=True)
@@ -60,21 +65,27 @@ class Definition:
 
 
 SHARPER = "a sharper minimum"
+FLATTER = "a flatter minimum"
 LARGER = {
     "sharpness_interval_bound": "a looser bound",
-    "expected_sharpness_alpha": "a flatter minimum",
-    "pac_bayes_sigma": "a flatter minimum",
-    "pac_bayes_sigma_magnitude": "a flatter minimum",
+    "expected_sharpness_alpha": FLATTER,
+    "pac_bayes_sigma": FLATTER,
+    "pac_bayes_sigma_magnitude": FLATTER,
+    "pac_bayes_sigma_as_published": FLATTER,
+    "pac_bayes_sigma_magnitude_as_published": FLATTER,
+    "sharpness_alpha": FLATTER,
+    "sharpness_alpha_magnitude": FLATTER,
     "pac_bayes_bound": "a looser bound",
     "pac_bayes_error_bound": "a looser bound",
 }
 """What a larger value of a measure means, where that is not SHARPER."""
 
 
-def defines(name: str, *groups: str) -> Callable[[Function], Function]:
+def defines(name: str, *groups: str, over_m: bool = False) -> Callable[[Function], Function]:
     """Mark a function whose docstring defines the measure of this name; use as a decorator.
 
-    `groups` are those of the measure beside `sharpness` and `search`.
+    `groups` are those of the measure beside `sharpness` and `search`; with `over_m` it is reported
+    a second time, divided by m.
     """
     return lambda function: function
 
@@ -99,7 +110,10 @@ def _definitions_in(path: Path) -> Iterator[Definition]:
     for function in sorted(functions, key=lambda node: node.lineno):
         for name, *groups in filter(None, map(_definition_names, function.decorator_list)):
             text = re.sub(r"\{[A-Z_]+\}", lambda m: constants[m[0]], ast.get_docstring(function))
-            yield Definition(name, *definition_parts(text), tuple(groups))
+            definition = Definition(name, *definition_parts(text), tuple(groups))
+            yield definition
+            if any(map(_is_over_m, function.decorator_list)):
+                yield _over_m(definition)
 
 
 def _definition_names(decorator: ast.expr) -> list[str] | None:
@@ -107,3 +121,18 @@ def _definition_names(decorator: ast.expr) -> list[str] | None:
     if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == defines.__name__:
         return [ast.literal_eval(argument) for argument in decorator.args]
     return None
+
+
+def _is_over_m(decorator: ast.expr) -> bool:
+    """Return whether a decorator has `over_m=True`."""
+    return isinstance(decorator, ast.Call) and any(k.arg == "over_m" for k in decorator.keywords)
+
+
+def _over_m(definition: Definition) -> Definition:
+    """Return the definition of a measure divided by m, as the bounds of Jiang et al. have it."""
+    return replace(
+        definition,
+        name=f"{definition.name}{OVER_M}",
+        summary=f"The square root of {definition.name} over the number of training images.",
+        formula=f"√({definition.name} / m)",
+    )

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from gentool.checkpoints.record import Values
 from gentool.common.json import Json, finite
 from gentool.sharpness.definitions import defines
 from gentool.sharpness.flatness import hessian_top, hessian_trace
-from gentool.sharpness.pac_bayes_sigma import pac_bayes_sigma, pac_bayes_sigma_magnitude
+from gentool.sharpness.jiang2020_record import OF_LEVELS, jiang2020_values
 from gentool.sharpness.worst_case import WorstCaseSearch
 
 
@@ -28,13 +29,18 @@ def sharpness_magnitude(search: WorstCaseSearch, alpha: float) -> float:
 
 
 def flatness_values(
-    search: WorstCaseSearch, alpha: float, about: Json, rel_error: float | None = None
+    search: WorstCaseSearch,
+    alpha: float,
+    about: Json,
+    rel_error: float | None = None,
+    initial: Tensor | None = None,
 ) -> Iterator[tuple[str, float | None]]:
     """Compute the measures of flatness one by one: name and value.
 
     Residuals, brackets and numbers of draws go into `about`, by the name of the measure.
     `rel_error` is the relative standard error that estimates by sampling aim at; None: the default
-    numbers of products and draws.
+    numbers of products and draws. `initial` are the parameters before training, (P,), None if they
+    are unknown.
     """
     objective, seed = search.prepared.objective(torch.float32)[0], search.options.seed
     generator = torch.Generator().manual_seed(seed)
@@ -51,15 +57,7 @@ def flatness_values(
     yield "hessian_top_eigenvalue", None if top is None else top.value
     yield "hessian_trace", None if trace is None else trace.value
     yield "hessian_trace_stderr", None if trace is None else finite(trace.stderr)
-    for name, sigma in (
-        ("pac_bayes_sigma", pac_bayes_sigma),
-        ("pac_bayes_sigma_magnitude", pac_bayes_sigma_magnitude),
-    ):
-        level = sigma(objective, seed, rel_error)
-        if level is not None:
-            about[name] = {"bracket": [level.low, level.high], "draws": level.draws}
-        yield name, None if level is None else level.value
-        yield f"{name}_stderr", None if level is None else finite(level.stderr)
+    yield from jiang2020_values(search, objective, initial, about, rel_error)
     yield "sharpness_magnitude", sharpness_magnitude(search, alpha)
 
 
@@ -69,8 +67,25 @@ def notes_on_missing(values: Values) -> list[str]:
 
 
 def _reason(name: str, values: Values) -> str:
-    if values.get(name.removesuffix("_stderr")) is not None:
-        return "the training error does not change with the noise near this value, on these draws"
+    """Return why a measure is null: its level is, or the initial weights are unknown, or else."""
+    plain = name.removesuffix("_stderr").removesuffix("_over_m")
     if name.startswith("hessian"):
         return "second derivatives of the loss are beyond the numbers of a computer"
-    return "no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
+    level = next((level for level in OF_LEVELS if plain in (level, *_names_of(level))), plain)
+    if values.get(level) is None:
+        if level.startswith("sharpness_alpha"):
+            return (
+                "no box between 1e-7 and 1e3 has a point found that costs 0.1 of the accuracy, or "
+                "the smallest has one, or the time was over"
+            )
+        return "no noise between 1e-6 and 1e3 costs 0.1 of the accuracy"
+    if values.get(plain) is None:
+        return "the initial weights are not known, or this torch draws others"
+    if name.endswith("_over_m"):
+        return "the measure is negative"
+    return "the training error does not change with the noise near this value, on these draws"
+
+
+def _names_of(level: str) -> list[str]:
+    """Return the names of the measures that follow from a level."""
+    return [formula.__name__ for formula in OF_LEVELS[level]]

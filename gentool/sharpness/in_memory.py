@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from torch import nn
@@ -215,6 +216,7 @@ def flatness(
     alpha: float = 5e-4,
     seed: int = 0,
     rel_error: float | None = None,
+    initial: nn.Module | None = None,
     **options: Unpack[InMemoryOptions],
 ) -> Json:
     """Compute other measures of flatness: of the Hessian, of PAC-Bayes noise, and adaptive.
@@ -227,7 +229,11 @@ def flatness(
     `alpha` of itself (`sharpness_magnitude`). Trace and sigma are estimates, with `NAME_stderr`;
     with `rel_error` they take as many products and draws as that relative standard error needs.
     `flatness` of the record holds the brackets of the bisections and the eigenvalue's residual.
-    `seed` is that of the random vectors and the search.
+
+    From that noise, and from the box in which a point costs a tenth of the accuracy
+    (`sharpness_alpha`), follow the measures of Jiang et al., equations 48 to 62: `pac_bayes_init`,
+    `sharpness_orig` and so on. Some need `initial`, the network before training; of a network that
+    gentool trained it is drawn again. `seed` is that of the random vectors and the search.
 
     `module`, `images`, `labels` and `options` are those of `gentool.sharpness`, and so are the
     errors. The values are those of `gentool sharpness --flatness`.
@@ -249,7 +255,8 @@ def flatness(
     if (reason := search.prepared.fault) is not None:
         raise GentoolError(f"there is no flatness: {reason}")
     about: Json = {}
-    values = dict(flatness_values(search, alpha, about, rel_error))
+    inputs = inputs if initial is None else replace(inputs, initial=initial)
+    values = dict(flatness_values(search, alpha, about, rel_error, inputs.initial_weights))
     command = {"name": "flatness", "alpha": alpha, "seed": seed, "rel_error": rel_error}
     record = assemble(
         inputs.checkpoint,

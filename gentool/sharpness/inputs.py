@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from torch import Tensor, nn
 
 from gentool.checkpoints.checkpoint import Checkpoint
 from gentool.checkpoints.evaluation import (
@@ -14,9 +15,11 @@ from gentool.checkpoints.evaluation import (
 )
 from gentool.checkpoints.hints import NO_HINTS, Hints
 from gentool.checkpoints.training_data import assumed_facts, load_training_set
+from gentool.common.errors import GentoolError
 from gentool.common.json import Json
 from gentool.data.examples import Examples, TrainingSet
 from gentool.data.sources import DataSets
+from gentool.networks.models import known_initial
 from gentool.records.recipe import Recipe
 from gentool.sharpness.evaluate import evaluate_point
 from gentool.sharpness.functional import FunctionalNetwork, functional_network
@@ -29,7 +32,8 @@ class SharpnessInputs:
 
     `recipe` is the checkpoint's; if another program trained it, with the facts of the draw.
     `assumed` names those facts that nobody said. `is_in_memory` is true of arrays that were given
-    in Python, about which the recipe knows what the user said.
+    in Python, about which the recipe knows what the user said. `initial` is the network before
+    training, if the user gave it; else it is drawn again from the recipe's seed.
     """
 
     checkpoint: Checkpoint
@@ -38,6 +42,27 @@ class SharpnessInputs:
     sets: TrainingSet
     assumed: tuple[str, ...] = ()
     is_in_memory: bool = False
+    initial: nn.Module | None = None
+
+    @cached_property
+    def initial_weights(self) -> Tensor | None:
+        """Return the parameters before training, shape (P,), float64; None if they are unknown.
+
+        Raise GentoolError if the network that the user gave has other layers.
+        """
+        before = self.initial
+        if before is None and not self.is_in_memory:
+            before = known_initial(self.recipe)
+        if before is None:
+            return None
+        weights = functional_network(
+            before, self.network.input_shape, fold_batch_norm=self.network.is_folded
+        ).weights
+        if weights.shape == self.network.weights.shape:
+            return weights
+        if self.initial is not None:
+            raise GentoolError("initial has other layers than the network; give another")
+        return None
 
     @cached_property
     def evaluation(self) -> Json:

@@ -73,6 +73,12 @@ def towards_probability(logits: Tensor, labels: Tensor, direction: Tensor) -> Te
     return direction.to(logits.dtype) @ logits.T.log_softmax(dim=0)
 
 
+def margins_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the logit of each image's label less the largest other one, shape (n,)."""
+    own = logits.gather(1, labels[:, None])
+    return own[:, 0] - logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
+
+
 @dataclass(frozen=True)
 class Objective:
     """Compute L(w + ν) over a set of examples, for many ν at once.
@@ -121,6 +127,13 @@ class Objective:
         self.spent.forward += len(points) * len(self)
         with torch.inference_mode(), self._timed():
             chunks = [self._losses(chunk) for chunk in points.split(self.candidates_per_chunk)]
+        return torch.cat(chunks).clone()
+
+    def margins(self, points: Tensor) -> Tensor:
+        """Return the margin of each image at points (k, P): shape (k, n)."""
+        self.spent.forward += len(points) * len(self)
+        with torch.inference_mode(), self._timed():
+            chunks = [self._margins(chunk) for chunk in points.split(self.candidates_per_chunk)]
         return torch.cat(chunks).clone()
 
     def gradients(
@@ -196,6 +209,13 @@ class Objective:
             numbers = len(points) * len(batch[0]) * self.network.activations
             total += self.run_on_chunk(numbers, _losses_on, points, *batch, ones)[0]
         return total
+
+    def _margins(self, points: Tensor) -> Tensor:
+        parts = []
+        for images, labels, _ in self._batches(len(points)):
+            logits = self._logits(points, images)
+            parts.append(torch.stack([margins_of(each, labels) for each in logits]))
+        return torch.cat(parts, dim=1)
 
     def _gradients(
         self, points: Tensor, criterion: Criterion, parameters: Tensor

@@ -40,7 +40,7 @@ class NoiseLevel:
     draws: int
 
 
-@defines("pac_bayes_sigma")
+@defines("pac_bayes_sigma", "jiang2020")
 def pac_bayes_sigma(
     objective: Objective, seed: int, rel_error: float | None = None
 ) -> NoiseLevel | None:
@@ -55,7 +55,7 @@ def pac_bayes_sigma(
     return _level(objective, seed, lambda sigma: torch.full_like(w, sigma), rel_error)
 
 
-@defines("pac_bayes_sigma_magnitude")
+@defines("pac_bayes_sigma_magnitude", "jiang2020")
 def pac_bayes_sigma_magnitude(
     objective: Objective, seed: int, rel_error: float | None = None
 ) -> NoiseLevel | None:
@@ -69,6 +69,36 @@ def pac_bayes_sigma_magnitude(
     return _level(
         objective, seed, lambda sigma: (sigma**2 * w.square() + FLOOR**2).sqrt(), rel_error
     )
+
+
+@defines("pac_bayes_sigma_as_published", "jiang2020")
+def pac_bayes_sigma_as_published(level: NoiseLevel) -> NoiseLevel:
+    """The number that public code reports as σ: it passes σ² as the deviation of the noise.
+
+        √pac_bayes_sigma,  νᵢ ~ N(0, σ⁴)
+
+    The code is that of Dziugaite et al. (2020), for comparison with its numbers. They bisect on
+    fresh draws to 0.01 of accuracy.
+    Dziugaite et al., In Search of Robust Measures of Generalization, NeurIPS 2020.
+    """
+    root = math.sqrt(level.value)
+    return NoiseLevel(
+        root, level.stderr / (2 * root), math.sqrt(level.low), math.sqrt(level.high), level.draws
+    )
+
+
+@defines("pac_bayes_sigma_magnitude_as_published", "jiang2020")
+def pac_bayes_sigma_magnitude_as_published(
+    objective: Objective, seed: int, rel_error: float | None = None
+) -> NoiseLevel | None:
+    """The number that public code reports as σ′: it passes the variance as the deviation.
+
+        νᵢ ~ N(0, (σ² wᵢ² + ε²)²),  ε = {FLOOR}
+
+    Dziugaite et al., In Search of Robust Measures of Generalization, NeurIPS 2020.
+    """
+    w = objective.network.weights
+    return _level(objective, seed, lambda sigma: sigma**2 * w.square() + FLOOR**2, rel_error)
 
 
 def _level(

@@ -106,7 +106,7 @@ def worst_case_record(
             search, options.protocol, options.alphas[0], options.rho
         )
         if options.flatness and searched["stopped"] != "interrupted":
-            flat = dict(flatness_values(search, options.alphas[0], about, options.rel_error))
+            flat = dict(_further_measures(search, options, about, inputs))
             values, notes = values | flat, notes + notes_on_missing(flat)
         record = record_of(measures=values, notes=notes) | {"m_sharpness": searched}
         return record | ({"flatness": about} if about else {}), []
@@ -127,7 +127,7 @@ def worst_case_record(
             if "interrupted" in [result.stopped for result in (results[-1], *others[-1])]:
                 break
         else:
-            for name, value in _further_measures(search, options, about):
+            for name, value in _further_measures(search, options, about, inputs):
                 further[name] = value
             if options.both_readings:
                 other = other_reading(inputs, options.alphas[0], options.search)
@@ -180,11 +180,13 @@ def worst_case_record(
 
 
 def _further_measures(
-    search: WorstCaseSearch, options: SharpnessOptions, about: Json
+    search: WorstCaseSearch, options: SharpnessOptions, about: Json, inputs: SharpnessInputs
 ) -> Iterator[tuple[str, float | None]]:
     """Compute the measures that are asked for besides the search, at the first α, one by one."""
     if options.flatness:
-        yield from flatness_values(search, options.alphas[0], about, options.rel_error)
+        yield from flatness_values(
+            search, options.alphas[0], about, options.rel_error, inputs.initial_weights
+        )
 
 
 def is_destroyed(result: SearchResult) -> bool:

@@ -14,7 +14,7 @@ from gentool.claims import CLAIMS
 from gentool.cli.main import app
 from gentool.measures import MEASURES
 from gentool.measures.families import FAMILIES
-from gentool.sharpness.definitions import definitions
+from gentool.sharpness.definitions import OVER_M, definitions
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- made: (\w+)(?: ([^\n]*?))? -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -55,8 +55,8 @@ def measures(_):
 
 
 def sharpness(_):
-    """Show what `gentool sharpness` reports."""
-    return defined(definitions())
+    """Show what `gentool sharpness` reports, without what is a quantity divided by m."""
+    return defined(each for each in definitions() if not each.name.endswith(OVER_M))
 
 
 def claims(_):

@@ -140,7 +140,7 @@ def _corner_from_wider_box(
 ) -> Tensor:
     """Return the corner at which vertex iteration ends in a box `factor` times as wide."""
     within = state.box
-    wide = box(within.center, factor * within.alpha, part.dtype, within.offset)
+    wide = box(within.center, factor * within.alpha, part.dtype, within.offset, within.relative)
     for _ in range(WIDER_STEPS):
         losses, following = vertex_step(part, wide, signs[None])
         if not bool(losses.isfinite().all()):
