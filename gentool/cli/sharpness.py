@@ -153,8 +153,8 @@ def sharpness(
         typer.Option(
             "--flatness",
             rich_help_panel=SEARCH,
-            help="Compute the top eigenvalue and the trace of the Hessian, adaptive sharpness, and the "
-            "flatness measures of Jiang et al. too (about twice the cost of the search).",
+            help="Compute the top eigenvalue and trace of the Hessian, adaptive sharpness and the "
+            "flatness measures of Jiang et al. too.",
         ),
         Enables("rel_error"),
     ] = False,
