@@ -1,11 +1,14 @@
 """Compute generalization measures: one family a file, one function a measure, one registry."""
 
 from gentool.measures import (  # noqa: F401 - importing a family registers its measures
+    curvature,
+    gradients,
     jiang2020,
     margin,
     norms,
     path_norms,
     sizes,
+    spectra,
     spectral_complexity,
 )
 from gentool.measures.measured import Log, Measured, Undefined, margins

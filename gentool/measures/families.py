@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-COSTS = ("cheap", "data", "gradient")
-"""From the cheapest: the weights and one pass over the data; more passes; gradients and more."""
+COSTS = ("cheap", "spectrum", "data", "gradient")
+"""The weights, and one pass over the data for the margins; all singular values; more passes over
+the data; gradients and second derivatives."""
 NEEDS = ("margin", "data", "initial weights", "training record", "gradients", "sampling")
 """What a measure may need beside the weights; `sampling`: its value is an estimate."""
 CAPACITY = "more capacity"
@@ -24,6 +25,9 @@ FAMILIES = {
     "path_norms": Family("Path norms", groups=("norms",)),
     "sizes": Family("Sizes and sums of norms", groups=("norms",)),
     "spectral_complexity": Family("Bounds of spectral norms, and distances", groups=("norms",)),
+    "spectra": Family("Singular values of the layers"),
+    "gradients": Family("Gradients"),
+    "curvature": Family("Curvature of the loss"),
     "jiang2020": Family("Other measures of Jiang et al.", groups=("jiang2020",)),
 }
 """By the name of the file in gentool/measures, in the order of `--list`."""

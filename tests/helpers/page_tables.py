@@ -40,12 +40,12 @@ def short(source):
 def defined(quantities):
     """Show name, formula and source of quantities, and below the table each source once."""
     quantities = list(quantities)
-    rows = [(f"`{q.name}`", escaped(q.formula), f"[{short(q.source)}]") for q in quantities]
-    sources = {}
-    for quantity in quantities:
-        known = sources.setdefault(short(quantity.source), quantity.source)
-        assert known == quantity.source, (known, quantity.source)
-    listed = "\n".join(f"- [{key}] {source}" for key, source in sorted(sources.items()))
+    keys = {}  # a second source of the same letter and year is [N18b]
+    for source in dict.fromkeys(quantity.source for quantity in quantities):
+        same = sum(key.startswith(short(source)) for key in keys.values())
+        keys[source] = short(source) + ("abcdefgh"[same] if same else "")
+    rows = [(f"`{q.name}`", escaped(q.formula), f"[{keys[q.source]}]") for q in quantities]
+    listed = "\n".join(sorted(f"- [{key}] {source}" for source, key in keys.items()))
     return f"{table(('name', 'formula', 'source'), rows)}\n\n{listed}"
 
 
