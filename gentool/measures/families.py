@@ -26,6 +26,8 @@ FAMILIES = {
     "sizes": Family("Sizes and sums of norms", groups=("norms",)),
     "spectral_complexity": Family("Bounds of spectral norms, and distances", groups=("norms",)),
     "spectra": Family("Singular values of the layers"),
+    "margin_distribution": Family("Distribution of margins", "more room", ("margins",)),
+    "pgdl": Family("Margins and losses of the PGDL winners", groups=("pgdl",)),
     "gradients": Family("Gradients"),
     "curvature": Family("Curvature of the loss"),
     "jiang2020": Family("Other measures of Jiang et al.", groups=("jiang2020",)),

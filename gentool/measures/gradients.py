@@ -9,9 +9,9 @@ from torch.nn.functional import cross_entropy
 from gentool.measures.derivatives import Derivatives
 from gentool.measures.measured import Estimate, Measured, Undefined
 from gentool.measures.registry import MEASURES
+from gentool.measures.sampling import mean_of_draws
 
 NOISE = 0.1  # standard deviation of the noise on normalised pixels
-LEAST_DRAWS, MOST_DRAWS = 4, 1024  # of noise for each image
 
 
 @MEASURES.register(
@@ -87,15 +87,7 @@ def local_linearity(net: Measured) -> Estimate:
     Qin et al., Adversarial Robustness through Local Linearization, NeurIPS 2019.
     """
     at, generator = Derivatives.of(net), net.generator()
-    means: list[float] = []
-    while True:
-        means.append(_linearity_error(at, generator))
-        if len(means) < LEAST_DRAWS:
-            continue
-        values = torch.tensor(means, dtype=torch.float64)
-        mean, error = float(values.mean()), float(values.std()) / math.sqrt(len(means))
-        if error <= net.rel_error * abs(mean) or len(means) >= MOST_DRAWS:
-            return Estimate(_finite(mean), error)
+    return mean_of_draws(net, lambda: _linearity_error(at, generator))
 
 
 def _linearity_error(at: Derivatives, generator: torch.Generator) -> float:
