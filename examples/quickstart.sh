@@ -12,14 +12,18 @@ examples=$(cd "$(dirname "$0")" && pwd)
 cd "$examples/.."
 . "$examples/environment.sh"
 
-# No pipe between the commands: in a pipe, sh would not notice that a training failed.
-for labels in true random; do
-    for subset in 300 700 1400; do
-        gentool train --model mlp --data digits --labels "$labels" --subset "$subset" --lr 0.03 \
-            --must-fit --resume --skip-existing -o "$folder/$labels-$subset.safetensors"
-    done
-done
-gentool measure --skip-existing "$folder"/true-*.safetensors "$folder"/random-*.safetensors
-gentool sharpness --skip-existing "$folder"/true-*.safetensors "$folder"/random-*.safetensors
-gentool plot "$folder"/*.measures.json "$folder"/*.sharpness.json --by recipe.labels \
-    --x recipe.subset --y l2 --y spectral --y sharpness --force -o "$folder/quickstart.png"
+say() {
+    echo "$*" >&2
+}
+
+say "Training six MLPs on digits: 300, 700 and 1,400 images, with true and with random labels."
+gentool train --model mlp --data digits --labels true,random --subset 300,700,1400 --lr 0.03 \
+    --must-fit --quiet -o "$folder"
+say "Measuring their norms."
+gentool measure --skip-existing --quiet "$folder"
+say "Searching for the worst perturbation of each: how sharp is its minimum?"
+gentool sharpness --skip-existing --quiet "$folder"
+say "Larger norms and sharper minima with random labels, the more so the more images:"
+gentool table --columns recipe.labels,recipe.subset,outcome.test_error,l2,spectral,sharpness "$folder" >&2
+gentool plot --x recipe.subset --y l2 --y spectral --y sharpness --by recipe.labels --quiet \
+    --force -o "$folder/quickstart.png" "$folder"
