@@ -102,7 +102,7 @@ def test_a_grid_is_refused_or_trains_the_others_first_and_waits(capsys):
     assert not list(Path("grid").glob("*.safetensors"))
 
     def end():
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not Path("grid", NAMES[2]).exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         held.release()

@@ -253,7 +253,7 @@ def test_a_signal_to_the_process_is_handled_like_ctrl_c(saved):
     time.sleep(10)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 130
     assert stdout == f"{saved.with_suffix('.sharpness.json')}\n"
     assert "Traceback" not in stderr

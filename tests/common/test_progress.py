@@ -103,7 +103,7 @@ def test_a_terminal_shows_the_line_and_a_pipe_gets_the_paths(columns):
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=theirs, stdin=theirs, env=environment
     )
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     os.close(theirs)
     shown = b""
     try:
