@@ -1,19 +1,21 @@
 """Benchmark the sharpness search: quality at equal cost, and speed. Prints Markdown tables.
 
-python examples/benchmarks/sharpness.py quality CKPT... [--seeds N] [--data-dir DIR] [--threads N]
+python examples/benchmarks/sharpness.py quality CKPT... [--seeds N] [--alpha X...] [--cost X]
+    [--others NAME...] [--data-dir DIR] [--threads N]
 python examples/benchmarks/sharpness.py quality-of-records JSON...
 python examples/benchmarks/sharpness.py doubling CKPT... [--data-dir DIR] [--threads N]
 python examples/benchmarks/sharpness.py speed CKPT... [--data-dir DIR] [--threads N]
 python examples/benchmarks/sharpness.py batching [--threads N]
 
-`quality` runs every search at the cost of the default one; `quality-of-records` makes its
-rows from records of `gentool sharpness --compare`. `doubling` gives the default search twice the
-starts. `speed` times the default search at the default alpha. `batching` times
-the ways of evaluating candidates: one by one or together. The checkpoints are those of
-`gentool train`. The results are in sharpness.md, beside this file. Kinds of networks on which the
-search is to be judged, besides MLPs of two layers and VGGs with batch norm, each with `--seeds 3`:
+`quality` runs every search at the cost of the default one, or at `--cost` times as much; apgd:20
+among `--others` stands for runs of 20 steps, apgd for 50. `quality-of-records` makes its rows from
+records of `gentool sharpness --compare`. `doubling` gives the default search twice the starts.
+`speed` times the default search at the default alpha. `batching` times the ways of evaluating
+candidates: one by one or together. The checkpoints are those of `gentool train`. The results are in
+sharpness.md, beside this file. Kinds of networks on which the search is to be judged, besides MLPs
+of two layers and VGGs with batch norm, each with `--seeds 3`:
 
-gentool train --model vgg --no-batch-norm --width 0.125 --subset 300 --batch-size 32 --lr 0.02
+gentool train --model vgg --batch-norm none --width 0.125 --subset 300 --batch-size 32 --lr 0.02
 gentool train --model mlp --depth 3 --hidden 64 --data digits --labels random --subset 400
 gentool train --model mlp --depth 5 --hidden 32 --data digits --subset 300
 """
@@ -21,6 +23,7 @@ gentool train --model mlp --depth 5 --hidden 32 --data digits --subset 300
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,6 +41,7 @@ from gentool.sharpness.forward import QUICK_BATCHINGS
 from gentool.sharpness.functional import functional_network
 from gentool.sharpness.inputs import load_inputs
 from gentool.sharpness.objective import Objective
+from gentool.sharpness.search import baselines
 from gentool.sharpness.search.baselines import METHODS
 from gentool.sharpness.search.multi_start import MOST_STEPS
 from gentool.sharpness.search.starts import default_restarts
@@ -60,7 +64,7 @@ def search_of(path: Path, options: argparse.Namespace, **settings: int) -> Worst
 
 def quality(options: argparse.Namespace) -> None:
     """Print the rise of the default for each case, and how far below it the others end."""
-    others = [name for name in METHODS.names if name != "default"]
+    others = options.others or [name for name in METHODS.names if name != "default"]
     print("| network, seed | alpha | passes | default |", " | ".join(others), "|")
     print("|---|---|---|---|", "|".join(["---"] * len(others)), "|", sep="")
     for path in options.checkpoints:
@@ -68,8 +72,22 @@ def quality(options: argparse.Namespace) -> None:
             search = search_of(path, options, seed=seed)
             for alpha in options.alpha:
                 ours = search.find(alpha)
-                rises = [other.rise for other in search.compare(alpha, ours.units)]
+                units = options.cost * ours.units
+                rises = [rise_of(search, name, alpha, units) for name in others]
                 print_row(f"{path.stem}, {seed}", alpha, ours.units, ours.rise, rises)
+
+
+def rise_of(search: WorstCaseSearch, name: str, alpha: float, units: float) -> float:
+    """Return the rise that a search finds, for example apgd, or apgd:20 for runs of 20 steps."""
+    method, _, steps = name.partition(":")
+    usual = baselines.RUN_STEPS, baselines.FEWEST_STEPS
+    if steps:
+        baselines.RUN_STEPS = baselines.FEWEST_STEPS = int(steps)
+    try:
+        settings = replace(search.options, method=method, units=units)
+        return search.with_options(settings).find(alpha).rise
+    finally:
+        baselines.RUN_STEPS, baselines.FEWEST_STEPS = usual
 
 
 def print_row(name: str, alpha: float, units: float, ours: float, others: list[float]) -> None:
@@ -191,6 +209,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seeds", type=int, default=1, help="of the search, for quality")
     parser.add_argument("--alpha", type=float, nargs="+", default=ALPHAS, help="for quality")
+    parser.add_argument("--cost", type=float, default=1, help="of the others, for quality")
+    parser.add_argument("--others", nargs="+", help="names of searches, for quality")
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     if options.threads:

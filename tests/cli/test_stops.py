@@ -101,7 +101,7 @@ def test_a_search_that_is_stopped_after_its_end_keeps_its_result(
 @pytest.mark.parametrize(
     ("options", "target", "ending"),
     [
-        ([], "gentool.sharpness.search.multi_start.rprop", ".sharpness.json"),
+        ([], "gentool.sharpness.search.multi_start.refine", ".sharpness.json"),
         (["--expected"], "gentool.sharpness.expected._add", ".expected.json"),
     ],
 )

@@ -48,9 +48,12 @@ def test_a_benchmark_of_the_search_prints_a_row_for_each_case(
     sharpness = benchmark_named("sharpness")
     monkeypatch.setattr(sharpness, "ALPHAS", (0.0005,))
     options = {"data": None, "data_dir": None, "device": "cpu", "seeds": 1, "alpha": [0.0005]}
+    options |= {"cost": 2, "others": ["vertex", "apgd:20"]}
     sharpness.COMMANDS[name](SimpleNamespace(checkpoints=[saved], **options))
     [row] = rows(capsys.readouterr().out)
     assert row[0].startswith(saved.stem)
+    if name == "quality":
+        assert all(float(cell.removesuffix(" %")) < 0.01 for cell in row[4:])
 
 
 def test_batching_times_every_way_of_evaluating_candidates(benchmark_named, monkeypatch, capsys):

@@ -19,15 +19,20 @@ GENERATIONS = 30
 
 
 def genetic_search(
-    state: SearchState, signs: Tensor, losses: Tensor, count: int, patience: int
+    state: SearchState,
+    signs: Tensor,
+    losses: Tensor,
+    count: int,
+    patience: int,
+    generations: int = GENERATIONS,
 ) -> tuple[Tensor, Tensor]:
-    """Return the best `count` corners, bool (k, P), and their losses, after some generations.
+    """Return the best `count` corners, bool (k, P), and their losses, after so many generations.
 
-    The search ends after `patience` generations without a gain, or when one corner is left.
+    The search ends earlier after `patience` generations without a gain, or with one corner left.
     """
     signs, losses = _best_distinct(signs, losses, count)
     in_vain = 0
-    for _ in range(GENERATIONS):
+    for _ in range(generations):
         if in_vain == patience or len(signs) < 2:
             break
         highest = losses[0]

@@ -3,8 +3,9 @@
 The step is vertex iteration (`climb`). The starts decide the quality, not the step rule, so most
 candidates are dropped early, on few images, and the best go on over the whole set. If a pass over
 it is cheap all go on, because the best on a part need not be the best on the whole, and a genetic
-search combines them. The best of all climb until they have arrived, and Rprop refines the best
-point until it gains nothing.
+search combines them. The dearer a pass, the fewer go on, and the shorter the genetic search. The
+best climb until they have arrived. Rprop refines several of them, and the best of those until it
+gains nothing.
 """
 
 from dataclasses import dataclass
@@ -12,18 +13,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gentool.sharpness.objective import Objective
+from gentool.sharpness.objective import GRADIENT_COST, Objective
 from gentool.sharpness.search.climb import (
-    MIN_GAIN,
     Climb,
     climb_until_arrived,
     corner_of_gradient,
     has_gained,
 )
 from gentool.sharpness.search.flips import MOST_PARAMETERS, climb_by_flips
-from gentool.sharpness.search.genetic import genetic_search
-from gentool.sharpness.search.rprop import rprop
-from gentool.sharpness.search.starts import default_restarts, genetic_effort, is_cheap, starts
+from gentool.sharpness.search.genetic import (
+    CHILD_STEPS,
+    CHILDREN_PER_GENERATION,
+    GENERATIONS,
+    genetic_search,
+)
+from gentool.sharpness.search.rprop import ROUND_STEPS, refine
+from gentool.sharpness.search.starts import (
+    default_restarts,
+    genetic_effort,
+    is_cheap,
+    spare_passes,
+    starts,
+)
 from gentool.sharpness.search.state import SearchState, Start
 
 SCREENED = 512  # images that the first screening takes, at least; 1/16 of the set where more
@@ -31,9 +42,10 @@ SCREEN_STEPS = 3
 FINALISTS = 3
 USUAL_STEPS = 12  # vertex iterations of a candidate before the best ones alone go on
 MOST_STEPS = 100  # of those that go on until they have arrived
-RPROP_STEPS = 20  # between two looks at whether Rprop still gains; twice as many if cheap
-RPROP_ROUNDS = 5
+RPROP_STEPS = 20  # of the usual 12 `steps`; twice as many if cheap
 POOL_SIZE = 12  # corners that the genetic search keeps
+MOST_REFINED = 8  # corners that Rprop refines
+GENERATION_COST = GRADIENT_COST * CHILDREN_PER_GENERATION * CHILD_STEPS  # at most
 
 
 @dataclass
@@ -71,20 +83,29 @@ def multi_start(state: SearchState, restarts: int | None = None, steps: int | No
         if len(small) < whole // 4:
             larger = state.sample(whole // 4)
             screened = _screen(state, larger, screened.best(max(2 * FINALISTS, restarts // 4)))
-        finalists = _with_gradient_corner(state, screened.best(FINALISTS))
+        finalists = _with_gradient_corner(state, screened.best(_finalists(state)))
         finished = _finish_on_whole_set(state, finalists, steps)
-    _refine(state, steps)
+        finished = _combine(state, finished, screened if len(small) == whole else None)
+    refined = finished.best(_refined(state))
+    refine(state, refined.signs, _rprop_steps(state, steps) if steps else None)
     if len(state.box.center) <= MOST_PARAMETERS:
         climb_by_flips(state, finished.signs)
 
 
-def _refine(state: SearchState, steps: int | None) -> None:
-    """Refine the best point by Rprop, in proportion to `steps`, or until it has arrived."""
-    for _ in range(1 if steps else RPROP_ROUNDS):
-        before = state.best_loss
-        rprop(state, state.best_point, _rprop_steps(state, steps or USUAL_STEPS))
-        if not state.best_loss - before > MIN_GAIN * state.rise:
-            break
+def _finalists(state: SearchState) -> int:
+    """Return how many candidates go on over the whole set: more, the cheaper a pass over it."""
+    return FINALISTS + int(spare_passes(state.objective) / 60)
+
+
+def _refined(state: SearchState) -> int:
+    """Return how many corners Rprop refines, for half of the passes that can be afforded."""
+    more = spare_passes(state.objective) / 2 / (GRADIENT_COST * ROUND_STEPS)
+    return min(MOST_REFINED, 1 + int(more))
+
+
+def _generations(state: SearchState) -> int:
+    """Return how many generations the other half allows."""
+    return min(GENERATIONS, int(spare_passes(state.objective) / 2 / GENERATION_COST))
 
 
 def _expected_units(state: SearchState, restarts: int, steps: int | None) -> float:
@@ -95,7 +116,8 @@ def _expected_units(state: SearchState, restarts: int, steps: int | None) -> flo
     if is_cheap(state.objective):
         going_on = genetic_effort(state.objective) * 5 * (restarts + 2 * steps)
     else:
-        going_on = (restarts / 3) * SCREEN_STEPS * 0.25 + (FINALISTS + 1) * steps / 2
+        going_on = (restarts / 3) * SCREEN_STEPS * 0.25 + (_finalists(state) + 1) * steps / 2
+        going_on += spare_passes(state.objective) / GRADIENT_COST
     return 3 * (screening + going_on + _rprop_steps(state, steps))
 
 
@@ -150,6 +172,25 @@ def _genetic_phase(
     signs, losses = genetic_search(state, signs, losses, more * POOL_SIZE, more * patience)
     if steps is None:
         losses, signs = _until_arrived(state, losses, signs)
+    _record_start(state, "bred", float(losses.max()) - state.loss_before, len(state.objective))
+    return NamedCorners([f"bred {i}" for i in range(1, len(losses) + 1)], signs, losses)
+
+
+def _combine(
+    state: SearchState, finished: NamedCorners, screened: NamedCorners | None
+) -> NamedCorners:
+    """Add what the generations that can be afforded find, if any.
+
+    `screened` are further corners, if they were screened over the whole set.
+    """
+    generations = _generations(state)
+    if not generations:
+        return finished
+    signs, losses = finished.signs, finished.losses
+    if screened is not None:
+        signs = torch.cat([signs, screened.signs])
+        losses = torch.cat([losses, screened.losses])
+    signs, losses = genetic_search(state, signs, losses, POOL_SIZE, generations, generations)
     _record_start(state, "bred", float(losses.max()) - state.loss_before, len(state.objective))
     return NamedCorners([f"bred {i}" for i in range(1, len(losses) + 1)], signs, losses)
 

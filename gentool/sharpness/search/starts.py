@@ -28,6 +28,7 @@ MINIBATCH = 64
 WIDER = (2.0, 4.0, 8.0)  # factors of the wider boxes from which some starts come
 WIDER_STEPS = 3
 CHEAP = 2**24  # numbers that all layers put out in a pass, for a genetic search to be affordable
+SPARE_PASSES = 450  # if a pass over the whole set is just not cheap; fewer where it costs more
 SMALL_WORK = 2**25  # images times parameters, below which the genetic search is longer
 ASCENT_STEPS, FINE_STEPS = 8, 32  # of an ascent that is two radii long; deep and cheap networks
 DEEP = 4  # layers with weights, from which on a network is deep
@@ -36,6 +37,11 @@ DEEP = 4  # layers with weights, from which on a network is deep
 def is_cheap(objective: Objective) -> bool:
     """Return whether a pass over the whole set is so cheap that the search takes more passes."""
     return len(objective) * objective.network.activations <= CHEAP
+
+
+def spare_passes(objective: Objective) -> float:
+    """Return how many passes over the whole set can be afforded besides the usual ones."""
+    return SPARE_PASSES * CHEAP / (len(objective) * objective.network.activations)
 
 
 def genetic_effort(objective: Objective) -> int:
