@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-COSTS = ("cheap", "spectrum", "data", "gradient")
-"""The weights, and one pass over the data for the margins; all singular values; more passes over
-the data; gradients and second derivatives."""
+COSTS = ("cheap", "derived", "spectrum", "data", "gradient")
+"""The weights, and one pass over the data for the margins; what follows from other measures or the
+training record, and is computed where asked for; all singular values; more passes over the data;
+gradients and second derivatives."""
 NEEDS = ("margin", "data", "initial weights", "training record", "gradients", "sampling")
 """What a measure may need beside the weights; `sampling`: its value is an estimate."""
 CAPACITY = "more capacity"
@@ -30,6 +31,9 @@ FAMILIES = {
     "pgdl": Family("Margins and losses of the PGDL winners", groups=("pgdl",)),
     "gradients": Family("Gradients"),
     "curvature": Family("Curvature of the loss"),
+    "outputs": Family("Outputs on the training set"),
+    "image_gradients": Family("Gradients of single images", larger="noisier gradients"),
+    "training_record": Family("Training record", larger="a slower or noisier training"),
     "jiang2020": Family("Other measures of Jiang et al.", groups=("jiang2020",)),
 }
 """By the name of the file in gentool/measures, in the order of `--list`."""

@@ -120,6 +120,7 @@ def measure_checkpoint(
         sets=sets,
         seed=options.sampling_seed,
         rel_error=options.rel_error,
+        outcome=checkpoint.outcome,
     )
     parts = measured_parts(net, selected, on_progress)
     if sets is not None:

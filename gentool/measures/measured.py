@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from gentool.common.errors import UsageError
 from gentool.data.examples import Examples, TrainingSet
 from gentool.networks.canonical import Layer, Network
+from gentool.networks.circular import circular_norm
 from gentool.networks.class_logits import class_logits
 from gentool.networks.tracing import is_homogeneous, is_lipschitz
+from gentool.numerics import matrix_norms
+from gentool.records.recipe import Outcome
 
 REL_ERROR = 0.05  # relative standard error at which a sampling stops, unless --rel-error says
 
@@ -51,6 +54,9 @@ class Measured:
     `sets` are the images that the network was trained on, None without data; `seed` is that of
     every random draw, and `rel_error` the relative standard error at which a sampling stops.
     Values of each weight layer go into `of_layers`, by name: they stand in the table of layers.
+    With `circular`, spectral norms are those of circular convolutions at the size of the images.
+    `outcome` is the training record, None if there is none; `first_epoch` returns the canonical
+    network after the first epoch, None if it is unknown.
 
     `path_sums` are the sums over paths that the chosen measures need, so that one forward pass
     computes those alike. `shared` holds what was computed for one measure and serves others.
@@ -62,6 +68,9 @@ class Measured:
     biases: bool = True
     initial: Callable[[], Network | None] = lambda: None
     gamma_is_one: bool = False
+    circular: bool = False
+    outcome: Outcome | None = None
+    first_epoch: Callable[[], Network | None] = lambda: None
     largest_path: bool = False
     path_sums: frozenset[Hashable] = frozenset()
     sets: TrainingSet | None = None
@@ -146,6 +155,26 @@ class Measured:
         """Return the log of a norm of each change. Raise Undefined like log_norms."""
         return self.log_norms(self.once(norm, lambda: [norm(W) for W in self.movements]))
 
+    @property
+    def log_spectral_movements(self) -> list[float]:
+        """Return log ‖Wᵢ − Wᵢ⁰‖₂ of each layer as a matrix. Raise Undefined like log_norms."""
+        if not self.circular:
+            return self.log_movements(matrix_norms.spectral)
+        pairs = zip(self.layers, self.initial_layers, strict=True)
+        changes = [layer.module.weight - initial.module.weight for layer, initial in pairs]
+        return self.log_norms(self.once("moved", lambda: self._circular_norms(changes)))
+
+    def _circular_norms(self, weights: list[Tensor]) -> list[float]:
+        """Return the norm of each weight, a kernel's as a circular convolution of whole images."""
+        self.check_size()
+        size = self.network.input_shape[1:]
+        return [
+            circular_norm(weight.detach(), size, layer.module.groups)
+            if weight.dim() == 4
+            else matrix_norms.spectral(weight.detach())
+            for layer, weight in zip(self.layers, weights, strict=True)
+        ]
+
     def once(self, key: Hashable, compute: Callable[[], Value]) -> Value:
         """Return what a function computes, at the first call; the same at every later one."""
         if key not in self.shared:
@@ -158,8 +187,18 @@ class Measured:
         return self.log_norms(layer.frobenius for layer in self.layers)
 
     @property
+    def points(self) -> int:
+        """Return m, the number of training images. Raise Undefined without data."""
+        if self.margins is None:
+            raise Undefined("the number of training images is unknown without data")
+        return len(self.margins)
+
+    @property
     def log_spectral(self) -> list[float]:
         """Return log ‖Wᵢ‖₂ of each layer as a matrix. Raise Undefined like log_frobenius."""
+        if self.circular:
+            weights = [layer.module.weight for layer in self.layers]
+            return self.log_norms(self.once("circular", lambda: self._circular_norms(weights)))
         return self.log_norms(layer.spectral for layer in self.layers)
 
     @property

@@ -16,6 +16,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from gentool.common.errors import UsageError
 from gentool.common.registry import Registry, definition_parts
@@ -30,6 +31,7 @@ Progress = Callable[[str, float], None]
 UNIT_MARGIN = {"gamma_is_one": True}
 LARGEST_PATH = {"largest_path": True}
 TENTH_PERCENTILE = {"epsilon": 0.1}
+AS_PUBLISHED = {"epsilon": 0.1, "circular": True}
 
 
 @dataclass(frozen=True)
@@ -137,11 +139,43 @@ class Measures(Registry[Measure]):
         self._vary(name, "jiang2020", words, TENTH_PERCENTILE)
         self.add_to_group("jiang2020", f"{name}_jiang2020")
 
+    def add_as_published(self, name: str) -> None:
+        """Add a registered measure again as the code of Dziugaite et al. has it."""
+        words = (
+            "as in public code: spectral norms of circular convolutions at the size of the images "
+            "for every layer, and the 10th percentile of the margins"
+        )
+        self._vary(name, "as_published", words, AS_PUBLISHED)
+        varied = _at_cost("spectrum", self[f"{name}_as_published"])
+        self.add(varied.name, varied)
+        self.add_to_group("jiang2020", varied.name)
+
+    def add_over_m(self, *names: str) -> None:
+        """Add registered measures again as √(measure / m), the normalisation of Jiang et al."""
+        for name in names:
+            measure = self[name]
+            divided = replace(
+                measure,
+                name=f"{name}_over_m",
+                function=partial(_over_m, measure.function, is_log=measure.is_log),
+                summary=f"The square root of {name} over the number of training images.",
+                formula=f"√({name} / m)",
+                needs=tuple(dict.fromkeys([*measure.needs, "data"])),
+            )
+            divided = _at_cost("derived", divided) if measure.cost == "cheap" else divided
+            self.add(divided.name, divided)
+            self.add_to_group("jiang2020", divided.name)
+
     def add_to_group(self, group: str, *names: str) -> None:
         """Add registered measures to a group, as `--only @GROUP` selects it."""
         for name in names:
             measure = self[name]
             self.add(name, replace(measure, groups=tuple(dict.fromkeys([*measure.groups, group]))))
+
+    def add_to_summary(self, name: str, words: str) -> None:
+        """Add words to the summary of a registered measure."""
+        measure = self[name]
+        self.add(name, replace(measure, summary=f"{measure.summary.rstrip('.')}; {words}"))
 
     def _vary(self, name: str, suffix: str, words: str, settings: dict[str, bool | float]) -> None:
         """Add a registered measure again, computed with other settings of the measured network."""
@@ -186,6 +220,22 @@ class Measures(Registry[Measure]):
         if name not in self.names and made_by_sharpness(name):
             raise UsageError(f"{name} is computed by gentool sharpness, not by gentool measure")
         return self[name]
+
+
+def _at_cost(cost: str, measure: Measure) -> Measure:
+    """Return a measure with another cost, and in its group."""
+    groups = tuple(cost if group == measure.cost else group for group in measure.groups)
+    return replace(measure, cost=cost, groups=groups)
+
+
+def _over_m(function: Function, net: Measured, *, is_log: bool) -> float:
+    """Return √(measure / m), as a logarithm if the measure is one."""
+    value, m = function(net), net.points
+    if is_log:
+        return (value - math.log(m)) / 2
+    if value < 0:
+        raise Undefined(f"the measure is {value:.6g}, and a negative number has no root")
+    return math.sqrt(value / m)
 
 
 MEASURES = Measures("measure")

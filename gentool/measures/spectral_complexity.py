@@ -87,7 +87,7 @@ def distance_spectral(net: Measured) -> Log:
     Wᵢ is layer i as a matrix, Wᵢ⁰ the same before training.
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
-    return log_sum(2 * S for S in net.log_movements(matrix_norms.spectral))
+    return log_sum(2 * S for S in net.log_spectral_movements)
 
 
 def _pac_bayes(net: Measured, log_frobenius: list[float]) -> Log:

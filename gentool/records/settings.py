@@ -72,7 +72,10 @@ def _sampled(name: str) -> bool:
 
 
 _MATTERS: dict[str, Callable[[str], bool]] = {
-    "epsilon": lambda name: "margin" in _needs(name) and not name.endswith("_jiang2020"),
+    "epsilon": lambda name: (
+        "margin" in _needs(name)
+        and not any(kind in name for kind in ("_jiang2020", "_as_published"))
+    ),
     "biases": lambda name: "_path" in name,
     "fold_batch_norm": _of_perturbations,
     "alpha": lambda name: (

@@ -14,11 +14,18 @@ from gentool.claims import CLAIMS
 from gentool.cli.main import app
 from gentool.measures import MEASURES
 from gentool.measures.families import FAMILIES
+from gentool.measures.jiang2020 import AS_PUBLISHED, EQUATIONS, WITHOUT_M
 from gentool.sharpness.definitions import OVER_M, definitions
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- made: (\w+)(?: ([^\n]*?))? -->\n).*?(<!-- end -->)", re.DOTALL)
-SUFFIXES = ("_unnormalized", "_maxpool", "_jiang2020")  # explained below the table of measures
+SUFFIXES = (
+    "_unnormalized",
+    "_maxpool",
+    "_jiang2020",
+    "_over_m",
+    "_as_published",
+)  # explained below the table of measures
 
 
 def table(head, rows):
@@ -57,6 +64,28 @@ def measures(_):
 def sharpness(_):
     """Show what `gentool sharpness` reports, without what is a quantity divided by m."""
     return defined(each for each in definitions() if not each.name.endswith(OVER_M))
+
+
+def equations(_):
+    """Show the measure of each equation of Jiang et al., and of public code where it differs."""
+    rows = [
+        (
+            f"({number})",
+            f"`{name}`",
+            "" if number in WITHOUT_M else f"`{name}_over_m`",
+            f"`{published}`" if (published := as_published(number, name)) else "",
+        )
+        for number, name in EQUATIONS.items()
+    ]
+    return table(("equation", "measure", "√(measure / m)", "as in public code"), rows)
+
+
+def as_published(number, name):
+    """Return the name of a measure as public code has it; None where that is the same."""
+    if number in AS_PUBLISHED:
+        return f"{AS_PUBLISHED[number]}_as_published"
+    known = {each.name for each in definitions()}
+    return f"{name}_as_published" if f"{name}_as_published" in known else None
 
 
 def claims(_):
@@ -99,7 +128,13 @@ def meaning(option):
     return escaped("`".join(parts))
 
 
-TABLES = {"measures": measures, "sharpness": sharpness, "claims": claims, "options": options}
+TABLES = {
+    "equations": equations,
+    "measures": measures,
+    "sharpness": sharpness,
+    "claims": claims,
+    "options": options,
+}
 
 
 def filled(text):
