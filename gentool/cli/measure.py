@@ -109,6 +109,15 @@ def measure(
             help="Relative standard error at which their sampling stops.",
         ),
     ] = REL_ERROR,
+    first_epoch: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=MEASURES_PANEL,
+            help="Checkpoint of the network after the first epoch, for gradient_noise_first_epoch; "
+            "gentool train --save-every 1 keeps it.",
+            show_default="unknown",
+        ),
+    ] = None,
     show_all: Annotated[
         bool,
         typer.Option(
@@ -176,6 +185,7 @@ def measure(
         biases=biases,
         data=data,
         initial=initial,
+        first_epoch=first_epoch,
         hints=hints,
         sampling_seed=sampling_seed,
         rel_error=rel_error,

@@ -21,10 +21,8 @@ def fisher_rao(net: Measured) -> float:
     (AISTATS 2019) define it without the factor (d + 1)².
     Jiang et al., Fantastic Generalization Measures and Where to Find Them, ICLR 2020.
     """
-    at, total = Derivatives.of(net), 0.0
-    for images, labels in at.batches(2):
-        total += float(_falls_along(at, images, labels).square().sum())
-    return _finite((len(net.layers) + 1) ** 2 * total / len(at.examples))
+    square = net.once("square along w", lambda: _mean_square_along(Derivatives.of(net)))
+    return _finite((len(net.layers) + 1) ** 2 * square)
 
 
 @MEASURES.register(cost="gradient", needs=("data", "gradients"))
@@ -56,7 +54,14 @@ def gradient_noise_first_epoch(net: Measured) -> float:
     return _noise(Derivatives(network, net.trained_on))
 
 
-def _falls_along(at: Derivatives, images: Tensor, labels: Tensor) -> Tensor:
+def _mean_square_along(at: Derivatives) -> float:
+    """Return the mean of ⟨w, ∇_w ℓ⟩² over the images."""
+    batches = at.batches(2)
+    total = sum(float(_slopes_along(at, *batch).square().sum()) for batch in batches)
+    return total / len(at.examples)
+
+
+def _slopes_along(at: Derivatives, images: Tensor, labels: Tensor) -> Tensor:
     """Return ⟨w, ∇_w ℓ⟩ of each image, (n,): the slope of its loss along the weights.
 
     The derivative of the logits along w is that of the logits at (1 + t) w by t, taken by two

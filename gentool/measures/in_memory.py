@@ -46,6 +46,7 @@ from gentool.data.examples import Examples, without_other_sets
 from gentool.measures.margin import MARGIN_BATCH, training_margins
 from gentool.measures.measure import (
     MeasureOptions,
+    first_epoch_network,
     initial_network,
     measure_checkpoint,
     measured_parts,
@@ -67,6 +68,7 @@ def measure(
     epsilon: float = 0.05,
     biases: bool = True,
     initial: nn.Module | None = None,
+    first_epoch: nn.Module | None = None,
     mean: Numbers | None = None,
     std: Numbers | None = None,
     recipe: Facts | None = None,
@@ -91,8 +93,8 @@ def measure(
     a DataLoader: its error gives the generalization gap. `only` names measures or groups
     ("@norms"), None means all cheap ones; a fraction `epsilon` of the images may have a smaller
     margin than γ; without `biases` path norms leave them out; `initial` is the network before
-    training. Measures that are estimated by sampling draw with `sampling_seed`, until their
-    standard error is below `rel_error`.
+    training, `first_epoch` that after the first epoch. Measures that are estimated by sampling
+    draw with `sampling_seed`, until their standard error is below `rel_error`.
 
     `recipe` is what is known of the training, as fields of a recipe ({"labels": "random", "seed":
     1}), for tables and figures; `name` stands there for a file name. Networks of which the seed is
@@ -123,13 +125,17 @@ def measure(
     check_both(images, labels)
     if not 0 < epsilon < 1:
         raise UsageError(f"epsilon is {epsilon}; it has to be above 0 and below 1")
-    before = initial.module if isinstance(initial, TrainedNetwork) else initial
+    before, after_first = (
+        other.module if isinstance(other, TrainedNetwork) else other
+        for other in (initial, first_epoch)
+    )
     options = MeasureOptions(
         chosen,
         images is not None,
         epsilon,
         biases,
         initial=before,
+        first_epoch=after_first,
         sampling_seed=sampling_seed,
         rel_error=checked_rel_error(rel_error, "rel_error"),
     )
@@ -165,6 +171,7 @@ def measure(
         sets=sets,
         seed=sampling_seed,
         rel_error=rel_error,
+        first_epoch=cache(lambda: first_epoch_network(full_recipe, options, network)),
     )
     return assemble(
         checkpoint,

@@ -36,6 +36,7 @@ class MeasureOptions:
     `only` None means all cheap measures; it may name groups, as "@norms". `data` None means the
     data of the recipe; `initial` is a checkpoint of the network before training, or a module in
     memory. Without it, the initial weights of a network that gentool trained are drawn again.
+    `first_epoch` is that of the network after the first epoch, None if it is unknown.
     `sampling_seed` and `rel_error` are those of measures that are estimated by sampling.
     """
 
@@ -48,6 +49,7 @@ class MeasureOptions:
     hints: Hints = NO_HINTS
     sampling_seed: int = 0
     rel_error: float = REL_ERROR
+    first_epoch: Path | nn.Module | None = None
 
     def to_json(self) -> Json:
         return {
@@ -57,17 +59,18 @@ class MeasureOptions:
             "epsilon": self.epsilon,
             "biases": self.biases,
             "data": self.data,
-            "initial": _initial_in_words(self.initial),
+            "initial": _in_words(self.initial),
+            **({"first_epoch": _in_words(self.first_epoch)} if self.first_epoch else {}),
             "sampling_seed": self.sampling_seed,
             "rel_error": self.rel_error,
             **self.hints.to_json(),
         }
 
 
-def _initial_in_words(initial: Path | nn.Module | None) -> str | None:
-    if isinstance(initial, nn.Module):
-        return type(initial).__name__
-    return None if initial is None else str(initial)
+def _in_words(source: Path | nn.Module | None) -> str | None:
+    if isinstance(source, nn.Module):
+        return type(source).__name__
+    return None if source is None else str(source)
 
 
 def measure_checkpoint(
@@ -121,6 +124,7 @@ def measure_checkpoint(
         seed=options.sampling_seed,
         rel_error=options.rel_error,
         outcome=checkpoint.outcome,
+        first_epoch=cache(lambda: first_epoch_network(recipe, options, network)),
     )
     parts = measured_parts(net, selected, on_progress)
     if sets is not None:
@@ -179,11 +183,29 @@ def initial_network(recipe: Recipe, options: MeasureOptions, network: Network) -
         if before is None:
             return None
         return canonical(before, recipe.input_shape).to(network.device)
-    is_module = isinstance(options.initial, nn.Module)
-    model = options.initial if is_module else read(options.initial, options.hints).model()
-    initial = canonical(model, recipe.input_shape).to(network.device)
-    shapes = [[layer.matrix.shape for layer in n.weight_layers] for n in (network, initial)]
+    return _alike(options.initial, recipe, options, network)
+
+
+def first_epoch_network(
+    recipe: Recipe, options: MeasureOptions, network: Network
+) -> Network | None:
+    """Return the canonical network after the first epoch, None if nobody named it.
+
+    Raise GentoolError if --first-epoch names a network with other layers.
+    """
+    if options.first_epoch is None:
+        return None
+    return _alike(options.first_epoch, recipe, options, network)
+
+
+def _alike(
+    source: Path | nn.Module, recipe: Recipe, options: MeasureOptions, network: Network
+) -> Network:
+    """Return a network that has to have the layers of the measured one."""
+    is_module = isinstance(source, nn.Module)
+    model = source if is_module else read(source, options.hints).model()
+    other = canonical(model, recipe.input_shape).to(network.device)
+    shapes = [[layer.matrix.shape for layer in n.weight_layers] for n in (network, other)]
     if shapes[0] != shapes[1]:
-        words = _initial_in_words(options.initial)
-        raise GentoolError(f"{words} has other layers than the network; name another")
-    return initial
+        raise GentoolError(f"{_in_words(source)} has other layers than the network; name another")
+    return other

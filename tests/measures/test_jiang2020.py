@@ -1,5 +1,6 @@
 """The measures of Jiang et al. agree with their formulas, computed another way."""
 
+import copy
 import math
 from types import SimpleNamespace
 
@@ -7,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import conv2d, cross_entropy, pad
 
 import gentool
+from gentool.cli.main import run
 from gentool.measures import MEASURES, Measured, evaluate_measures
 from gentool.measures.jiang2020 import AS_PUBLISHED, EQUATIONS, OF_SHARPNESS
 from gentool.networks.canonical import canonical
 from gentool.networks.circular import circular_norm
+from gentool.records import measure_file
 from gentool.sharpness.definitions import definitions
 
 IMAGES = 30
@@ -126,6 +129,80 @@ def test_a_network_that_knows_nothing_has_the_least_negative_entropy(case):
     measures = gentool.measure(module, images=images, labels=labels, only=names)["measures"]
     assert measures["cross_entropy"] == pytest.approx(math.log(3))
     assert measures["negative_entropy"] == pytest.approx(-math.log(3))
+
+
+@pytest.fixture(scope="module")
+def gradients(case):
+    """Return w and the gradient of each image's loss, (m, P): one backward pass an image."""
+    module, _, images, labels = case
+    module = copy.deepcopy(module).double()
+    return torch.cat([p.detach().flatten() for p in module.parameters()]), torch.stack(
+        [_gradient(module, images[i : i + 1], labels[i : i + 1]) for i in range(IMAGES)]
+    )
+
+
+def _gradient(module, images, labels):
+    module.zero_grad()
+    cross_entropy(module(images.double()), labels).backward()
+    return torch.cat([p.grad.flatten() for p in module.parameters()])
+
+
+def test_fisher_rao_is_a_quadratic_form_of_the_dense_fisher_matrix(record, gradients):
+    """Equation 45: (d + 1)² wᵀ F w for three weight layers, F = 1/m Σ g gᵀ."""
+    w, g = gradients
+    expected = 16 * float(w @ (g.T @ g / IMAGES) @ w)
+    assert record["measures"]["fisher_rao"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_fisher_rao_of_a_homogeneous_network_is_that_of_its_outputs(case):
+    """Liang et al.: without biases ⟨w, ∇ℓ⟩ is d times the slope of ℓ along the logits."""
+    torch.manual_seed(1)
+    module = nn.Sequential(
+        nn.Flatten(), nn.Linear(128, 9, bias=False), nn.ReLU(), nn.Linear(9, 3, bias=False)
+    )
+    _, _, images, labels = case
+    logits = module.double()(images.double()).detach().requires_grad_()
+    [slopes] = torch.autograd.grad(cross_entropy(logits, labels, reduction="sum"), logits)
+    expected = 9 * float((2 * (slopes * logits.detach()).sum(dim=1)).square().mean())
+    record = gentool.measure(module, images=images, labels=labels, only="fisher_rao")
+    assert record["measures"]["fisher_rao"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_gradient_noise_is_the_trace_of_the_covariance(case, record, gradients):
+    """Equation 66, and 65 of another network: the variance of the rows of the gradients."""
+    _, g = gradients
+    expected = float((g - g.mean(dim=0)).square().sum(dim=1).mean())
+    assert record["measures"]["gradient_noise"] == pytest.approx(expected, rel=1e-6)
+    assert record["measures"]["gradient_noise_first_epoch"] is None
+    module, initial, images, labels = case
+    names = ["gradient_noise", "gradient_noise_first_epoch"]
+    data = {"images": images, "labels": labels, "only": names}
+    at_start = gentool.measure(initial, **data)["measures"]["gradient_noise"]
+    both = gentool.measure(module, first_epoch=initial, **data)["measures"]
+    assert both["gradient_noise_first_epoch"] == pytest.approx(at_start, rel=1e-12)
+    assert both["gradient_noise"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_one_image_has_no_gradient_noise(case):
+    module, _, images, labels = case
+    record = gentool.measure(module, images=images[:1], labels=labels[:1], only="gradient_noise")
+    assert record["measures"]["gradient_noise"] == pytest.approx(0, abs=1e-20)
+
+
+def test_the_command_takes_the_network_after_the_first_epoch(tmp_path):
+    """As `gentool train --save-every 1` keeps it: the noise is that of its own record."""
+    path = tmp_path / "net.safetensors"
+    options = ["--model", "mlp", "--hidden", "8", "--data", "digits", "--subset", "40"]
+    saved = ["--epochs", "2", "--save-every", "1", "-q", "-o", str(path)]
+    assert run(["train", *options, *saved]) in (0, 1)
+    first = tmp_path / "net.epoch0001.safetensors"
+    names = "gradient_noise,gradient_noise_first_epoch"
+    assert run(["measure", str(first), "--only", "gradient_noise", "-q"]) == 0
+    assert run(["measure", str(path), "--only", names, "--first-epoch", str(first), "-q"]) == 0
+    alone = measure_file.read(tmp_path / "net.epoch0001.measures.json")["measures"]
+    both = measure_file.read(tmp_path / "net.measures.json")["measures"]
+    assert both["gradient_noise_first_epoch"] == pytest.approx(alone["gradient_noise"], rel=1e-12)
+    assert both["gradient_noise"] != both["gradient_noise_first_epoch"]
 
 
 def test_every_equation_has_a_measure_that_names_it():
