@@ -111,6 +111,25 @@ def normal(line):
     return re.sub(NUMBER, "#", line), [float(number) for number in re.findall(NUMBER, line)]
 
 
+def hold_shown(title, output):
+    """Hold that all that a section of the page shows is in an output."""
+    for shown in blocks(section(README, title), "text"):
+        for line in shown.splitlines():
+            assert is_shown(line, output), (line, output)
+
+
+@pytest.mark.slow
+def test_the_quickstart_prints_what_the_readme_shows_and_draws_its_picture(tmp_path):
+    """A minute: continuous integration runs it, in the environment that the script makes."""
+    script = ROOT / "examples" / "quickstart.sh"
+    subprocess.run(["sh", "-eu", "-c", ". examples/environment.sh"], cwd=ROOT, check=True)
+    done = subprocess.run(["sh", script, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len((done.stdout + done.stderr).splitlines()) <= 40  # one screen
+    hold_shown("Install, and a first picture", done.stdout + done.stderr)
+    assert (tmp_path / "quickstart.png").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize("title", ["A tour on digits", "I have checkpoints of my own"])
 def test_the_readme_pasted_into_a_shell_prints_what_it_shows(title, tmp_path):
     """As written, in an empty folder, one block after the other."""
@@ -118,10 +137,7 @@ def test_the_readme_pasted_into_a_shell_prints_what_it_shows(title, tmp_path):
         train = "gentool train --data digits --model mlp --subset 50,100 --lr 0.1 -o tour"
         shell(f"{train}\ngentool measure tour\n", tmp_path)
     [script] = blocks(section(README, title), "sh")
-    output = shell(script, tmp_path)
-    for shown in blocks(section(README, title), "text"):
-        for line in shown.splitlines():
-            assert is_shown(line, output), (line, output)
+    hold_shown(title, shell(script, tmp_path))
 
 
 def test_every_command_stands_in_the_table():
