@@ -211,13 +211,18 @@ def report(patterns: Iterable[str], measures: Iterable[str], resamples: int) -> 
 
 def claims_table() -> str:
     """Show the verdicts at the small and at the paper's scale side by side."""
-    scales = [verdicts("small/*.json"), verdicts("paper/*.json", "mlp/*.json")]
+    scales = [
+        verdicts("small/*.json"),
+        verdicts("paper/*.json", "mlp/*.json"),
+        verdicts("protocol/networks/*-norm-conv-*seed0.measures.json"),
+    ]
     judged = sorted({name for scale in scales for name in scale}, key=claim_order)
     rows = (
         (f"{id}: {CLAIMS[id]}", f"`{key}`", *(scale.get((id, key), "–") for scale in scales))
         for id, key in judged
     )
-    return table(("claim", "measure", "small scale, three seeds", "paper's scale, one seed"), rows)
+    heads = ("small scale, three seeds", "paper's scale, one seed", "the same, `--recipe paper`")
+    return table(("claim", "measure", *heads), rows)
 
 
 def claim_order(name: tuple[str, str]) -> tuple[str, int]:
