@@ -56,6 +56,8 @@ class _Tridiagonal:
     def top(self) -> tuple[float, Tensor]:
         """Return the largest Ritz value, and its vector in the basis, float64."""
         last = len(self.alphas) - 1
+        if not last:  # of one number, which SciPy 1.11 refuses
+            return self.alphas[0], torch.ones(1, dtype=torch.float64)
         values, vectors = eigh_tridiagonal(
             self.alphas, self.betas[:-1], select="i", select_range=(last, last)
         )
