@@ -8,13 +8,15 @@ memory is here one vector for each two products, where the published code holds 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 Product = Callable[[Tensor], Tensor]
+PART = 2**16  # numbers that are summed in the precision of the vectors
+BLOCK_BYTES = 2**28  # of the vectors that a map takes together
 NOISE = 1e-5  # relative size below which what is left of a product is rounding, in float32
 
 
@@ -36,6 +38,8 @@ def xtrace(
     most_products: int = 1024,
 ) -> TraceEstimate:
     """Estimate the trace of a symmetric map on vectors of the shape (n,) and type of `like`.
+
+    A map with a method `many`, from a list of vectors to the list of theirs, is given several.
 
     With k = products / 2 standard normal vectors ω₁ … ω_k, Y = A Ω, and Pᵢ the projector onto the
     span of all columns of Y but the i-th:
@@ -73,30 +77,37 @@ def _sum_of_diagonal(product: Product, like: Tensor) -> float:
 class _Sketch:
     """Hold an orthonormal basis Q of the products so far, with Y = Q R, W = Qᵀ Ω and H = Qᵀ A Q.
 
-    Matrices of the size of the basis are float64. Ω is not kept: W follows from each vector when
-    the basis grows, for which it is drawn again from its seed.
+    Matrices of the size of the basis are float64. Ω is kept where it is small, for W follows from
+    each vector when the basis grows; else it is drawn again from its seeds.
     """
 
     def __init__(self, product: Product, like: Tensor, generator: torch.Generator) -> None:
         self.product, self.like, self.generator = product, like, generator
         self.seeds: list[int] = []
-        self.columns: list[list[float]] = []  # of R, as long as the basis was then
-        self.basis: list[Tensor] = []
-        self.images: list[list[float]] = []  # row j: Q[:j+1]ᵀ A q_j
+        self.columns: list[Tensor] = []  # of R, as long as the basis was then
+        self.basis: list[Tensor] = []  # views of rows of the matrices
+        self.matrices: list[Tensor] = []  # (rows, n): several dots are one product
+        self.images: list[Tensor] = []  # row j: Q[:j+1]ᵀ A q_j
         self.squares: list[float] = []  # ‖ωᵢ‖²
+        self.kept: dict[int, Tensor] = {}  # vectors of Ω by their number
         self.products = 0
 
     def extend(self, vectors: int) -> None:
         """Go on until the sketch is of so many random vectors."""
+        self._make_room(vectors - len(self.seeds))
+        block = max(1, BLOCK_BYTES // (self.like.numel() * self.like.element_size()))
         while len(self.seeds) < vectors:
-            self.seeds.append(int(torch.randint(2**62, (), generator=self.generator)))
-            omega = self._vector(len(self.seeds) - 1)
-            self.squares.append(float(omega.double().square().sum()))
-            self._add(self._of(omega))
+            omegas = []
+            for _ in range(min(block, vectors - len(self.seeds))):
+                self.seeds.append(int(torch.randint(2**62, (), generator=self.generator)))
+                omegas.append(self._vector(len(self.seeds) - 1))
+                self.squares.append(_norm(omegas[-1]) ** 2)
+            for y in self._of(omegas):
+                self._add(y)
         while len(self.images) < len(self.basis):
-            q = self.basis[len(self.images)]
-            image = self._of(q)
-            self.images.append([_dot(b, image) for b in self.basis[: len(self.images) + 1]])
+            first = len(self.images)
+            for image in self._of(self.basis[first : first + block]):
+                self.images.append(self._coordinates(image)[: len(self.images) + 1])
 
     def estimate(self) -> tuple[float, float]:
         """Return the mean of the estimates tᵢ, and its standard error."""
@@ -105,11 +116,10 @@ class _Sketch:
         H = torch.zeros(r, r, dtype=torch.float64)
         W = torch.zeros(r, k, dtype=torch.float64)
         for i, column in enumerate(self.columns):
-            R[: len(column), i] = torch.tensor(column, dtype=torch.float64)
-            omega = self._vector(i)
-            W[:, i] = torch.tensor([_dot(q, omega) for q in self.basis], dtype=torch.float64)
+            R[: len(column), i] = column
+            W[:, i] = self._coordinates(self._vector(i))
         for j, row in enumerate(self.images):
-            H[j, : len(row)] = H[: len(row), j] = torch.tensor(row, dtype=torch.float64)
+            H[j, : len(row)] = H[: len(row), j] = row
         estimates = []
         for i in range(k):
             U = _range_of(torch.cat([R[:, :i], R[:, i + 1 :]], dim=1))  # Pᵢ = Q U Uᵀ Qᵀ
@@ -123,37 +133,71 @@ class _Sketch:
         squares = math.fsum((t - mean) ** 2 for t in estimates)
         return mean, math.sqrt(squares / (k * (k - 1))) if k > 1 else math.inf
 
-    def _of(self, vector: Tensor) -> Tensor:
-        self.products += 1
-        return self.product(vector)
+    def _of(self, vectors: Sequence[Tensor]) -> Sequence[Tensor]:
+        self.products += len(vectors)
+        if hasattr(self.product, "many"):
+            return self.product.many(vectors)
+        return [self.product(vector) for vector in vectors]
 
     def _vector(self, i: int) -> Tensor:
         """Return ωᵢ, drawn on the CPU so that a device does not change it."""
+        if i in self.kept:
+            return self.kept[i]
         generator = torch.Generator().manual_seed(self.seeds[i])
-        return torch.randn(self.like.numel(), generator=generator).to(self.like)
+        vector = torch.randn(self.like.numel(), generator=generator).to(self.like)
+        if (i + 1) * vector.numel() * vector.element_size() <= BLOCK_BYTES:
+            self.kept[i] = vector
+        return vector
 
     def _add(self, y: Tensor) -> None:
         """Add A ωᵢ: its coordinates in the basis, and what is new of it as a vector of the basis.
 
         Gram-Schmidt twice, so that the basis is orthonormal to rounding.
         """
-        norm, left = float(y.double().norm()), y.clone()
-        column = [0.0] * len(self.basis)
+        norm, left = _norm(y), y.clone()
+        column = torch.zeros(len(self.basis), dtype=torch.float64)
         for _ in range(2):
-            for j, q in enumerate(self.basis):
-                part = _dot(q, left)
-                left -= part * q
-                column[j] += part
-        rest = float(left.double().norm())
+            parts = self._coordinates(left)
+            used = parts.split([len(matrix) for matrix in self._used()])
+            for matrix, coefficients in zip(self._used(), used, strict=True):
+                left -= coefficients.to(left) @ matrix
+            column += parts
+        rest = _norm(left)
         if rest > NOISE * norm:
-            self.basis.append(left / rest)
-            column.append(rest)
+            room = self.matrices[-1][len(self.basis) - sum(map(len, self.matrices[:-1]))]
+            self.basis.append(torch.div(left, rest, out=room))
+            column = torch.cat([column, column.new_tensor([rest])])
         self.columns.append(column)
 
+    def _make_room(self, vectors: int) -> None:
+        """Make room for so many further vectors of the basis: what is left of the last, or more."""
+        room = sum(map(len, self.matrices)) - len(self.basis)
+        if room and vectors > room:  # the vectors of the basis fill the matrices from the first
+            self.matrices[-1] = self.matrices[-1][: len(self.matrices[-1]) - room]
+        if vectors > room:
+            self.matrices.append(self.like.new_empty(vectors, self.like.numel()))
 
-def _dot(a: Tensor, b: Tensor) -> float:
-    """Return a · b, summed in float64 without copies of the vectors."""
-    return float((a * b).sum(dtype=torch.float64))
+    def _used(self) -> list[Tensor]:
+        """Return the matrices of the basis without rows that are still empty."""
+        left, used = len(self.basis), []
+        for matrix in self.matrices:
+            used.append(matrix[:left])
+            left = max(0, left - len(matrix))
+        return used
+
+    def _coordinates(self, vector: Tensor) -> Tensor:
+        """Return Qᵀ v, summed in float64 over parts of the vector, on the CPU."""
+        total = torch.zeros(len(self.basis), dtype=torch.float64)
+        for first in range(0, vector.numel(), PART):
+            part = slice(first, first + PART)
+            dots = [matrix[:, part] @ vector[part] for matrix in self._used()]
+            total += torch.cat(dots).double().cpu() if dots else 0.0
+        return total
+
+
+def _norm(vector: Tensor) -> float:
+    """Return the Euclidean norm of a vector, summed in float64."""
+    return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
 
 
 def _range_of(matrix: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Compute other measures of flatness: the Hessian's eigenvalue and trace.
 
-Hessian products are plain double backward passes of PyTorch, in chunks of images: no library is
-needed for a product, and none would bound memory.
+Hessian products are double backward passes of PyTorch, in chunks of images: no library is needed
+for a product, and none would bound memory. Trace and eigenvalue share the gradient's graph.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from gentool.numerics.hessian import HessianProducts
 from gentool.numerics.lanczos import top_eigenvector
 from gentool.numerics.xtrace import TraceEstimate, xtrace
 from gentool.sharpness.definitions import defines
@@ -20,29 +21,30 @@ TOLERANCE = 1e-5  # relative, of the top eigenvalue
 PRODUCTS = 32
 
 
+def hessian_products(objective: Objective) -> HessianProducts:
+    """Return products with the Hessian at w of the mean loss over the whole set.
+
+    They raise FloatingPointError if the Hessian overflows.
+    """
+    network, size = objective.network, objective.images_per_chunk(2)
+
+    def loss(parameters: list[Tensor], images: Tensor, labels: Tensor) -> Tensor:
+        named = dict(zip(network.names, parameters, strict=True))
+        logits = functional_call(network.module, named, (images,))
+        return cross_entropy(logits, labels, reduction="sum") / len(objective)
+
+    return HessianProducts(
+        loss,
+        list(network.named(network.weights).values()),
+        lambda: objective.examples.batches(size, objective.dtype),
+        is_one=size >= len(objective),
+        watch=objective.watch,
+    )
+
+
 def hessian_product(objective: Objective, vector: Tensor) -> Tensor:
     """Return H v, shape (P,), with H the Hessian at w of the mean loss over the whole set."""
-    point = objective.network.weights.clone().requires_grad_()
-    total = torch.zeros_like(vector)
-    objective.spent.gradient += 2 * len(objective)
-    for images, labels in objective.examples.batches(
-        objective.images_per_chunk(2), objective.dtype
-    ):
-        objective.watch()
-        named = objective.network.named(point)
-        logits = functional_call(objective.network.module, named, (images,))
-        loss = cross_entropy(logits, labels, reduction="sum") / len(objective)
-        [gradient] = torch.autograd.grad(loss, point, create_graph=True)
-        total += torch.autograd.grad(gradient @ vector, point)[0]
-    return total
-
-
-def finite_product(objective: Objective, vector: Tensor) -> Tensor:
-    """Return H v; raise FloatingPointError if the Hessian overflows."""
-    result = hessian_product(objective, vector)
-    if not result.isfinite().all():
-        raise FloatingPointError("the Hessian overflows")
-    return result
+    return hessian_products(objective)(vector)
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,20 @@ class TopEigenvalue:
 
 
 @defines("hessian_top_eigenvalue", "hessian")
-def hessian_top(objective: Objective, generator: torch.Generator) -> TopEigenvalue | None:
+def hessian_top(
+    objective: Objective, generator: torch.Generator, products: HessianProducts | None = None
+) -> TopEigenvalue | None:
     """Largest eigenvalue of the Hessian of the training loss at w.
 
         λ_max(∇²L(f_w)), from below, by Lanczos iteration to a relative {TOLERANCE}
 
     Ghorbani et al., An Investigation into Neural Net Optimization, ICML 2019.
     """
-    w = objective.network.weights
+    products, w = products or hessian_products(objective), objective.network.weights
     try:
-        top = top_eigenvector(lambda q: finite_product(objective, q), w, generator, TOLERANCE)
+        top = top_eigenvector(products, w, generator, TOLERANCE)
         v = top.vector / top.vector.norm()
-        image = finite_product(objective, v)
+        image = products(v)
     except FloatingPointError:
         return None  # told by the caller, as for every measure that does not exist
     value = float(v @ image)
@@ -80,7 +84,10 @@ def hessian_top(objective: Objective, generator: torch.Generator) -> TopEigenval
 
 @defines("hessian_trace", "hessian")
 def hessian_trace(
-    objective: Objective, generator: torch.Generator, rel_error: float | None = None
+    objective: Objective,
+    generator: torch.Generator,
+    rel_error: float | None = None,
+    products: HessianProducts | None = None,
 ) -> TraceEstimate | None:
     """Trace of that Hessian, with _stderr.
 
@@ -89,8 +96,8 @@ def hessian_trace(
     Unbiased; exact where the network has no more parameters than products. See `numerics.xtrace`.
     Epperly, Tropp and Webber, XTrace, SIAM J. Matrix Anal. Appl. 2024.
     """
-    w = objective.network.weights
+    products, w = products or hessian_products(objective), objective.network.weights
     try:
-        return xtrace(lambda v: finite_product(objective, v), w, generator, PRODUCTS, rel_error)
+        return xtrace(products, w, generator, PRODUCTS, rel_error)
     except FloatingPointError:
         return None  # told by the caller, as for every measure that does not exist

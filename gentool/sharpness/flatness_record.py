@@ -9,7 +9,7 @@ from torch import Tensor
 from gentool.checkpoints.record import Values
 from gentool.common.json import Json, finite
 from gentool.sharpness.definitions import defines
-from gentool.sharpness.flatness import hessian_top, hessian_trace
+from gentool.sharpness.flatness import hessian_products, hessian_top, hessian_trace
 from gentool.sharpness.jiang2020_record import OF_LEVELS, jiang2020_values
 from gentool.sharpness.worst_case import WorstCaseSearch
 
@@ -44,8 +44,10 @@ def flatness_values(
     """
     objective, seed = search.prepared.objective(torch.float32)[0], search.options.seed
     generator = torch.Generator().manual_seed(seed)
-    trace = hessian_trace(objective, generator, rel_error)
-    top = hessian_top(objective, generator)
+    products = hessian_products(objective)
+    trace = hessian_trace(objective, generator, rel_error, products)
+    top = hessian_top(objective, generator, products)
+    del products  # and the graph that it holds
     if top is not None:
         about["hessian_top_eigenvalue"] = {
             "residual": finite(top.residual),
