@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 def benchmark_named(monkeypatch):
     """Yield a function that imports a benchmark by name, as running it as a script does."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples" / "benchmarks"))
-    names = ("kendall", "rates", "sharpness", "together", "torch_func", "training")
+    names = ("kendall", "measures", "rates", "sharpness", "together", "torch_func", "training")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -146,3 +146,52 @@ def test_the_networks_of_torch_func_take_the_steps_of_the_stack(benchmark_named,
     for k, run in enumerate(runs):
         for name, parameter in run.state.model.named_parameters():
             torch.testing.assert_close(weights[name][k], parameter, rtol=ROUNDING, atol=ROUNDING)
+
+
+class PyHessianOfPlainAutograd:
+    """Stand in for PyHessian, which is not installed with the tests: the same names and results."""
+
+    def __init__(self, model, criterion, data, cuda):
+        self.params = list(model.parameters())
+        images, labels = data
+        loss = criterion(model(images), labels)
+        self.gradsH = torch.autograd.grad(loss, self.params, create_graph=True)
+
+    def trace(self, maxIter, tol):
+        values = []
+        for _ in range(maxIter):
+            v = [torch.randn_like(p) for p in self.params]
+            products = hessian_vector_product(self.gradsH, self.params, v)
+            values.append(float(sum((a * b).sum() for a, b in zip(products, v, strict=True))))
+        return values
+
+
+def hessian_vector_product(gradients, parameters, v):
+    return torch.autograd.grad(gradients, parameters, v, retain_graph=True)
+
+
+def test_measures_are_timed_beside_another_package_with_its_values(
+    benchmark_named, monkeypatch, capsys
+):
+    """A row for each work, and the same numbers: products of a Hessian, and path norms."""
+    measures = benchmark_named("measures")
+    others = {
+        "pyhessian": SimpleNamespace(hessian=PyHessianOfPlainAutograd),
+        "pyhessian.utils": SimpleNamespace(hessian_vector_product=hessian_vector_product),
+    }
+    monkeypatch.setattr(measures, "package", others.get)
+    layers = [nn.Conv2d(3, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 2)]
+    monkeypatch.setattr(measures, "vgg16", lambda size: nn.Sequential(*layers).eval())
+    tiny = ["--turns", "1", "--hidden", "3", "--images", "5", "--probes", "4", "--size", "8"]
+    measures.main(measures.parsed([*tiny, "--only", "products,trace,norms,paths,vgg"]))
+    table = rows(capsys.readouterr().out)
+    assert [row[1] for row in table] == [
+        "PyHessian",
+        "PyHessian, Hutchinson",
+        "PATH-NORM (stand-in)",
+        "PATH-NORM (stand-in)",
+        "all cheap measures",
+    ]
+    for row in (table[0], table[2], table[3], table[4]):
+        limit = 1e-5 if row is table[0] else 1e-12
+        assert float(row[5].rpartition(" ")[2]) < limit
