@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from gentool.cli import train_runs
 from gentool.cli.main import run
 from gentool.common.locks import OutputLock, lock_output, lock_path
+from gentool.training import output_locks
 
 TRAIN = ["train", "--model", "mlp", "--data", "digits", "--subset", "50", "--epochs", "3"]
 ONE = [*TRAIN, "--hidden", "8", "-o", "a.safetensors"]
@@ -65,17 +67,21 @@ def test_a_second_run_into_one_file_is_refused_at_once(options, words, capsys):
     assert hidden_files() == []
 
 
-def test_a_run_that_waits_keeps_the_result_of_the_other(capsys):
+def test_a_run_that_waits_keeps_the_result_of_the_other(capsys, monkeypatch):
     """Or trains the network itself, if the other has ended without it."""
     assert run([*ONE, "-q"]) == 0
     whole = Path("whole").absolute()
     shutil.move("a.safetensors", whole)
+    waits = threading.Event()
+    wait = output_locks.wait_for_output
+    monkeypatch.setattr(train_runs, "wait_for_output", lambda p: (waits.set(), wait(p))[1])
     for is_finished in (True, False):
         capsys.readouterr()
         held = held_by_a_run("a.safetensors", ONE[:-2])
+        waits.clear()
 
         def end(held=held, is_finished=is_finished):
-            time.sleep(1)
+            waits.wait(timeout=300)
             if is_finished:
                 shutil.copy(whole, "a.safetensors")
             held.release()
