@@ -19,7 +19,8 @@ def check_same_settings(record: Record, sha256: str, command: Record, file: obje
     remedy = "replace it with --force or keep it with --skip-existing"
     if record["checkpoint"]["sha256"] != sha256:
         raise GentoolError(f"{file} exists, of another checkpoint; {remedy}")
-    before = (_MEANT if command["name"] == "measure" else {}) | record["command"]
+    meant = _MEANT if command["name"] == "measure" else {}
+    before, command = meant | record["command"], meant | command
     for name in dict.fromkeys([*before, *command]):
         if name not in SAID_APART and before.get(name) != command.get(name):
             raise GentoolError(
