@@ -11,6 +11,7 @@ from gentool.common.version import __version__
 from gentool.networks.canonical import canonical
 from gentool.networks.layer_table import layer_table
 from gentool.numerics.device import describe, versions
+from gentool.records.measure_facts import changed_by_rescaling
 from gentool.records.measure_file import FORMAT
 from gentool.records.recipe import Recipe
 
@@ -31,12 +32,15 @@ def assemble(
     layers: list[Json] | None = None,
     margin: Json | None = None,
     evaluation: Json | None = None,
+    invariance: Json | None = None,
 ) -> Json:
     """Return the record of one checkpoint and one command, with its keys in the order of the file.
 
     `recipe` is the checkpoint's, with the facts about the training data where that was read;
     `began` is the time.perf_counter() of the start. `log10` and `layers` are computed here unless a
-    command has them already; `evaluation` is None without data.
+    command has them already; `evaluation` is None without data. `changed_by_rescaling` names the
+    measures that change where layers are rescaled at the same function; `invariance` says by how
+    much, and by what else.
     """
     if log10 is None:
         log10 = _logarithms(measures)
@@ -51,6 +55,8 @@ def assemble(
         "layers": layers,
         "margin": margin,
         "notes": [*notes, *assumption_notes(checkpoint.recipe)],
+        "changed_by_rescaling": changed_by_rescaling(measures),
+        **({} if invariance is None else {"invariance": invariance}),
         "seconds": round(time.perf_counter() - began, 3),
         "device": describe(device),
         "versions": versions(),

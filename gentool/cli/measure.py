@@ -8,6 +8,7 @@ import typer
 
 from gentool.cli import options
 from gentool.cli.declaring import EVERYTHING, MESSAGES, Excludes
+from gentool.cli.invariance_table import show_invariance
 from gentool.cli.lists import completing, listed
 from gentool.cli.measure_list import print_list
 from gentool.cli.networks_table import show_measures
@@ -118,6 +119,15 @@ def measure(
             show_default="unknown",
         ),
     ] = None,
+    invariance: Annotated[
+        bool,
+        typer.Option(
+            "--invariance",
+            rich_help_panel=MEASURES_PANEL,
+            help="Tell by how much each measure changes where the network is written in other ways "
+            "at the same function: layers rescaled, units permuted, batch norm apart.",
+        ),
+    ] = False,
     show_all: Annotated[
         bool,
         typer.Option(
@@ -171,7 +181,7 @@ def measure(
     hints = options.parse_hints(network, training_data)
     names = listed("only", only)
     existing = outputs.existing()
-    if names is not None and existing is Existing.ERROR:
+    if names is not None and existing is Existing.ERROR and not invariance:
         existing = Existing.EXTEND
     jobs = jobs_for(checkpoints, output, ".measures.json", existing)
     from gentool.measures import MEASURES
@@ -189,6 +199,7 @@ def measure(
         hints=hints,
         sampling_seed=sampling_seed,
         rel_error=rel_error,
+        invariance=invariance,
     )
     device = machine.use_device()
     data_sets = data_folder.data_sets(messages.quiet)
@@ -209,6 +220,8 @@ def measure(
     finally:
         if records and not messages.quiet:
             show_measures(records, measure_options.only, show_all)
+            if invariance:
+                show_invariance(records)
             remarks.close()
 
 

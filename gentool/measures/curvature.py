@@ -166,7 +166,7 @@ def tic(net: Measured) -> float:
     return total / len(at.examples) ** 2
 
 
-@MEASURES.register(cost="data", needs=("data",), larger="a sharper minimum")
+@MEASURES.register(cost="data", needs=("data",), larger="a sharper minimum", is_rescalable=True)
 def relative_flatness(net: Measured) -> float:
     """Relative flatness of the last layer: its Hessian's traces, weighted by its own weights.
 

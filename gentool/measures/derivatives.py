@@ -27,11 +27,13 @@ Product = Callable[[Tensor], Tensor]
 class Derivatives:
     """Hold a canonical network as a function of its parameters, and its training images.
 
-    `part` selects parameters: a slice of w, for the block of one layer.
+    At most `most_images` of them are computed together.
     """
 
-    def __init__(self, network: Network, examples: Examples) -> None:
-        self.network, self.examples = network, examples
+    def __init__(
+        self, network: Network, examples: Examples, most_images: int | None = None
+    ) -> None:
+        self.network, self.examples, self.most_images = network, examples, most_images
         self.modules = [_not_in_place(layer.module) for layer in network.layers]
         self.names = [
             (i, name)
@@ -49,7 +51,7 @@ class Derivatives:
         if "derivatives" not in net.shared:
             net.check_size()
             net.log_norms(layer.frobenius for layer in net.layers)  # raises for NaN and infinity
-            net.shared["derivatives"] = cls(net.network, net.trained_on)
+            net.shared["derivatives"] = cls(net.network, net.trained_on, net.most_images)
         return net.shared["derivatives"]
 
     @property
@@ -91,7 +93,8 @@ class Derivatives:
             math.prod(layer.out_shape) for layer in layers
         )
         budget = memory_budget(self.network.device) // 8
-        return max(1, min(len(self.examples), budget // (8 * copies * numbers)))
+        most = self.most_images or len(self.examples)
+        return max(1, min(len(self.examples), most, budget // (8 * copies * numbers)))
 
     def hessian(self, v: Tensor) -> Tensor:
         """Return ∇²L(w) v, by a backward pass through the gradient."""

@@ -9,15 +9,24 @@ gradients and second derivatives."""
 NEEDS = ("margin", "data", "initial weights", "training record", "gradients", "sampling")
 """What a measure may need beside the weights; `sampling`: its value is an estimate."""
 CAPACITY = "more capacity"
+RESCALING = "rescaling"
+INVARIANCES = ("permutation", "batch_norm", "data_order", "batch_size", "classes")
+"""What leaves every measure as it is; estimates by sampling within their error. Many, not all, are
+invariant under RESCALING, too. See `gentool.measures.transformations`."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Describe the measures of one file; they belong to its `groups` too."""
+    """Describe the measures of one file; they belong to its `groups` too.
+
+    With `is_rescalable` they do not change where one layer is multiplied and another divided by the
+    same number, unless a measure says otherwise.
+    """
 
     title: str
     larger: str = CAPACITY
     groups: tuple[str, ...] = ()
+    is_rescalable: bool = True
 
 
 FAMILIES = {
@@ -29,8 +38,8 @@ FAMILIES = {
     "spectra": Family("Singular values of the layers"),
     "margin_distribution": Family("Distribution of margins", "more room", ("margins",)),
     "pgdl": Family("Margins and losses of the PGDL winners", groups=("pgdl",)),
-    "gradients": Family("Gradients"),
-    "curvature": Family("Curvature of the loss"),
+    "gradients": Family("Gradients", is_rescalable=False),
+    "curvature": Family("Curvature of the loss", is_rescalable=False),
     "outputs": Family("Outputs on the training set"),
     "image_gradients": Family("Gradients of single images", larger="noisier gradients"),
     "training_record": Family("Training record", larger="a slower or noisier training"),

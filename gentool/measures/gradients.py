@@ -34,7 +34,12 @@ def gradient_norm(net: Measured) -> float:
     return float(gradient.norm())
 
 
-@MEASURES.register(cost="gradient", needs=("data", "gradients"), larger="less smooth in the input")
+@MEASURES.register(
+    cost="gradient",
+    needs=("data", "gradients"),
+    larger="less smooth in the input",
+    is_rescalable=True,
+)
 def input_gradient_norm(net: Measured) -> float:
     """Mean norm of the gradient of an image's loss with respect to its pixels.
 
@@ -50,7 +55,12 @@ def input_gradient_norm(net: Measured) -> float:
     return _finite(total / len(at.examples))
 
 
-@MEASURES.register(cost="gradient", needs=("data", "gradients"), larger="less smooth in the input")
+@MEASURES.register(
+    cost="gradient",
+    needs=("data", "gradients"),
+    larger="less smooth in the input",
+    is_rescalable=True,
+)
 def input_jacobian_norm(net: Measured) -> float:
     """Mean Frobenius norm of the derivative of the class probabilities by the pixels.
 
@@ -76,6 +86,7 @@ def input_jacobian_norm(net: Measured) -> float:
     cost="gradient",
     needs=("data", "gradients", "sampling"),
     larger="less linear in the input",
+    is_rescalable=True,
 )
 def local_linearity(net: Measured) -> Estimate:
     """Mean error of the loss's linear approximation beside an image, with _stderr.

@@ -25,7 +25,7 @@ def fisher_rao(net: Measured) -> float:
     return _finite((len(net.layers) + 1) ** 2 * square)
 
 
-@MEASURES.register(cost="gradient", needs=("data", "gradients"))
+@MEASURES.register(cost="gradient", needs=("data", "gradients"), is_rescalable=False)
 def gradient_noise(net: Measured) -> float:
     """Variance of the gradient of single images at the trained weights.
 
@@ -38,7 +38,9 @@ def gradient_noise(net: Measured) -> float:
     return _noise(Derivatives.of(net))
 
 
-@MEASURES.register(cost="gradient", needs=("data", "gradients", "training record"))
+@MEASURES.register(
+    cost="gradient", needs=("data", "gradients", "training record"), is_rescalable=False
+)
 def gradient_noise_first_epoch(net: Measured) -> float:
     """Variance of the gradient of single images after the first epoch.
 

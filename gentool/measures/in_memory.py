@@ -76,6 +76,7 @@ def measure(
     device: str = "auto",
     sampling_seed: int = 0,
     rel_error: float = REL_ERROR,
+    invariance: bool = False,
 ) -> Json:
     """Measure a network in memory without changing it; the public `gentool.measure`.
 
@@ -138,6 +139,7 @@ def measure(
         first_epoch=after_first,
         sampling_seed=sampling_seed,
         rel_error=checked_rel_error(rel_error, "rel_error"),
+        invariance=invariance,
     )
     where = in_double_precision(resolve(device))
     if isinstance(module, TrainedNetwork) and images is None:
@@ -180,7 +182,7 @@ def measure(
         command=options.to_json(),
         began=began,
         evaluation=evaluation,
-        **measured_parts(net, selected),
+        **measured_parts(net, selected, has_invariance=invariance),
     )
 
 

@@ -81,7 +81,7 @@ def _of_layers(net: Measured) -> list[dict[str, float]]:
         return net.shared["margin distribution"]
     examples = net.subset
     net.check_size()
-    at = Derivatives(net.network, examples)
+    at = Derivatives(net.network, examples, net.most_images)
     places = [i for i, layer in enumerate(net.network.layers) if layer.has_weight]
     of_images, distances, variances = distances_at(at, at.batches(2), places)
     is_right = of_images > 0

@@ -18,6 +18,7 @@ from gentool.checkpoints.training_data import assumed_facts, load_training_set
 from gentool.common.errors import GentoolError, UsageError
 from gentool.common.json import Json
 from gentool.data.sources import DataSets
+from gentool.measures.invariance import invariance
 from gentool.measures.margin import Progress, margin_summary, training_margins
 from gentool.measures.measured import REL_ERROR, Measured
 from gentool.measures.registry import MEASURES, Measure, evaluate_measures
@@ -50,6 +51,7 @@ class MeasureOptions:
     sampling_seed: int = 0
     rel_error: float = REL_ERROR
     first_epoch: Path | nn.Module | None = None
+    invariance: bool = False
 
     def to_json(self) -> Json:
         return {
@@ -63,6 +65,7 @@ class MeasureOptions:
             **({"first_epoch": _in_words(self.first_epoch)} if self.first_epoch else {}),
             "sampling_seed": self.sampling_seed,
             "rel_error": self.rel_error,
+            "invariance": self.invariance,
             **self.hints.to_json(),
         }
 
@@ -126,7 +129,7 @@ def measure_checkpoint(
         outcome=checkpoint.outcome,
         first_epoch=cache(lambda: first_epoch_network(recipe, options, network)),
     )
-    parts = measured_parts(net, selected, on_progress)
+    parts = measured_parts(net, selected, on_progress, options.invariance)
     if sets is not None:
         parts["notes"] = [*parts["notes"], *(f"data: {note}" for note in sets.notes)]
     return assemble(
@@ -141,9 +144,15 @@ def measure_checkpoint(
 
 
 def measured_parts(
-    net: Measured, selected: list[Measure], on_progress: Progress = lambda what, fraction: None
+    net: Measured,
+    selected: list[Measure],
+    on_progress: Progress = lambda what, fraction: None,
+    has_invariance: bool = False,
 ) -> Json:
-    """Return the parts of a record that are measured: measures, log10, layers, margin, notes."""
+    """Return the parts of a record that are measured: measures, log10, layers, margin, notes.
+
+    With `has_invariance`, also how each measure changes at the same function.
+    """
     layers = net.network.weight_layers
     needs_operators = any("spectral" in m.name and "_operator" in m.name for m in selected)
     if needs_operators and net.network.input_shape is not None:
@@ -151,13 +160,16 @@ def measured_parts(
             _ = layer.spectral_operator  # a cached property, so that progress can be shown
             on_progress("operator norms", i / len(layers))
     values = evaluate_measures(net, selected, on_progress)
-    return {
+    parts = {
         "measures": values.measures,
         "log10": values.log10,
         "layers": layer_table(net.network, net.of_layers, only_computed=True),
         "margin": margin_summary(net),
         "notes": [*net.network.notes, *values.notes, *_imprecise_norms(layers, needs_operators)],
     }
+    if has_invariance:
+        parts["invariance"] = invariance(net, selected, values, on_progress)
+    return parts
 
 
 def _imprecise_norms(layers: Sequence[Layer], has_operators: bool) -> list[str]:

@@ -52,7 +52,8 @@ class Measured:
     unknown; it is called only when a measure needs it, since drawing the weights again takes time.
 
     `sets` are the images that the network was trained on, None without data; `seed` is that of
-    every random draw, and `rel_error` the relative standard error at which a sampling stops.
+    every random draw, and `rel_error` the relative standard error at which a sampling stops;
+    `most_images` limits how many images are computed together.
     Values of each weight layer go into `of_layers`, by name: they stand in the table of layers.
     With `circular`, spectral norms are those of circular convolutions at the size of the images.
     `outcome` is the training record, None if there is none; `first_epoch` returns the canonical
@@ -76,6 +77,7 @@ class Measured:
     sets: TrainingSet | None = None
     seed: int = 0
     rel_error: float = REL_ERROR
+    most_images: int | None = None
     of_layers: dict[str, list[float | None]] = field(default_factory=dict, repr=False)
     shared: dict[Hashable, object] = field(default_factory=dict, repr=False)  # of several measures
 

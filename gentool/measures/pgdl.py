@@ -96,7 +96,7 @@ def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def _derivatives(net: Measured) -> Derivatives:
     net.check_size()
-    return Derivatives(net.network, net.subset)
+    return Derivatives(net.network, net.subset, net.most_images)
 
 
 def _mixed(at: Derivatives, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:

@@ -20,7 +20,14 @@ from functools import partial
 
 from gentool.common.errors import UsageError
 from gentool.common.registry import Registry, definition_parts
-from gentool.measures.families import COSTS, FAMILIES, NEEDS, groups_of
+from gentool.measures.families import (
+    COSTS,
+    FAMILIES,
+    INVARIANCES,
+    NEEDS,
+    RESCALING,
+    groups_of,
+)
 from gentool.measures.measured import Estimate, Log, Measured, Undefined
 from gentool.records.measure_facts import Facts, group_names, is_group, made_by_sharpness
 
@@ -52,11 +59,19 @@ class Measure:
     needs: tuple[str, ...]
     larger: str
     groups: tuple[str, ...]
+    is_rescalable: bool
+
+    @property
+    def invariances(self) -> tuple[str, ...]:
+        """Return the transformations that leave the measure as it is."""
+        return (*INVARIANCES, RESCALING) if self.is_rescalable else INVARIANCES
 
     @property
     def facts(self) -> Facts:
         """Return what the rooms without torch know of the measure."""
-        return Facts(self.family, self.cost, self.needs, self.larger, self.groups)
+        return Facts(
+            self.family, self.cost, self.needs, self.larger, self.groups, self.is_rescalable
+        )
 
 
 @dataclass
@@ -79,14 +94,24 @@ class Measures(Registry[Measure]):
         needs: Iterable[str] = (),
         larger: str | None = None,
         groups: Iterable[str] = (),
+        is_rescalable: bool | None = None,
     ) -> Function:
         """Add a measure; use as a decorator, with facts about the measure or bare.
 
         `cost` is one of COSTS, `needs` are some of NEEDS, `larger` says what a larger value means
         (the family's words by default), `groups` are those beside family, cost and source.
+        `is_rescalable` says whether the measure stays where one layer is multiplied and another
+        divided by a number, the function as it is (the family's answer by default).
         """
         if function is None:
-            return lambda f: self.register(f, cost=cost, needs=needs, larger=larger, groups=groups)
+            return lambda f: self.register(
+                f,
+                cost=cost,
+                needs=needs,
+                larger=larger,
+                groups=groups,
+                is_rescalable=is_rescalable,
+            )
         name, family = function.__name__, function.__module__.rpartition(".")[2]
         if cost not in COSTS or not set(needs) <= set(NEEDS) or family not in FAMILIES:
             raise ValueError(f"{name} has an unknown cost, need or family (measures/families.py)")
@@ -106,6 +131,7 @@ class Measures(Registry[Measure]):
                 tuple(needs),
                 larger or FAMILIES[family].larger,
                 groups_of(family, cost, source, tuple(groups)),
+                FAMILIES[family].is_rescalable if is_rescalable is None else is_rescalable,
             ),
         )
         return function

@@ -18,7 +18,7 @@ def parameters(net: Measured) -> float:
     return float(sum(p.numel() for layer in net.layers for p in layer.module.parameters()))
 
 
-@MEASURES.register
+@MEASURES.register(is_rescalable=False)
 def sum_of_squares(net: Measured) -> Log:
     """Sum of the squared weights, biases left out.
 

@@ -45,7 +45,7 @@ def effective_rank(net: Measured) -> float:
     return _mean_of_layers(net, "effective_rank", ranks)
 
 
-@MEASURES.register(cost="spectrum", groups=("norms",))
+@MEASURES.register(cost="spectrum", groups=("norms",), is_rescalable=False)
 def nuclear_norm(net: Measured) -> Log:
     """Sum of the nuclear norms of the layers; each is in the table of layers.
 
@@ -59,7 +59,7 @@ def nuclear_norm(net: Measured) -> Log:
     return log_sum(net.log_norms(norms))
 
 
-@MEASURES.register(groups=("norms",))
+@MEASURES.register(groups=("norms",), is_rescalable=False)
 def norm_2_1(net: Measured) -> Log:
     """Sum of the (2,1) norms of the layers: of the Euclidean norms into each unit.
 

@@ -22,7 +22,7 @@ def pac_bayes_spectral(net: Measured) -> Log:
     return _pac_bayes(net, net.log_frobenius)
 
 
-@MEASURES.register_normalized(needs=("initial weights",))
+@MEASURES.register_normalized(needs=("initial weights",), is_rescalable=False)
 @needs(HOMOGENEOUS, LIPSCHITZ)
 def pac_bayes_spectral_distance(net: Measured) -> Log:
     """Capacity of the PAC-Bayesian bound with spectral norms, from the initial weights.
@@ -52,7 +52,7 @@ def spectral_complexity(net: Measured) -> Log:
     return _complexity(net, net.log_norms(row_norms))
 
 
-@MEASURES.register_normalized(needs=("initial weights",))
+@MEASURES.register_normalized(needs=("initial weights",), is_rescalable=False)
 @needs(LIPSCHITZ)
 def spectral_complexity_distance(net: Measured) -> Log:
     """Capacity of the spectrally-normalised margin bound, from the initial weights.
@@ -66,7 +66,7 @@ def spectral_complexity_distance(net: Measured) -> Log:
     return _complexity(net, net.log_movements(matrix_norms.sum_of_row_norms))
 
 
-@MEASURES.register(needs=("initial weights",), larger="training went further")
+@MEASURES.register(needs=("initial weights",), is_rescalable=False, larger="training went further")
 def distance_frobenius(net: Measured) -> Log:
     """Squared distance from the initial weights.
 
@@ -78,7 +78,7 @@ def distance_frobenius(net: Measured) -> Log:
     return log_sum(2 * F for F in net.log_movements(matrix_norms.frobenius))
 
 
-@MEASURES.register(needs=("initial weights",), larger="training went further")
+@MEASURES.register(needs=("initial weights",), is_rescalable=False, larger="training went further")
 def distance_spectral(net: Measured) -> Log:
     """Squared distance from the initial weights in the spectral norm.
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 from gentool.common.errors import GentoolError
+from gentool.records.measure_facts import changed_by_rescaling
 from gentool.records.measure_file import Record
 
-SAID_APART = ("only", "alpha")
+SAID_APART = ("only", "alpha", "invariance")
 """Settings of a command that name what it computes, and change no number."""
 _MEANT = {"sampling_seed": 0, "rel_error": 0.05}
 """The values that files without these settings mean: earlier versions sampled nothing."""
@@ -56,6 +57,7 @@ def extended(record: Record, addition: Record, order: Iterable[str]) -> Record:
     for part in ("margin", "evaluation"):
         if record.get(part) is None:
             together[part] = addition.get(part)
+    together["changed_by_rescaling"] = changed_by_rescaling(names)
     together["command"] = record["command"] | {"only": _both(record, addition)}
     together["seconds"] = round(record["seconds"] + addition["seconds"], 3)
     return together

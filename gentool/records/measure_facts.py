@@ -29,6 +29,7 @@ class Facts:
     needs: tuple[str, ...]
     larger: str
     groups: tuple[str, ...]
+    is_rescalable: bool
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -48,6 +49,12 @@ def facts_of(name: str) -> Facts | None:
     """Return the facts of a measure, of a standard error those of its estimate; None if unknown."""
     facts = facts_by_name()
     return facts.get(name) or facts.get(name.removesuffix("_stderr"))
+
+
+def changed_by_rescaling(names: Iterable[str]) -> list[str]:
+    """Return those of some measures that change where layers are rescaled at the same function."""
+    facts = facts_by_name()
+    return [name for name in names if name in facts and not facts[name].is_rescalable]
 
 
 def is_group(name: str) -> bool:

@@ -14,9 +14,9 @@ PARTS = ("margin", "sharpness", "expected_sharpness")
 """Parts of a record that a command made with settings of its own."""
 _NAMES = """
     both_readings name only use_data data initial first_epoch seed data_seed sampling_seed
-    batching compare exact flatness seconds most_draws expected model input_shape pool order
-    leave_out activation batch_norm padding stride module layers key labels subset mean std draw
-    channels resize channel_order classes
+    invariance batching compare exact flatness seconds most_draws expected model input_shape pool
+    order leave_out activation batch_norm padding stride module layers key labels subset mean std
+    draw channels resize channel_order classes
 """
 UNIMPORTANT = frozenset(_NAMES.split())
 """Options that change no value: what is computed, how fast, with which random draws; and those that

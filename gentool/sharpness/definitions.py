@@ -61,7 +61,9 @@ class Definition:
     def facts(self) -> Facts:
         """Return what the rooms without torch know of the measure."""
         every = (FAMILY_OF_SHARPNESS, SEARCH, *self.groups)
-        return Facts(FAMILY_OF_SHARPNESS, SEARCH, ("data",), LARGER.get(self.name, SHARPER), every)
+        return Facts(
+            FAMILY_OF_SHARPNESS, SEARCH, ("data",), LARGER.get(self.name, SHARPER), every, False
+        )
 
 
 SHARPER = "a sharper minimum"
