@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--cost", type=float, default=1, help="of the others, for quality")
     parser.add_argument("--others", nargs="+", help="names of searches, for quality")
     parser.add_argument("--rounds", type=int, default=10)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     COMMANDS[options.benchmark](options)
