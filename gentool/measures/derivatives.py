@@ -7,7 +7,7 @@ by layer; ℓ is the cross-entropy of an image and L its mean.
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -19,9 +19,11 @@ from gentool.data.examples import Examples
 from gentool.measures.measured import Measured, Undefined
 from gentool.networks.canonical import Network
 from gentool.networks.class_logits import class_logits
+from gentool.numerics.hessian import HessianProducts
 from gentool.numerics.memory import memory_budget
 
 Product = Callable[[Tensor], Tensor]
+BEYOND = "derivatives of the loss are beyond the numbers of a computer"
 
 
 class Derivatives:
@@ -70,13 +72,16 @@ class Derivatives:
 
     def logits(self, w: Tensor, images: Tensor) -> Tensor:
         """Return the logits of images, (n, classes), with the parameters w."""
-        parts = iter(w.split([p.numel() for p in self.parameters]))
-        shapes = iter(p.shape for p in self.parameters)
+        sizes = [p.numel() for p in self.parameters]
+        pairs = zip(w.split(sizes), self.parameters, strict=True)
+        return self._logits_of([part.reshape(p.shape) for part, p in pairs], images)
+
+    def _logits_of(self, parameters: Sequence[Tensor], images: Tensor) -> Tensor:
+        """Return the logits of images with each parameter as a tensor of its own."""
+        parts = iter(parameters)
         for layer, module in zip(self.network.layers, self.modules, strict=True):
             if layer.has_weight:
-                named = {
-                    name: next(parts).reshape(next(shapes)) for name, _ in module.named_parameters()
-                }
+                named = {name: next(parts) for name, _ in module.named_parameters()}
                 images = functional_call(module, named, (images,))
             else:
                 images = module(images)
@@ -98,13 +103,21 @@ class Derivatives:
 
     def hessian(self, v: Tensor) -> Tensor:
         """Return ∇²L(w) v, by a backward pass through the gradient."""
-        w, total = self.weights.requires_grad_(), torch.zeros_like(v)
-        for images, labels in self.batches(2):
-            with torch.enable_grad():
-                loss = cross_entropy(self.logits(w, images), labels, reduction="sum")
-                [gradient] = torch.autograd.grad(loss, w, create_graph=True)
-                total += torch.autograd.grad(gradient @ v, w)[0]
-        return self._finite(total / len(self.examples))
+        try:
+            return self._hessian(v)
+        except FloatingPointError:
+            raise Undefined(BEYOND) from None
+
+    @cached_property
+    def _hessian(self) -> HessianProducts:
+        """Return products with ∇²L(w), which share the gradient's graph."""
+
+        def loss(parameters: list[Tensor], images: Tensor, labels: Tensor) -> Tensor:
+            logits = self._logits_of(parameters, images)
+            return cross_entropy(logits, labels, reduction="sum") / len(self.examples)
+
+        is_one = self.chunk(2) >= len(self.examples)
+        return HessianProducts(loss, self.parameters, lambda: self.batches(2), is_one=is_one)
 
     def gauss_newton(self, v: Tensor) -> Tensor:
         """Return G v, with G = 1/m Σ Jᵀ (diag p − p pᵀ) J, J the derivative of the logits."""
@@ -174,7 +187,7 @@ class Derivatives:
 
     def _finite(self, result: Tensor) -> Tensor:
         if not bool(result.isfinite().all()):
-            raise Undefined("derivatives of the loss are beyond the numbers of a computer")
+            raise Undefined(BEYOND)
         return result
 
 

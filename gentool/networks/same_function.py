@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gentool.common.errors import GentoolError
 
 TOLERANCE = 1e-8  # of the largest output, in float64
-LARGE_IMAGE = 2**14  # pixels from which one random image is compared, below it two
+LARGE_IMAGE = 2**8  # pixels from which one random image is compared, below it two
 
 
 def copied(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
