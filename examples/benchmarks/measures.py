@@ -18,7 +18,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torchvision
@@ -303,37 +303,35 @@ def vgg16(size: int) -> nn.Module:
 def path_norm_by_definition(model: nn.Module, shape: tuple[int, ...], p: int) -> float:
     """Return the log of the sum over paths as PATH-NORM does: |w|^p, ones, the largest of a window.
 
-    Gonon et al., A Path-Norm Toolkit for Modern Networks, ICLR 2024, algorithm 1, in float64.
+    Gonon et al., A Path-Norm Toolkit for Modern Networks, ICLR 2024; in float64.
     """
-    powers = copy.deepcopy(model).double()
+    powers = copy.deepcopy(model)
     with torch.no_grad():
         for parameter in powers.parameters():
             parameter.copy_(parameter.abs() ** p)
-        return math.log(float(powers(torch.ones(1, *shape, dtype=torch.float64)).sum()))
+        ones = torch.ones(1, *shape, dtype=parameter.dtype)
+        return math.log(float(powers(ones).sum()))
 
 
 def paths(size: int) -> Iterator[Row]:
-    """Yield rows of path norms of a VGG-16: one, and the largest-path norms of both powers."""
-    model, shape = vgg16(size), (3, size, size)
-    one = ("l1_path_maxpool_unnormalized",)
-    both = (*one, "l2_path_maxpool_unnormalized")
-    for names in (one, both):
+    """Yield rows of path norms of a VGG-16 in float64: one, and the largest-path ones of both p."""
+    model, shape = vgg16(size).double(), (3, size, size)
+    network = canonical(model, shape)
+    for powers in ((1,), (1, 2)):
+        names = [f"l{p}_path_maxpool_unnormalized" for p in powers]
 
-        def ours(names: tuple[str, ...] = names) -> list[float]:
-            net = Measured(canonical(model, shape))
-            logs = evaluate_measures(net, MEASURES.select(names)).log10
+        def ours(names: Sequence[str] = names) -> list[float]:
+            logs = evaluate_measures(Measured(network), MEASURES.select(names)).log10
             return [logs[name] * math.log(10) for name in names]
 
-        def by_definition(names: tuple[str, ...] = names) -> list[float]:
-            return [path_norm_by_definition(model, shape, p) * (3 - p) for p in (1, 2)][
-                : len(names)
-            ]
+        def by_definition(powers: Sequence[int] = powers) -> list[float]:
+            return [path_norm_by_definition(model, shape, p) * (3 - p) for p in powers]
 
         def difference(ours: list[float], theirs: list[float]) -> str:
             worst = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
             return f"relative difference {worst:.1e}"
 
-        work = "l1-path norm" if len(names) == 1 else "l1- and l2-path norms"
+        work = " and ".join(f"l{p}" for p in powers) + "-path norm"
         yield (
             f"{work} of a VGG-16, {size}x{size}",
             "PATH-NORM (stand-in)",

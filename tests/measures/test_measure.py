@@ -12,6 +12,7 @@ from gentool.cli.main import run
 from gentool.common.errors import GentoolError, UsageError
 from gentool.data.sources import DataSets
 from gentool.networks.models import build, initial_digest, initialised
+from gentool.numerics import matrix_norms
 
 
 def measured(path, *options):
@@ -75,6 +76,16 @@ def test_operator_norms_are_computed_only_where_a_measure_needs_them(trained):
     assert measured(trained, "--only", "l2")["layers"][0]["spectral_operator"] is None
     [layer, _] = measured(trained, "--only", "spectral_operator")["layers"]
     assert layer["spectral_operator"] == layer["spectral"] == layer["spectral_operator_upper"]
+
+
+def test_norms_that_no_chosen_measure_needs_are_not_computed(monkeypatch):
+    """A spectral norm of a large layer takes longer than all else: null in the table of layers."""
+    monkeypatch.delattr(matrix_norms, "spectral")
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    only = ["l1_path_unnormalized", "sum_of_squares"]
+    [layer] = gentool.measure(network, (1, 2, 2), only=only)["layers"]
+    norms = ("frobenius", "spectral", "frobenius_operator", "spectral_operator")
+    assert [name for name in norms if layer[name] is not None] == ["frobenius"]
 
 
 def test_initial_weights_are_drawn_again_and_checked_by_their_digest(trained):

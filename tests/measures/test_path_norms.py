@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gentool.measures import MEASURES, Measured, evaluate_measures
+from gentool.measures import MEASURES, Measured, evaluate_measures, path_sums
 from gentool.networks.canonical import canonical
 
 
@@ -216,3 +216,25 @@ def test_a_vgg19_at_224_has_a_finite_path_norm():
     names = [m.name for m in MEASURES if "_path" in m.name and m.name.endswith("_unnormalized")]
     results = evaluate_measures(net, MEASURES.select(names))
     assert all(math.isfinite(value) for value in results.log10.values())
+
+
+def test_path_norms_of_one_power_share_a_forward_pass(monkeypatch):
+    """All ten in two passes, of 4 and of 6 sums; one that is asked alone is the only one."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 2, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3)]
+    network = canonical(nn.Sequential(*layers), (1, 5, 5))
+    names = [m.name for m in MEASURES if "_path" in m.name and m.name.endswith("_unnormalized")]
+    computed, compute = [], path_sums._log_path_sums
+
+    def counted(net, variants):
+        computed.append(len(variants))
+        return compute(net, variants)
+
+    monkeypatch.setattr(path_sums, "_log_path_sums", counted)
+    together = evaluate_measures(Measured(network), MEASURES.select(names)).log10
+    assert (len(names), computed) == (10, [4, 6])
+    for name in names:
+        computed.clear()
+        alone = evaluate_measures(Measured(network), MEASURES.select([name])).log10
+        assert computed == [1]
+        assert alone[name] == pytest.approx(together[name], rel=1e-13)
