@@ -129,6 +129,24 @@ def test_the_default_search_is_the_highest_at_equal_cost():
 
 
 @pytest.mark.parametrize("alpha", [0.005, 0.05])
+def test_a_search_that_is_not_quite_cheap_is_the_highest_at_equal_cost_too(alpha, monkeypatch):
+    """With a short genetic search; where a pass is dear there is none, and fewer passes in all."""
+    case = mlp_case(hidden=24, images=100, classes=4, seed=5)
+    network = functional_network(case[0], (1, 1, 6))
+    work = len(case[1]) * network.activations
+    monkeypatch.setattr(starts, "CHEAP", work - 1)
+    ours = find(case, alpha)
+    assert "bred" in {start.name for start in ours.starts}
+    for method in ("vertex", "apgd"):
+        assert find(case, alpha, method=method, units=ours.units).rise <= ours.rise * 1.001
+    monkeypatch.setattr(starts, "CHEAP", work // 100)
+    dear = find(case, alpha)
+    assert "bred" not in {start.name for start in dear.starts}
+    assert dear.units < 0.8 * ours.units
+    assert dear.rise <= ours.rise * 1.001
+
+
+@pytest.mark.parametrize("alpha", [0.005, 0.05])
 def test_the_default_search_goes_on_until_it_has_arrived(alpha):
     """Ten more vertex iterations from its point gain next to nothing."""
     case = mlp_case(hidden=24, images=100, classes=4, seed=5)
