@@ -65,7 +65,12 @@ def measure(
             rich_help_panel=MEASURES_PANEL,
             help="Measure the weights alone, without margins.",
         ),
-        Excludes("data", "epsilon", *(field.name for field in fields(options.TrainingData))),
+        Excludes(
+            "data",
+            "epsilon",
+            "first_epoch",
+            *(field.name for field in fields(options.TrainingData)),
+        ),
     ] = False,
     epsilon: Annotated[
         float,

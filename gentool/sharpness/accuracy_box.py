@@ -8,7 +8,7 @@ part of the images, where passes are cheap.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -137,22 +137,19 @@ def _bisected_in(
         with fast_products():
             part = whole.part(order)
             wrong = _wrong(part, state.center)
-            nearest = NearestImages.of(part, wrong)
-            coarse = _Bisection(
-                partial(attack, part, wrong=wrong, nearest=nearest, towards_classes=True)
-            )
+            lowered = partial(attack, part, wrong=wrong, nearest=NearestImages.of(part, wrong))
+            coarse = _Bisection(partial(lowered, towards_classes=True))
             while (size := coarse.next_size(COARSE_WIDTH, COARSE_FACTOR)) is not None:
                 coarse.try_size(size, faces(size, dtype))
             if coarse.high == math.inf:
                 return None
-            fine = coarse  # of the same images
-            if images < len(whole):
+            if images == len(whole):
+                fine = replace(coarse, attack=partial(lowered, towards_classes=False))
+            else:
                 wrong = math.ceil(target * len(whole))
                 nearest = NearestImages.of(whole, wrong)
-                fine = _Bisection(
-                    partial(attack, whole, wrong=wrong, nearest=nearest, towards_classes=False),
-                    coarse.pool,
-                )
+                lowered = partial(attack, whole, wrong=wrong, nearest=nearest)
+                fine = _Bisection(partial(lowered, towards_classes=False), coarse.pool)
                 fine.try_size(coarse.high, faces(coarse.high, dtype))
             while (size := fine.next_size(1 + TOLERANCE, FINE_FACTOR)) is not None:
                 fine.try_size(size, faces(size, dtype))
