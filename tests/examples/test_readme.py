@@ -28,7 +28,7 @@ from helpers.pages import (
 from gentool.claims import CLAIMS
 from gentool.cli.main import app, run
 from gentool.measures import MEASURES
-from gentool.sharpness.definitions import definitions
+from gentool.sharpness.definitions import OVER_M, definitions
 
 ROOMS = [page for page in PAGES if page.parts[-3] == "gentool"]
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -236,7 +236,9 @@ def test_every_measure_and_every_claim_has_its_row():
         suffix = next((end for end in SUFFIXES if measure.name.endswith(end)), None)
         assert f"| `{suffix or measure.name}` |" in room("measures")
     for definition in definitions():
-        assert f"| `{definition.name}` |" in room("sharpness")
+        is_divided = definition.name.endswith(OVER_M)
+        row = f"- `{OVER_M}` is" if is_divided else f"| `{definition.name}` |"
+        assert row in room("sharpness")
     for claim in CLAIMS:
         assert f"| {claim.id} | {claim.statement} |" in room("claims")
 
