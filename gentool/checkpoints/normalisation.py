@@ -13,6 +13,7 @@ from gentool.records.recipe import Recipe
 
 NUMBERS = 2_000_000  # pixels to try on: some hundred small images, a few large ones
 FEWEST, MOST = 40, 500
+NUMBERS_AT_ONCE = 2**20  # pixels; the first layers of a VGG make some twenty numbers of each
 BY_CHANCE = 4  # wrong images, fewer or more, tell nothing
 LOWER = 0.8  # a normalisation helps if it lowers the error to this fraction of it, or less
 
@@ -124,11 +125,16 @@ def _normalised_by(examples: Examples, normalisation: Normalisation) -> Examples
     return replace(examples, images=(examples.images / scale - mean) / std)
 
 
+def _batch(examples: Examples) -> int:
+    """Return how many images to judge at once: 100 small ones, a few large ones for the memory."""
+    return max(1, min(100, NUMBERS_AT_ONCE // examples.images[0].numel()))
+
+
 def judge(examples: Examples, logits_of: Callable[[Tensor], Tensor]) -> tuple[float, float]:
     """Return error and mean loss over the examples; the loss is infinite if it is NaN."""
     wrong, loss = 0, 0.0
     with torch.inference_mode():
-        for images, labels in examples.batches(100, torch.float64):
+        for images, labels in examples.batches(_batch(examples), torch.float64):
             logits = class_logits(logits_of(images))
             wrong += int((logits.argmax(dim=1) != labels).sum())
             loss += float(cross_entropy(logits, labels, reduction="sum"))

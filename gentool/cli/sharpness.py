@@ -445,21 +445,9 @@ def _sample(
     log: RunLog | None,
 ) -> None:
     """Sample the expected sharpness of one checkpoint and write its record."""
-    from gentool.checkpoints import checkpoint
     from gentool.sharpness.expected_record import expected_record
-    from gentool.sharpness.inputs import load_inputs
 
-    read = checkpoint.read(job.checkpoint, expected_options.hints)
-    remarks.inferred(read)
-    inputs = load_inputs(
-        read,
-        fold_batch_norm=expected_options.fold_batch_norm,
-        data=expected_options.data,
-        device=device,
-        data_sets=data_sets,
-        hints=expected_options.hints,
-    )
-    remarks.evaluation(job.checkpoint.name, inputs.evaluation)
+    inputs = _inputs(job, expected_options, device, data_sets, remarks)
     step = steps_of(log, "expected", job.checkpoint)
     with progress(quiet, job.checkpoint.stem, job.count) as show:
 
@@ -505,21 +493,12 @@ def _search(
     log: RunLog | None,
 ) -> None:
     """Search one checkpoint and write its record."""
-    from gentool.checkpoints import checkpoint
-    from gentool.sharpness.inputs import load_inputs
     from gentool.sharpness.worst_case_record import worst_case_record
 
-    read = checkpoint.read(job.checkpoint, sharpness_options.hints)
-    remarks.inferred(read)
-    inputs = load_inputs(
-        read,
-        fold_batch_norm=sharpness_options.fold_batch_norm,
-        data=sharpness_options.data,
-        device=device,
-        data_sets=data_sets,
-        hints=sharpness_options.hints,
-    )
-    remarks.evaluation(job.checkpoint.name, inputs.evaluation)
+    inputs = _inputs(job, sharpness_options, device, data_sets, remarks)
+    is_read_again = sharpness_options.both_readings or perturbation is not None
+    if not is_read_again:
+        inputs = inputs.without_tensors()
     step = steps_of(log, "sharpness", job.checkpoint)
     with search_progress(quiet, job.checkpoint.stem, job.count) as show:
 
@@ -539,6 +518,31 @@ def _search(
             "interrupted; the best result so far is written, marked as stopped early "
             "(--force searches again)"
         )
+
+
+def _inputs(
+    job: Job,
+    about: "SharpnessOptions | ExpectedSharpnessOptions",
+    device: "torch.device",
+    data_sets: "DataSets",
+    remarks: Remarks,
+) -> "SharpnessInputs":
+    """Read a checkpoint with its data; say what was inferred, and how it does on its data."""
+    from gentool.checkpoints import checkpoint
+    from gentool.sharpness.inputs import load_inputs
+
+    read = checkpoint.read(job.checkpoint, about.hints)
+    remarks.inferred(read)
+    inputs = load_inputs(
+        read,
+        fold_batch_norm=about.fold_batch_norm,
+        data=about.data,
+        device=device,
+        data_sets=data_sets,
+        hints=about.hints,
+    )
+    remarks.evaluation(job.checkpoint.name, inputs.evaluation)
+    return inputs
 
 
 def _save_worst(path: Path, inputs: "SharpnessInputs", result: "SearchResult") -> None:

@@ -3,6 +3,7 @@
 import torch
 
 CPU_MEMORY = 2**28  # bytes for points and activations
+LARGE = 2**24  # parameters beyond which a network is in memory as few times as possible
 SHARED_PART = 0.9  # of a GPU's memory; the rest is for the contexts of the processes that share it
 
 
@@ -17,6 +18,11 @@ def memory_budget(device: torch.device) -> int:
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     third = (torch.cuda.mem_get_info(device)[0] + unused) // 3
     return max(CPU_MEMORY, 1 << (third.bit_length() - 1))
+
+
+def is_large(parameters: int) -> bool:
+    """Return whether a network has so many parameters that no copy of them is made for speed."""
+    return parameters > LARGE
 
 
 def share_memory(device: torch.device, processes: int) -> None:

@@ -51,7 +51,7 @@ def choose_batching(
     rooms = [replace(objective, batching=name).candidates_per_chunk for name in ways]
     if max(rooms) == 1:
         return BatchingChoice("loop")
-    is_quick = objective.network.mlp_layers or objective.network.weights.device.type == "cuda"
+    is_quick = objective.network.mlp_layers or objective.network.device.type == "cuda"
     images = min(images or (SCREENED_IMAGES if is_quick else IMAGES), len(objective))
     trial = replace(objective, spent=Spent()).part(torch.arange(images))
     points = objective.network.weights.expand(candidates, -1)

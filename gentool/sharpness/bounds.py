@@ -15,6 +15,7 @@ from gentool.sharpness.box import radius
 from gentool.sharpness.definitions import defines
 from gentool.sharpness.functional import FunctionalNetwork
 
+BLOCK = 2**20  # parameters at a time
 ROUNDING = 1e-9  # relative, added to the interval bound to cover rounding in float64
 
 
@@ -26,7 +27,11 @@ def first_order(gradient: Tensor, weights: Tensor, alpha: float) -> float:
 
     Keskar et al., On Large-Batch Training for Deep Learning, ICLR 2017.
     """
-    return float((radius(weights, alpha) * gradient.double().abs()).sum())
+    rises = torch.empty_like(weights)
+    parts = zip(*(vector.split(BLOCK) for vector in (rises, weights, gradient)), strict=True)
+    for into, w, g in parts:  # block by block: each product of a large network is large
+        into.copy_(radius(w, alpha) * g.double().abs())
+    return float(rises.sum())
 
 
 @torch.inference_mode()

@@ -64,6 +64,7 @@ def expected_record(
         command=options.to_json(),
         began=began,
         evaluation=inputs.evaluation,
+        layers=inputs.layers,
     )
     prepared = PreparedNetwork(inputs.network, inputs.sets.all, options.batching)
     single = options.sampling.alpha is not None

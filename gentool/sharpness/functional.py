@@ -2,25 +2,30 @@
 
 By default these are the parameters of the canonical network, batch norm folded in; the same
 function with other parameters has another box around it, and so another sharpness.
+
+The vector owns the numbers, and the parameters of the module are views of it: a large network is in
+memory once in each precision, see "Memory" in the page of this room.
 """
 
 import copy
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from gentool.common.errors import GentoolError
-from gentool.networks.canonical import Layer, canonical
+from gentool.networks.canonical import Network, canonical
 from gentool.networks.class_logits import ClassLogits
 from gentool.networks.layer_list import Chain
 from gentool.networks.layer_shapes import layer_shapes
+from gentool.networks.same_function import copied
 from gentool.networks.tracing import WEIGHT_LAYERS, steps_of
+from gentool.numerics.memory import is_large
 
 ImageShape = tuple[int, int, int]
 
@@ -31,13 +36,18 @@ OWN_OUTPUT = (*WEIGHT_LAYERS, nn.MaxPool2d)  # a ReLU may overwrite their output
 class FunctionalNetwork:
     """Hold a network in float64 and in evaluation mode, to be perturbed around its parameters.
 
-    `module` maps images of shape (n, *input_shape) to logits (n, classes); it is never changed. A
-    network with one output f has the two logits (0, f), see `networks.class_logits`.
+    `module` maps images of shape (n, *input_shape) to logits (n, classes); no value of it changes.
+    A network with one output f has the two logits (0, f), see `networks.class_logits`.
+
+    A large network in another precision keeps no weights of its own: those of its `source` are
+    converted where they are asked for, and the parameters of its module are without values.
     """
 
     module: nn.Module
     input_shape: ImageShape
     is_folded: bool
+    source: "FunctionalNetwork | None" = None
+    dtype: torch.dtype = torch.float64
 
     @cached_property
     def names(self) -> list[str]:
@@ -52,10 +62,29 @@ class FunctionalNetwork:
         return [shape.numel() for shape in self.shapes]
 
     @cached_property
+    def size(self) -> int:
+        """Return P, the number of parameters."""
+        return sum(self.sizes)
+
+    @property
+    def device(self) -> torch.device:
+        return self.weights.device if self.source is None else self.source.device
+
+    @property
     def weights(self) -> Tensor:
-        """Return w: all parameters as one vector, shape (P,), float64."""
+        """Return w: all parameters as one vector, shape (P,), which then are views of it."""
+        return self._own_weights if self.source is None else self.source.weights.to(self.dtype)
+
+    @cached_property
+    def _own_weights(self) -> Tensor:
         with torch.inference_mode(False):  # the cached tensor must be usable outside of it
-            return torch.cat([p.detach().flatten() for p in self.module.parameters()])
+            parameters = list(self.module.parameters())
+            w = parameters[0].new_empty(self.size, requires_grad=False)
+            for parameter, part in zip(parameters, w.split(self.sizes), strict=True):
+                view = part.view(parameter.shape)
+                view.copy_(parameter.detach())
+                parameter.data = view
+            return w
 
     @property
     def pixels(self) -> int:
@@ -64,6 +93,8 @@ class FunctionalNetwork:
     @cached_property
     def activations(self) -> int:
         """Return how many numbers the layers put out for one image, its own pixels included."""
+        if self.source is not None:
+            return self.source.activations
         shapes = layer_shapes(self.module, self.input_shape)
         return self.pixels + sum(math.prod(layer.out_shape) for layer in shapes)
 
@@ -74,6 +105,8 @@ class FunctionalNetwork:
 
     @cached_property
     def classes(self) -> int:
+        if self.source is not None:
+            return self.source.classes
         return self.logits(torch.zeros(1, *self.input_shape)).shape[1]
 
     @cached_property
@@ -119,8 +152,9 @@ class FunctionalNetwork:
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits of the unperturbed network."""
+        w = self.weights
         with torch.inference_mode():
-            return self.module(images.to(self.weights))
+            return functional_call(self.module, self.named(w), (images.to(w),))
 
     def named(self, vectors: Tensor) -> dict[str, Tensor]:
         """Return the parameters by name, as views of vectors of shape (..., P)."""
@@ -132,28 +166,33 @@ class FunctionalNetwork:
 
     def to(self, device: torch.device, dtype: torch.dtype = torch.float64) -> "FunctionalNetwork":
         """Return the network on a device, in a precision: itself if it is there, else a copy."""
-        tensors = [*self.module.parameters(), *self.module.buffers()]
         device = torch.device(device)
-        if all(_is_there(tensor, device, dtype) for tensor in tensors):
+        if _is_there(self.weights, device, dtype):
             return self
-        # Each tensor is converted by itself: with many parameters a second copy would not fit.
-        moved = {id(tensor): _moved(tensor, device, dtype) for tensor in tensors}
-        module = copy.deepcopy(self.module, moved)
-        return FunctionalNetwork(module, self.input_shape, self.is_folded)
+        is_source = is_large(self.size) and self.source is None and _is_on(self.weights, device)
+        w = self.weights.to("meta" if is_source else device, dtype, copy=True)
+        memo: dict[int, object] = {id(b): _moved(b, device, dtype) for b in self.module.buffers()}
+        for parameter, part in zip(self.module.parameters(), w.split(self.sizes), strict=True):
+            memo[id(parameter)] = nn.Parameter(part.view(parameter.shape), requires_grad=False)
+        module = copy.deepcopy(self.module, memo)
+        if is_source:
+            return replace(self, module=module, source=self, dtype=dtype)
+        network = replace(self, module=module, source=None, dtype=dtype)
+        vars(network)["_own_weights"] = w
+        return network
+
+
+def _moved(buffer: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return a copy of a buffer on a device; if it is of floats, in a precision."""
+    return buffer.to(device, dtype if buffer.is_floating_point() else buffer.dtype, copy=True)
 
 
 def _is_there(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
-    is_same = tensor.device.type == device.type and device.index in (None, tensor.device.index)
-    return is_same and (tensor.dtype == dtype or not tensor.is_floating_point())
+    return _is_on(tensor, device) and tensor.dtype == dtype
 
 
-def _moved(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return a copy of a parameter or buffer on a device; if it is of floats, in a precision."""
-    copied = tensor.detach().to(
-        device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True
-    )
-    is_parameter = isinstance(tensor, nn.Parameter)
-    return nn.Parameter(copied, requires_grad=tensor.requires_grad) if is_parameter else copied
+def _is_on(tensor: Tensor, device: torch.device) -> bool:
+    return tensor.device.type == device.type and device.index in (None, tensor.device.index)
 
 
 def functional_network(
@@ -167,17 +206,29 @@ def functional_network(
     Raise GentoolError if the model has no canonical network.
     """
     if fold_batch_norm:
-        layers = canonical(model, input_shape).layers
-        module = nn.Sequential(OrderedDict(_with_cheaper_relus(layers)))
-    else:
-        module = copy.deepcopy(model).to("cpu", torch.float64).eval()
+        return functional_of(canonical(model, input_shape))
+    return _functional(copied(model, torch.float64).eval(), input_shape, is_folded=False)
+
+
+def functional_of(network: Network) -> FunctionalNetwork:
+    """Return a canonical network as the network to perturb; the two share their weights."""
+    module = nn.Sequential(OrderedDict(_with_cheaper_relus(network)))
+    return _functional(module, network.input_shape, is_folded=True)
+
+
+def _functional(
+    module: nn.Module, input_shape: ImageShape, *, is_folded: bool
+) -> FunctionalNetwork:
+    """Return a module in float64 as the network to perturb, its weights in one vector."""
     with torch.inference_mode():
         outputs = module(torch.zeros(1, *input_shape, dtype=torch.float64)).shape[-1]
     if outputs == 1:
         module = _with_class_logits(module)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    return FunctionalNetwork(module, tuple(input_shape), fold_batch_norm)
+    network = FunctionalNetwork(module, tuple(input_shape), is_folded)
+    assert network.weights is not None  # so that nothing holds the weights as they were
+    return network
 
 
 def _with_class_logits(module: nn.Module) -> nn.Module:
@@ -188,17 +239,23 @@ def _with_class_logits(module: nn.Module) -> nn.Module:
     return nn.Sequential(OrderedDict([*module.named_children(), ("class_logits", ClassLogits())]))
 
 
-def _with_cheaper_relus(layers: Sequence[Layer]) -> list[tuple[str, nn.Module]]:
-    """Return copies of the layers by name, each ReLU in place, and after a max pooling, not before.
+def _with_cheaper_relus(network: Network) -> list[tuple[str, nn.Module]]:
+    """Return the layers by name, each ReLU in place, and after a max pooling, not before.
 
     The same function with the same gradients, to the bit: neither changes which number of a window
-    is the largest, and nothing else reads what a weight layer or a pooling puts out.
+    is the largest, and nothing else reads what a weight layer or a pooling puts out. Layers are
+    copied, but for weights that no other layer has.
     """
     modules: list[tuple[str, nn.Module]] = []
-    for layer in layers:
+    seen: set[nn.Parameter] = set()
+    for layer in network.layers:
+        parameters = set(layer.module.parameters())
+        is_own = bool(parameters) and not parameters & seen
+        seen |= parameters
+        module = layer.module if is_own else copy.deepcopy(layer.module)
         is_late = modules and type(modules[-1][1]) is nn.ReLU and type(layer.module) is nn.MaxPool2d
         relu = [modules.pop()] if is_late else []
-        modules += [(layer.name.replace(".", "_"), copy.deepcopy(layer.module)), *relu]
+        modules += [(layer.name.replace(".", "_"), module), *relu]
     for (_, before), (_, module) in pairwise([("", None), *modules]):
         if type(module) is nn.ReLU:
             module.inplace = isinstance(before, OWN_OUTPUT)

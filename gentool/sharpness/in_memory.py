@@ -34,8 +34,7 @@ from gentool.sharpness.expected import ExpectedOptions
 from gentool.sharpness.expected_record import ExpectedSharpnessOptions, expected_record
 from gentool.sharpness.flatness_record import flatness_values, notes_on_missing
 from gentool.sharpness.forward import BATCHINGS
-from gentool.sharpness.functional import functional_network
-from gentool.sharpness.inputs import SharpnessInputs, load_inputs
+from gentool.sharpness.inputs import SharpnessInputs, load_inputs, networks_of
 from gentool.sharpness.search.baselines import METHODS
 from gentool.sharpness.worst_case import SearchOptions, WorstCaseSearch
 from gentool.sharpness.worst_case_record import (
@@ -267,6 +266,7 @@ def flatness(
         measures=values,
         notes=notes_on_missing(values),
         evaluation=inputs.evaluation,
+        layers=inputs.layers,
     ) | {"flatness": about}
     return warn(record) if isinstance(module, TrainedNetwork) else record
 
@@ -310,8 +310,10 @@ def _inputs(
     recipe, sets = training_set_in_memory(
         checkpoint, images, labels, about_module["test"], normalisation, device
     )
-    network = functional_network(checkpoint.model(), shape, fold_batch_norm=fold)
-    return SharpnessInputs(checkpoint, recipe, network, sets, is_in_memory=True)
+    perturbed, network = networks_of(checkpoint, shape, fold)
+    return SharpnessInputs(
+        checkpoint, recipe, perturbed, sets, is_in_memory=True, canonical=network
+    )
 
 
 def _batching(options: InMemoryOptions) -> str:

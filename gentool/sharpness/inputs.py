@@ -1,6 +1,6 @@
 """Load a checkpoint and the examples it was trained on, as the network to perturb."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -19,10 +19,17 @@ from gentool.common.errors import GentoolError
 from gentool.common.json import Json
 from gentool.data.examples import Examples, TrainingSet
 from gentool.data.sources import DataSets
+from gentool.networks.canonical import Network, canonical
+from gentool.networks.layer_table import layer_table
 from gentool.networks.models import known_initial
 from gentool.records.recipe import Recipe
 from gentool.sharpness.evaluate import evaluate_point
-from gentool.sharpness.functional import FunctionalNetwork, functional_network
+from gentool.sharpness.functional import (
+    FunctionalNetwork,
+    ImageShape,
+    functional_network,
+    functional_of,
+)
 from gentool.sharpness.prepared import check_float64
 
 
@@ -33,7 +40,8 @@ class SharpnessInputs:
     `recipe` is the checkpoint's; if another program trained it, with the facts of the draw.
     `assumed` names those facts that nobody said. `is_in_memory` is true of arrays that were given
     in Python, about which the recipe knows what the user said. `initial` is the network before
-    training, if the user gave it; else it is drawn again from the recipe's seed.
+    training, if the user gave it; else it is drawn again from the recipe's seed. `canonical` shares
+    its weights with the network to perturb, where batch norm is folded in.
     """
 
     checkpoint: Checkpoint
@@ -43,6 +51,7 @@ class SharpnessInputs:
     assumed: tuple[str, ...] = ()
     is_in_memory: bool = False
     initial: nn.Module | None = None
+    canonical: Network | None = None
 
     @cached_property
     def initial_weights(self) -> Tensor | None:
@@ -63,6 +72,24 @@ class SharpnessInputs:
         if self.initial is not None:
             raise GentoolError("initial has other layers than the network; give another")
         return None
+
+    @cached_property
+    def layers(self) -> list[Json]:
+        """Return the table of layers of a record."""
+        network = self.canonical
+        if network is None:
+            network = canonical(self.checkpoint.model(), self.recipe.input_shape)
+        return layer_table(network)
+
+    def without_tensors(self) -> "SharpnessInputs":
+        """Return the same inputs, evaluated, without the weights as they were read.
+
+        A large network is then in memory as the network to perturb alone.
+        """
+        about = {"evaluation": self.evaluation, "layers": self.layers}
+        bare = replace(self, checkpoint=replace(self.checkpoint, tensors={}), canonical=None)
+        vars(bare).update(about)
+        return bare
 
     @cached_property
     def evaluation(self) -> Json:
@@ -104,8 +131,16 @@ def load_inputs(
     Raise GentoolError if the checkpoint or the data do not fit its recipe.
     """
     recipe, sets = load_training_set(checkpoint, device, data_sets, data=data, hints=hints)
-    perturbed = functional_network(
-        checkpoint.model(), recipe.input_shape, fold_batch_norm=fold_batch_norm
-    )
+    perturbed, network = networks_of(checkpoint, recipe.input_shape, fold_batch_norm)
     assumed = assumed_facts(checkpoint.recipe, data, hints)
-    return SharpnessInputs(checkpoint, recipe, perturbed, sets, assumed)
+    return SharpnessInputs(checkpoint, recipe, perturbed, sets, assumed, canonical=network)
+
+
+def networks_of(
+    checkpoint: Checkpoint, input_shape: ImageShape, fold_batch_norm: bool
+) -> tuple[FunctionalNetwork, Network | None]:
+    """Return the network to perturb; and the canonical one, if the two share their weights."""
+    if not fold_batch_norm:
+        return functional_network(checkpoint.model(), input_shape, fold_batch_norm=False), None
+    network = canonical(checkpoint.model(), input_shape)
+    return functional_of(network), network

@@ -32,7 +32,7 @@ class Noise:
 
     def __init__(self, objective: Objective, seed: int) -> None:
         self.objective = objective
-        where = objective.network.weights.device  # many normal numbers: drawn on the device
+        where = objective.network.device  # many normal numbers: drawn on the device
         self.generator = torch.Generator(where).manual_seed(seed)
         self.batch = min(BATCH, len(objective))
         self.draws_per_chunk = max(1, min(16, self._draws_that_fit()))
@@ -59,7 +59,7 @@ class Noise:
     def _draws_that_fit(self) -> int:
         """Return how many draws a quarter of the memory holds."""
         network = self.objective.network
-        numbers = 6 * network.weights.numel() + 3 * self.batch * network.activations
+        numbers = 6 * network.size + 3 * self.batch * network.activations
         return self.objective.memory // (numbers * self.objective.dtype.itemsize)
 
     def _evaluate(self, points: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

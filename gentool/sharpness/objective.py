@@ -14,11 +14,11 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.func import vmap
+from torch.func import functional_call, vmap
 
 from gentool.data.examples import Examples
 from gentool.numerics.cuda_graphs import CudaGraphed, can_capture
-from gentool.numerics.memory import CPU_MEMORY
+from gentool.numerics.memory import CPU_MEMORY, is_large
 from gentool.sharpness.forward import logits_at
 from gentool.sharpness.functional import FunctionalNetwork
 
@@ -97,7 +97,7 @@ class Objective:
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.network.weights.dtype
+        return self.network.dtype
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -162,7 +162,7 @@ class Objective:
         """Return how many points are evaluated together, as memory allows; 1 in a loop."""
         if self.batching == "loop":
             return 1
-        weight = 4 * self.network.weights.numel() + 32 * self.network.activations
+        weight = 4 * self.network.size + 32 * self.network.activations
         return max(1, self.memory // 2 // (weight * self.dtype.itemsize))
 
     def images_per_chunk(self, candidates: int) -> int:
@@ -176,9 +176,9 @@ class Objective:
         if self.batching == "stacked":
             numbers = network.pixels + candidates * network.units
         fitting = self.memory // 2 // (3 * numbers * itemsize)
-        if self.batching == "stacked" and network.weights.device.type == "cpu":
+        if self.batching == "stacked" and network.device.type == "cpu":
             cached = CACHE_BYTES // (candidates * network.units * itemsize)
-            fitting = min(fitting, max(cached, 6 * len(network.weights) // network.activations))
+            fitting = min(fitting, max(cached, 6 * network.size // network.activations))
         return max(1, min(len(self), fitting))
 
     @property
@@ -195,7 +195,7 @@ class Objective:
         """
         run = partial(work, self._logits)
         few = min(CAPTURE_LIMIT, self.memory // (12 * self.dtype.itemsize))
-        if numbers > few or not can_capture(self.network.weights.device):
+        if numbers > few or not can_capture(self.network.device):
             return run(*arguments)
         kind = (work, self.batching, torch.backends.cuda.matmul.allow_tf32)
         if kind not in self.cuda_graphs:
@@ -220,6 +220,9 @@ class Objective:
     def _gradients(
         self, points: Tensor, criterion: Criterion, parameters: Tensor
     ) -> tuple[Tensor, Tensor]:
+        on_cpu = points.device.type == "cpu"
+        if on_cpu and self.batching == "loop" and is_large(self.network.size):
+            return self._gradient_in_place(points, criterion, parameters)
         total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
         gradients = None
         for batch in self._batches(len(points)):
@@ -229,6 +232,29 @@ class Objective:
             gradients = gradient if gradients is None else gradients.add_(gradient)
             total += values
         return total, gradients
+
+    def _gradient_in_place(
+        self, points: Tensor, criterion: Criterion, parameters: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `_gradients` does at one point, adding each layer's gradient in its place.
+
+        So the gradient of a large network is in memory once, with that of one layer beside it.
+        """
+        total = torch.zeros(1, dtype=torch.float64, device=points.device)
+        gradient = torch.zeros_like(points, memory_format=torch.contiguous_format)
+        weights = {
+            name: W.detach().requires_grad_()
+            for name, W in self.network.named(points[0].detach()).items()
+        }
+        for name, into in self.network.named(gradient[0]).items():
+            weights[name].grad = into
+        for images, labels, fraction in self._batches(1):
+            with torch.enable_grad():
+                logits = functional_call(self.network.module, weights, (images,))[None]
+                each = _image_values(logits, labels, criterion, parameters)
+                (each * fraction.to(each.dtype)).sum().backward(inputs=list(weights.values()))
+            total += (each.detach().double() * fraction).sum(dim=1)
+        return total, gradient
 
     def _batches(self, candidates: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield images, labels, and the weight of each image in the mean (float64), in chunks."""

@@ -55,7 +55,7 @@ class PreparedNetwork:
     @property
     def dtype(self) -> torch.dtype:
         """Return the precision to search in, unless the box is too small for it."""
-        is_small = len(self.network.weights) <= FEW_PARAMETERS
+        is_small = self.network.size <= FEW_PARAMETERS
         return torch.float64 if is_small else torch.float32
 
     @cached_property

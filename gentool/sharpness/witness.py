@@ -85,9 +85,10 @@ class Witness:
 def make_witness(claim: WitnessClaim, network: FunctionalNetwork, point: Tensor) -> Witness:
     """Return the witness of a point in the box of a claim."""
     within = _box(network, claim)
-    point = point.to("cpu", within.low.dtype)
-    inner = ((point != within.low) & (point != within.high)).nonzero().flatten()
-    bits = numpy.packbits((point == within.high).numpy())
+    point = point.to("cpu", within.dtype)
+    is_low, is_high = point == within.low, point == within.high
+    inner = (~(is_low | is_high)).nonzero().flatten()
+    bits = numpy.packbits(is_high.numpy())
     return Witness(claim, torch.from_numpy(bits), inner, point[inner])
 
 

@@ -24,6 +24,7 @@ from gentool.sharpness.functional import FunctionalNetwork
 from gentool.sharpness.objective import Spent
 from gentool.sharpness.prepared import PreparedNetwork
 from gentool.sharpness.search.baselines import METHODS, lbfgsb_run, run_method
+from gentool.sharpness.search.bits import corner_at
 from gentool.sharpness.search.enumeration import check_enumerable, enumerate_corners
 from gentool.sharpness.search.multi_start import multi_start
 from gentool.sharpness.search.protocols import stochastic_ascent
@@ -250,7 +251,7 @@ class WorstCaseSearch:
         w = self.network.weights
         point = state.best_point
         if point is None and state.best_on_sample is not None:
-            point = state.box.corner(state.best_on_sample)
+            point = corner_at(state.box, state.best_on_sample)
         if point is None:
             return w, self.before
         check_inside(state.box, point)

@@ -94,6 +94,7 @@ def worst_case_record(
         command=options.to_json(),
         began=began,
         evaluation=inputs.evaluation,
+        layers=inputs.layers,
     )
     search = WorstCaseSearch(inputs.network, inputs.sets.all, options.search, show)
     if (reason := search.prepared.fault) is not None:
@@ -164,7 +165,7 @@ def worst_case_record(
     record = record_of(measures=values, notes=notes)
     record["sharpness"] = {
         "folded": inputs.network.is_folded,
-        "parameters": len(inputs.network.weights),
+        "parameters": inputs.network.size,
         "images": len(inputs.sets.all),
         "loss": search.before.loss,
         "error": search.before.error,

@@ -23,7 +23,7 @@ from gentool.training.stacked_sgd import (
     one_hot_columns,
 )
 
-THREADED_STEP = 2**23  # multiplications of a forward pass of a stack, as measured
+THREADED_STEP = 2**23  # multiplications of a forward pass of a stack: an estimate
 
 
 def threads_of_stack(

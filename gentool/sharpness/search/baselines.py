@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gentool.common.registry import FunctionRegistry
 from gentool.sharpness.objective import GRADIENT_COST
+from gentool.sharpness.search.bits import corner_at, pack
 from gentool.sharpness.search.climb import MIN_GAIN, Climb
 from gentool.sharpness.search.multi_start import multi_start
 from gentool.sharpness.search.protocols import KESKAR_ITERATIONS
@@ -124,8 +125,8 @@ def vertex(state: SearchState) -> None:
     while state.affords_gradient:
         _, gains = climb.step()
         if gains[0] <= MIN_GAIN * state.rise:
-            climb = Climb(state, state.box, state.random_signs(1))
-    _look_at(state, state.box.corner(climb.signs[0]))
+            climb = Climb(state, state.box, pack(state.random_signs(1)))
+    _look_at(state, corner_at(state.box, climb.signs[0]))
 
 
 @METHODS.register
@@ -176,7 +177,7 @@ def lbfgsb_run(state: SearchState, dimensions: int | None) -> None:
         vector = torch.from_numpy(v / width).to(reach.device)
         inside = vector if subspace is None else subspace.point(vector)
         point = state.box.center + reach * inside.clamp(-1, 1)
-        losses, gradients = state.gradients(state.box.project(point.to(state.box.low.dtype))[None])
+        losses, gradients = state.gradients(state.box.project(point.to(state.box.dtype))[None])
         gradient = gradients[0].double() * reach / width
         if subspace is not None:
             gradient = subspace.coordinates(gradient * (inside.abs() < 1))

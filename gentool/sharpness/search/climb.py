@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gentool.sharpness.box import Box
 from gentool.sharpness.objective import Objective
+from gentool.sharpness.search.bits import corner_at, pack, unpack
 from gentool.sharpness.search.state import SearchState
 
 MIN_GAIN = 1e-4  # of the rise; a candidate that gains less has arrived, a generation was in vain
@@ -23,13 +24,17 @@ def corner_of_gradient(gradient: Tensor, otherwise: Tensor) -> Tensor:
 def vertex_step(
     objective: Objective | SearchState, box: Box, signs: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the losses at corners, bool (k, P), and the corners that the gradients point to."""
-    losses, following = [], []
-    for chunk in signs.split(objective.candidates_per_chunk):
-        loss, gradient = objective.gradients(box.corner(chunk))
-        losses.append(loss)
-        following.append(corner_of_gradient(gradient, chunk))
+    """Return the losses at corners, and the corners that the gradients point to; signs as kept."""
+    chunks = signs.split(objective.candidates_per_chunk)
+    losses, following = zip(*(_step_of(objective, box, chunk) for chunk in chunks), strict=True)
     return torch.cat(losses), torch.cat(following)
+
+
+def _step_of(objective: Objective | SearchState, box: Box, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Return losses and following corners of one chunk; its gradients are gone before the next."""
+    signs = unpack(kept, len(box.center))
+    losses, gradients = objective.gradients(box.corner(signs))
+    return losses, pack(corner_of_gradient(gradients, signs))
 
 
 def has_gained(losses: Tensor, gains: Tensor, loss_before: float) -> Tensor:
@@ -42,14 +47,14 @@ class Climb:
 
     The loss is over the whole set (`SearchState`) or over a part of it (`Objective`). `losses` and
     `corners` are the best of each candidate, `active` the indices of the candidates that still
-    move, and `signs` the corners to evaluate next.
+    move, and `signs` the corners to evaluate next. Signs are kept as `bits` says.
     """
 
     def __init__(
         self,
         objective: Objective | SearchState,
         box: Box,
-        signs: Tensor,  # (k, P), bool
+        signs: Tensor,  # of k corners
         losses: Tensor | None = None,  # (k,), to exceed; None: −∞
         mark_overflow: Callable[[Tensor], Tensor] = lambda losses: losses,
     ) -> None:
@@ -65,7 +70,7 @@ class Climb:
     ) -> "Climb":
         """Start at the corner of the gradient at a point (P,), whose loss has to be exceeded."""
         losses, gradients = objective.gradients(point[None])
-        return cls(objective, box, corner_of_gradient(gradients, otherwise), losses)
+        return cls(objective, box, pack(corner_of_gradient(gradients, otherwise)), losses)
 
     def step(self) -> tuple[Tensor, Tensor]:
         """Evaluate and move the active candidates; return their losses and gains."""
@@ -82,7 +87,7 @@ class Climb:
         """Evaluate the last corners too, so many candidates at a time, without a step."""
         size = candidates or self.objective.candidates_per_chunk
         chunks = self.signs.split(size) if len(self.signs) else ()
-        losses = [self.objective.losses(self.box.corner(chunk)) for chunk in chunks]
+        losses = [self.objective.losses(corner_at(self.box, chunk)) for chunk in chunks]
         if losses:
             self._keep_best(torch.cat(losses))
 

@@ -12,7 +12,7 @@ MOST_EXACT = 24  # parameters
 
 def check_enumerable(network: FunctionalNetwork) -> None:
     """Raise GentoolError unless the network is linear, with MOST_EXACT parameters at most."""
-    count = len(network.weights)
+    count = network.size
     if not network.is_mlp or len(network.mlp_layers) != 1:
         raise GentoolError("--exact is for linear models: a network's maximum need not be a corner")
     if count > MOST_EXACT:
@@ -32,7 +32,7 @@ def enumerate_corners(state: SearchState) -> None:
     Neyshabur et al., Exploring Generalization in Deep Learning, NIPS 2017.
     """
     size = len(state.box.center)
-    bits = torch.arange(size, device=state.box.low.device)
+    bits = torch.arange(size, device=state.box.center.device)
     step = max(1, state.objective.candidates_per_chunk)
     for start in range(0, 2**size, step):
         numbers = torch.arange(start, min(start + step, 2**size), device=bits.device)

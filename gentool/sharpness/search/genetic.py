@@ -9,6 +9,7 @@ compared (a memetic algorithm; Moscato, 1989).
 import torch
 from torch import Tensor
 
+from gentool.sharpness.search.bits import pack, unpack
 from gentool.sharpness.search.climb import climb_until_arrived, has_gained
 from gentool.sharpness.search.state import SearchState
 
@@ -26,7 +27,7 @@ def genetic_search(
     patience: int,
     generations: int = GENERATIONS,
 ) -> tuple[Tensor, Tensor]:
-    """Return the best `count` corners, bool (k, P), and their losses, after so many generations.
+    """Return the best `count` corners, as kept, and their losses, after so many generations.
 
     The search ends earlier after `patience` generations without a gain, or with one corner left.
     """
@@ -36,7 +37,9 @@ def genetic_search(
         if in_vain == patience or len(signs) < 2:
             break
         highest = losses[0]
-        children = torch.stack([_child(state, signs, i) for i in range(CHILDREN_PER_GENERATION)])
+        children = torch.stack(
+            [pack(_child(state, signs, i)) for i in range(CHILDREN_PER_GENERATION)]
+        )
         child_losses, corners = climb_until_arrived(state, children, CHILD_STEPS)
         signs, losses = _best_distinct(
             torch.cat([signs, corners]), torch.cat([losses, child_losses]), count
@@ -48,21 +51,23 @@ def genetic_search(
 
 def _child(state: SearchState, pool: Tensor, i: int) -> Tensor:
     """Return child number i: a mutated parent of the better half, or a mixture of two parents."""
-    generator, size = state.generator, pool.shape[1]
+    generator, size = state.generator, len(state.box.center)
     if i % 2:
         parent = int(torch.randint(max(1, len(pool) // 2), (1,), generator=generator))
         choice = int(torch.randint(len(FLIP_FRACTIONS), (1,), generator=generator))
-        return pool[parent] ^ _random_mask(state, size, FLIP_FRACTIONS[choice])
+        return unpack(pool[parent], size) ^ _random_mask(state, size, FLIP_FRACTIONS[choice])
     first, second = torch.randperm(len(pool), generator=generator)[:2].tolist()
     if i % 4 == 0:
         first, second = 0, second or first
-    mixed = torch.where(_random_mask(state, size, 0.5), pool[first], pool[second])
+    mixed = torch.where(
+        _random_mask(state, size, 0.5), unpack(pool[first], size), unpack(pool[second], size)
+    )
     return mixed ^ _random_mask(state, size, FLIP_FRACTIONS[0])
 
 
 def _random_mask(state: SearchState, size: int, fraction: float) -> Tensor:
     drawn = torch.rand(size, generator=state.generator) < fraction
-    return drawn.to(state.box.low.device)
+    return drawn.to(state.box.center.device)
 
 
 def _best_distinct(signs: Tensor, losses: Tensor, count: int) -> tuple[Tensor, Tensor]:

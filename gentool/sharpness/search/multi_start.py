@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gentool.sharpness.objective import GRADIENT_COST, Objective
+from gentool.sharpness.search.bits import pack, unpack
 from gentool.sharpness.search.climb import (
     Climb,
     climb_until_arrived,
@@ -53,7 +54,7 @@ class NamedCorners:
     """Hold corners with the best loss that each has reached; names as in the table of starts."""
 
     names: list[str]
-    signs: Tensor  # (k, P), bool
+    signs: Tensor  # of k corners, as `bits` keeps them
     losses: Tensor  # (k,)
 
     def best(self, count: int) -> "NamedCorners":
@@ -89,7 +90,7 @@ def multi_start(state: SearchState, restarts: int | None = None, steps: int | No
     refined = finished.best(_refined(state))
     refine(state, refined.signs, _rprop_steps(state, steps) if steps else None)
     if len(state.box.center) <= MOST_PARAMETERS:
-        climb_by_flips(state, finished.signs)
+        climb_by_flips(state, unpack(finished.signs, len(state.box.center)))
 
 
 def _finalists(state: SearchState) -> int:
@@ -135,7 +136,7 @@ def _screen(state: SearchState, part: Objective, candidates: NamedCorners) -> Na
             climb.step()
             state.best_on_sample = climb.corners[climb.losses.argmax()].clone()
         climb.look()
-        chunk[:] = climb.corners  # in place: with many parameters signs are large
+        chunk[:] = climb.corners
         losses.append(climb.losses)
     losses = torch.cat(losses)
     before = float(part.losses(state.center[None]))
@@ -147,7 +148,8 @@ def _screen(state: SearchState, part: Objective, candidates: NamedCorners) -> Na
 def _with_gradient_corner(state: SearchState, finalists: NamedCorners) -> NamedCorners:
     """Add the corner of the gradient at w to the finalists: for small α there is one basin."""
     _, gradients = state.gradients(state.center[None])
-    plain = corner_of_gradient(gradients, finalists.signs[:1])
+    otherwise = unpack(finalists.signs[:1], len(state.box.center))
+    plain = pack(corner_of_gradient(gradients, otherwise))
     return NamedCorners(
         [*finalists.names, "gradient"],
         torch.cat([finalists.signs, plain]),
@@ -162,7 +164,7 @@ def _genetic_phase(
     more = genetic_effort(state.objective)
     random = state.random_signs((more - 1) * restarts * 2 // 5)
     names = candidates.names + [f"random {i}, all images" for i in range(1, len(random) + 1)]
-    all_signs = torch.cat([candidates.signs, random])
+    all_signs = torch.cat([candidates.signs, pack(random)])
     losses, signs = climb_until_arrived(state, all_signs, steps or USUAL_STEPS)
     if steps is None:
         losses, signs = _until_arrived(state, losses, signs)
@@ -201,7 +203,7 @@ def _until_arrived(state: SearchState, losses: Tensor, signs: Tensor) -> tuple[T
     climbed, corners = climb_until_arrived(state, signs[best], MOST_STEPS, patience=2)
     higher = climbed > losses[best]
     losses[best] = torch.where(higher, climbed, losses[best])
-    signs[best] = torch.where(higher[:, None], corners, signs[best])
+    signs[best[higher]] = corners[higher]
     return losses, signs
 
 

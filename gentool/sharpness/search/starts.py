@@ -19,7 +19,14 @@ import torch
 from torch import Tensor
 
 from gentool.sharpness.box import box
-from gentool.sharpness.objective import Objective, towards_class, towards_probability, training_loss
+from gentool.sharpness.objective import (
+    Criterion,
+    Objective,
+    towards_class,
+    towards_probability,
+    training_loss,
+)
+from gentool.sharpness.search.bits import pack, unpack
 from gentool.sharpness.search.climb import corner_of_gradient, vertex_step
 from gentool.sharpness.search.state import SearchState
 
@@ -46,7 +53,7 @@ def spare_passes(objective: Objective) -> float:
 
 def genetic_effort(objective: Objective) -> int:
     """Return the length of the genetic search, 1 to 4: small networks have rugged losses."""
-    return max(1, min(4, SMALL_WORK // (len(objective) * len(objective.network.weights))))
+    return max(1, min(4, SMALL_WORK // (len(objective) * objective.network.size)))
 
 
 def default_restarts(objective: Objective) -> int:
@@ -55,51 +62,62 @@ def default_restarts(objective: Objective) -> int:
 
 
 def starts(state: SearchState, part: Objective, restarts: int) -> tuple[list[str], Tensor]:
-    """Return names and signs, bool of shape (restarts, P), of the corners to start from.
+    """Return names and signs, as `bits` keeps them, of the corners to start from.
 
     The corner of the softened loss and that of an ascent come first, then those from wider boxes,
     those of the classes, by logit and then by log-probability, and those of minibatches; random
     corners fill up.
     """
     names: list[str] = []
-    signs = torch.empty(restarts, len(state.center), dtype=torch.bool, device=state.center.device)
+    signs: list[Tensor] = []
     for name, corner in _endless_starts(state, part):
         if len(names) == restarts:
             break
-        if state.best_on_sample is None:  # a search that is stopped now has this one
-            state.best_on_sample = corner.clone()
-        signs[len(names)] = corner
         names.append(name)
-    return names, signs
+        signs.append(pack(corner))
+        if state.best_on_sample is None:  # a search that is stopped now has this one
+            state.best_on_sample = signs[0].clone()
+    return names, torch.stack(signs)
 
 
 def _endless_starts(state: SearchState, part: Objective) -> Iterator[tuple[str, Tensor]]:
     """Yield starts without end, those that matter most first."""
-    w = state.center
+    device = state.box.center.device
     anywhere = state.random_signs(1)[0]
-    soft = torch.tensor([SOFT_TEMPERATURE], dtype=part.dtype, device=w.device)
-    _, gradient = part.gradients(w[None], training_loss, soft)
-    softened = corner_of_gradient(gradient[0], anywhere)
+    soft = torch.tensor([SOFT_TEMPERATURE], dtype=part.dtype, device=device)
+    softened = _corners_at_w(state, part, anywhere, training_loss, soft)[0]
     yield "softened", softened
     yield "ascent", _ascent_corners(state, part, anywhere)[0]
     for factor in WIDER:
         yield f"wider {factor:g}", _corner_from_wider_box(state, part, softened, factor)
     classes = torch.randperm(part.network.classes, generator=state.generator)[:10]
-    directions = torch.eye(part.network.classes, dtype=part.dtype, device=w.device)
+    directions = torch.eye(part.network.classes, dtype=part.dtype, device=device)
     for few in classes.split(part.candidates_per_chunk):
-        corners = _class_corners(state, part, anywhere, directions[few.to(w.device)])
+        corners = _class_corners(state, part, anywhere, directions[few.to(device)])
         yield from zip([f"class {c}" for c in few.tolist()], corners, strict=True)
     for few in classes.split(part.candidates_per_chunk):
-        points = w.expand(len(few), -1)
-        _, gradients = part.gradients(points, towards_probability, directions[few.to(w.device)])
-        corners = corner_of_gradient(gradients, anywhere)
+        towards = directions[few.to(device)]
+        corners = _corners_at_w(state, part, anywhere, towards_probability, towards)
         yield from zip([f"log p of {c}" for c in few.tolist()], corners, strict=True)
     for i in range(1, 5):
         order = torch.randperm(len(part), generator=state.generator)[:MINIBATCH]
-        _, gradient = part.part(order.to(w.device)).gradients(w[None])
-        yield f"minibatch {i}", corner_of_gradient(gradient[0], anywhere)
+        corners = _corners_at_w(state, part.part(order.to(device)), anywhere)
+        yield f"minibatch {i}", corners[0]
     for i in count(1):
         yield f"random {i}", state.random_signs(1)[0]
+
+
+def _corners_at_w(
+    state: SearchState,
+    part: Objective,
+    otherwise: Tensor,
+    criterion: Criterion = training_loss,
+    parameters: Tensor | None = None,
+) -> Tensor:
+    """Return the corners, bool (k, P), that gradients at w point to: one, or one a parameter."""
+    points = state.center.expand(1 if parameters is None else len(parameters), -1)
+    _, gradients = part.gradients(points, criterion, parameters)
+    return corner_of_gradient(gradients, otherwise)
 
 
 def is_deep(objective: Objective) -> bool:
@@ -113,9 +131,7 @@ def _class_corners(
     """Return a corner, bool (k, P), towards each of k classes, given as rows (k, classes)."""
     if is_deep(part):
         return _ascent_corners(state, part, otherwise, directions)
-    points = state.center.expand(len(directions), -1)
-    _, gradients = part.gradients(points, towards_class, directions)
-    return corner_of_gradient(gradients, otherwise)
+    return _corners_at_w(state, part, otherwise, towards_class, directions)
 
 
 def _ascent_corners(
@@ -128,7 +144,6 @@ def _ascent_corners(
     """
     is_fine = is_deep(part) and is_cheap(state.objective)
     within, steps = state.box, FINE_STEPS if is_fine else ASCENT_STEPS
-    length = (within.high - within.low) / steps  # in all twice as far as the faces
     count = 1 if directions is None else len(directions)
     points = state.center.expand(count, -1)
     for i in range(steps):
@@ -136,9 +151,18 @@ def _ascent_corners(
             losses, gradients = part.gradients(points, towards_class, directions)
         else:
             losses, gradients = part.gradients(points)
-        moved = within.project(points + length * gradients.sign())
-        points = torch.where(losses.isfinite()[:, None], moved, points)
-    return corner_of_gradient(points - state.center, otherwise)
+        goes_on, points = losses.isfinite()[:, None], points.contiguous()
+        for block, low, high in within.blocks():
+            length = (high - low) / steps  # in all twice as far as the faces
+            here = points[:, block]
+            moved = (here + length * gradients[:, block].sign()).clamp(low, high)
+            points[:, block] = torch.where(goes_on, moved, here)
+        del gradients  # before the next: each is as large as the network
+    signs = torch.empty(points.shape, dtype=torch.bool, device=points.device)
+    for block, low, high in within.blocks():
+        moved = points[:, block] - (low / 2 + high / 2)
+        signs[:, block] = corner_of_gradient(moved, otherwise[block])
+    return signs
 
 
 def _corner_from_wider_box(
@@ -148,8 +172,8 @@ def _corner_from_wider_box(
     within = state.box
     wide = box(within.center, factor * within.alpha, part.dtype, within.offset, within.relative)
     for _ in range(WIDER_STEPS):
-        losses, following = vertex_step(part, wide, signs[None])
+        losses, following = vertex_step(part, wide, pack(signs[None]))
         if not bool(losses.isfinite().all()):
             break
-        signs = following[0]
+        signs = unpack(following[0], len(signs))
     return signs

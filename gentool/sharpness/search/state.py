@@ -55,7 +55,7 @@ class SearchState:
     show: Callable[["SearchState"], None] = lambda state: None
     best_loss: float = -math.inf
     best_point: Tensor | None = None
-    best_on_sample: Tensor | None = None  # (P,) bool; the best corner on a part of the set
+    best_on_sample: Tensor | None = None  # signs of the best corner on a part of the set, as kept
     overflowed: bool = False
     starts: list[Start] = field(default_factory=list)
 
@@ -122,7 +122,7 @@ class SearchState:
         """Return random corners, bool of shape (count, P)."""
         shape = (count, len(self.box.center))
         signs = torch.randint(2, shape, generator=self.generator, dtype=torch.bool)
-        return signs.to(self.box.low.device)
+        return signs.to(self.box.center.device)
 
     @cached_property
     def hardest_first(self) -> Tensor:
@@ -133,7 +133,7 @@ class SearchState:
     @property
     def center(self) -> Tensor:
         """Return w in the precision of the search."""
-        return self.box.low / 2 + self.box.high / 2
+        return self.box.middle
 
     def sample(self, images: int) -> Objective:
         """Return an estimate of the loss from so many images, half of them the hardest at w.
@@ -156,5 +156,9 @@ class SearchState:
         losses = self.mark_overflow(losses)
         i = int(losses.argmax())
         if losses[i] > self.best_loss:
-            self.best_loss, self.best_point = float(losses[i]), points[i].detach().clone()
+            if self.best_point is None:
+                self.best_point = points[i].detach().clone()
+            else:  # in its place: another copy of a large network may not fit
+                self.best_point.copy_(points[i].detach())
+            self.best_loss = float(losses[i])
         return losses
