@@ -15,8 +15,9 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
 from training import compare, make_run
 
+from gentool.training.batches import in_batches
 from gentool.training.loop import epoch_function
-from gentool.training.run import Run, in_batches
+from gentool.training.run import Run
 
 CPU = torch.device("cpu")
 NETWORKS = ("MLP, 8 units, 1x28x28", "MLP, 64 units, 1x8x8", "MLP, 64 units, 1x28x28")

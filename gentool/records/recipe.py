@@ -53,7 +53,9 @@ class Recipe:
     batch norm on every convolution or hidden layer, else `he`. `batch_norm` true is on every
     convolution of a VGG or every hidden layer of an MLP; "hidden" is on the hidden linear layer of
     the paper's VGG alone, "all" on both. `last_pool` is the kind of that VGG's last pooling.
-    `stop_on` is the mode in which the stop rule takes the training loss. `channels` and `resize`
+    `stop_on` is the mode in which the stop rule takes the training loss, and `stop_check` is when:
+    at the end of an epoch, or after some steps within it, too; None is what `stop_check_of` says,
+    and trained networks have either. `channels` and `resize`
     say how the images of a folder are read, `channel_order` those of an npz archive; `draw` says
     whether the subset is drawn at random or is the first images. Raise UsageError for a value out
     of range.
@@ -96,6 +98,9 @@ class Recipe:
     precision: str = _option("float32", ranges.one_of("float32", "bfloat16"), Role.CONDITION)
     stop_loss: float = _option(0.01, ranges.POSITIVE, Role.CONDITION)
     stop_on: str = _option("evaluation", ranges.one_of("evaluation", "training"), Role.CONDITION)
+    stop_check: str | None = _option(
+        None, ranges.one_of("epoch", "steps").or_none(), Role.CONDITION
+    )
 
     input_shape: tuple[int, int, int] | None = _option(None, ranges.SHAPE.or_none(), Role.DERIVED)
     classes: int | None = _option(None, ranges.UNITS.or_none(), Role.DERIVED)
@@ -134,6 +139,10 @@ class Recipe:
             if not values.includes(value):
                 name = option.name.replace("_", "-")
                 raise UsageError(f"{name} is {value!r}; it has to be {values.words}")
+        if self.stop_on == "training" and self.stop_check == "steps":
+            raise UsageError(
+                "stop-on training takes the loss of a whole epoch; leave out stop-check steps"
+            )
 
     def to_json(self) -> Json:
         return asdict(self)
@@ -210,16 +219,25 @@ def with_later_fields(recipe: Json) -> Json:
     later = {
         "last_pool": _last_pool(recipe.get("model")),
         "stop_on": "evaluation",
+        "stop_check": "epoch",
         "draw": "random",
     }
     if recipe.get("model") == LAYERS:
-        later |= {"stop_on": None, "draw": None}
+        later |= {"stop_on": None, "stop_check": None, "draw": None}
     return later | dict.fromkeys(("channels", "resize", "channel_order")) | recipe
 
 
 def _last_pool(model: object) -> str | None:
     """Return the last pooling of a model that names none: the paper's VGG has a maximum."""
     return "max" if model == "vgg" else None
+
+
+def stop_check_of(recipe: Recipe) -> str:
+    """Return when the stop rule is checked; what `stop_check` None means.
+
+    It is `steps`, but for a loss in training mode, which is that of an epoch.
+    """
+    return recipe.stop_check or ("epoch" if recipe.stop_on == "training" else "steps")
 
 
 def default_init(batch_norm: object) -> str:

@@ -52,6 +52,14 @@ class ProcessGroup:
             distributed.all_reduce(numbers)
         return numbers.tolist()
 
+    def gather(self, values: list[int]) -> list[int]:
+        """Return the values of all processes, in every process."""
+        if self.size == 1:
+            return values
+        boxes: list[list[int]] = [[] for _ in range(self.size)]
+        distributed.all_gather_object(boxes, values)
+        return [value for box in boxes for value in box]
+
     def broadcast(self, value: object) -> object:
         """Return the value of the main process, in every process."""
         if self.size == 1:

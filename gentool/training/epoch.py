@@ -1,9 +1,9 @@
 """Train one network for one epoch: its examples in a new order, one optimizer step per batch.
 
-Losses and errors are read once, at the end of the epoch, so that no step waits for the device.
+Losses and errors are read at the ends of a few parts, so that no step waits for the device.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,8 +11,10 @@ from torch.nn.functional import cross_entropy
 
 from gentool.numerics.cuda_graphs import CudaGraphed, can_capture
 from gentool.numerics.device import fast_products
+from gentool.training.batches import in_batches
 from gentool.training.evaluation import count_wrong
-from gentool.training.run import Run, in_batches
+from gentool.training.parts import ends_of_parts
+from gentool.training.run import Run
 
 Step = Callable[[Tensor, int], tuple[Tensor | None, ...]]
 """A function of image indices and the global batch size that returns logits and gradients.
@@ -46,21 +48,35 @@ def step_function(run: Run) -> Step:
     return CudaGraphed(step) if is_single and can_capture(examples.labels.device) else step
 
 
-@fast_products()
 def train_epoch(run: Run, step: Step | None = None) -> tuple[float, float]:
     """Train one epoch and return the running loss and error, in training mode.
 
-    `step` is the run's `step_function`, if it is kept from epoch to epoch.
+    It ends within the epoch where the run stops. `step` is the run's `step_function`, if it is kept
+    from epoch to epoch.
     """
     step = step or step_function(run)
-    examples, optimizer, batch_size = run.examples, run.state.optimizer, run.recipe.batch_size
+    order = run.order().to(run.examples.labels.device)
+    batches = in_batches(order, run.recipe.batch_size)
+    rates = run.learning_rates(len(batches))
+    for first, last in ends_of_parts(len(batches), run.recipe.stop_check):
+        run.state.model.train()  # an evaluation may have come between
+        loss, error, images = _train_part(run, step, batches[first:last], rates[first:last])
+        run.after_part(loss, error, images, last - first)
+        if run.state.stopped:
+            break
+    return run.begun.means()
+
+
+@fast_products()
+def _train_part(
+    run: Run, step: Step, batches: Sequence[Tensor], rates: Sequence[float]
+) -> tuple[float, float, int]:
+    """Take a step on each batch; return the running loss and error, and the number of images."""
+    examples, optimizer = run.examples, run.state.optimizer
     parameters = list(run.state.model.parameters())
-    order = run.order().to(examples.labels.device)
-    batches = in_batches(order, batch_size)
     shards = [run.group.shard(batch) for batch in batches]
-    logits_of_batches = []  # losses are read once an epoch, not once a step
-    run.state.model.train()
-    for batch, shard, rate in zip(batches, shards, run.learning_rates(len(batches)), strict=True):
+    logits_of_batches = []  # losses are read once, not after each step
+    for batch, shard, rate in zip(batches, shards, rates, strict=True):
         for parameter_group in optimizer.param_groups:
             parameter_group["lr"] = rate
         logits, *gradients = step(shard, len(batch))
@@ -71,4 +87,5 @@ def train_epoch(run: Run, step: Step | None = None) -> tuple[float, float]:
     logits, labels = torch.cat(logits_of_batches), examples.labels[torch.cat(shards)]
     losses = cross_entropy(logits.double(), labels, reduction="sum")
     loss, error = run.group.all_reduce_sum(losses, count_wrong(logits, labels))
-    return loss / len(order), error / len(order)
+    images = sum(map(len, batches))
+    return loss / images, error / images, images

@@ -3,83 +3,29 @@
 import copy
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy
 import torch
 from torch import Tensor, nn
 
 from gentool.common.errors import GentoolError
-from gentool.common.json import Json, finite
-from gentool.data.examples import Examples, TrainingSet
-from gentool.networks.layer_shapes import output_shapes
-from gentool.networks.models import build, has_convolutions
+from gentool.data.examples import TrainingSet
+from gentool.networks.models import has_convolutions
 from gentool.numerics.compiled import compiled
-from gentool.records.recipe import Outcome, Recipe
+from gentool.records.recipe import Outcome, Recipe, stop_check_of
+from gentool.training.batches import as_gathered, check_batches
 from gentool.training.bias_free_vgg import bias_free
 from gentool.training.distributed import SINGLE_PROCESS, ProcessGroup
-from gentool.training.evaluation import evaluate, meets_stop_rule
+from gentool.training.evaluation import Look, evaluate, is_any_wrong, look, meets_stop_rule
+from gentool.training.parts import EpochParts
+from gentool.training.policy import CheckpointPolicy, EpochReport
 from gentool.training.schedules import has_given_up, learning_rates
 from gentool.training.state import State
-
-
-def in_batches(order: Tensor, size: int) -> tuple[Tensor, ...]:
-    """Split indices into batches of nearly equal size, along the last dimension.
-
-    A last batch of a single image would have no variance for batch norm.
-    """
-    return order.tensor_split(math.ceil(order.shape[-1] / size), dim=-1)
-
+from gentool.training.watch import RECORDED, LossWatch
 
 SECONDS_BETWEEN_STATES = 10.0
 COLLAPSE = 10.0  # the last running loss over the least, from which a run has collapsed
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """Hold the running loss and error of an epoch, in training mode, its time and its speed.
-
-    `lr` is the learning rate of its last step.
-    """
-
-    epoch: int
-    loss: float
-    error: float
-    images_per_second: float
-    lr: float
-    seconds: float
-
-    def to_json(self) -> Json:
-        """Return the report as it stands in a log: a loss that is not finite is null."""
-        return asdict(self) | {
-            "loss": finite(self.loss),
-            "images_per_second": round(self.images_per_second),
-            "seconds": round(self.seconds, 6),
-        }
-
-
-@dataclass(frozen=True)
-class CheckpointPolicy:
-    """Hold when a run saves its state and its checkpoints, and the functions that it calls.
-
-    The state is written to `state_path` at the end of an epoch, at most every ten seconds; with
-    `resume` training goes on from that file if it exists, else from `last_state_path`, the state at
-    the end of a run with fewer epochs. `on_checkpoint` gets the network and its
-    outcome so far before the first epoch and after every `save_every` epochs. `on_threshold` gets
-    them, and the threshold, after the first epoch whose loss in evaluation mode, over all that is
-    trained on, is below each threshold of `keep_at`.
-    """
-
-    state_path: Path | None = None
-    resume: bool = False
-    save_every: int | None = None
-    on_epoch: Callable[[EpochReport], None] = lambda report: None
-    on_checkpoint: Callable[[nn.Module, Outcome], None] | None = None
-    keep_at: tuple[float, ...] = ()
-    on_threshold: Callable[[nn.Module, Outcome, float], None] = lambda model, outcome, loss: None
-    last_state_path: Path | None = None
 
 
 class Run:
@@ -102,17 +48,19 @@ class Run:
             raise GentoolError(
                 "dropout would differ with the number of processes; train without it, or in one"
             )
-        _check_batches(recipe, len(sets.subset) + len(sets.confusion))
+        check_batches(recipe, len(sets.subset) + len(sets.confusion))
+        recipe = replace(recipe, stop_check=stop_check_of(recipe))
         self.recipe, self.sets, self.policy, self.group = recipe, sets, policy, group
         self.state = State.initial(recipe, device)
-        self.examples = _as_gathered(sets.all, has_convolutions(self.state.model))
+        self.examples = as_gathered(sets.all, has_convolutions(self.state.model))
         self.module = group.parallel(self.state.model)  # called in training steps
         if device.type == "cuda" and group.size == 1:
             self.module = bias_free(self.state.model)
         if is_compiled:
             self.module = compiled(self.module)
         self.saved_at = -math.inf
-        self.last_rate = recipe.lr
+        self.rates = [recipe.lr]
+        self.begun = EpochParts()
 
     def start(self) -> None:
         """Resume from the state file, if asked to; otherwise write the initial checkpoint."""
@@ -160,11 +108,12 @@ class Run:
         return has_given_up(self.state.history["loss"], self.recipe.patience)
 
     def order(self) -> Tensor:
-        """Return the order of the examples in the next epoch; seed dropout for it, if there is any.
+        """Begin an epoch: return the order of the examples; seed dropout for it, if there is any.
 
         Dropout draws from PyTorch's global generator, which the caller restores. Without dropout it
         is not seeded: that takes as long as a step of a small network.
         """
+        self.begun = EpochParts()
         order, dropout = numpy.random.SeedSequence(
             [self.recipe.seed, self.state.epoch]
         ).generate_state(2, numpy.uint64)
@@ -175,30 +124,48 @@ class Run:
 
     def learning_rates(self, steps: int) -> list[float]:
         """Return the learning rate of each step of the next epoch."""
-        rates = learning_rates(self.recipe, self.state.history["loss"], steps)
-        self.last_rate = rates[-1]
-        return rates
+        self.rates = learning_rates(self.recipe, self.state.history["loss"], steps)
+        return self.rates
+
+    def after_part(self, loss: float, error: float, images: int, steps: int) -> None:
+        """Record the running loss and error of a part of the epoch; check the stop rule if due.
+
+        With the stop check `steps` the epoch ends here where `state.stopped` is true afterwards;
+        with `epoch` it has one part, and the rule is checked in `after_epoch`.
+        """
+        self.begun.add(loss, error, images, steps)
+        if self.recipe.stop_check == "steps":
+            self.state.steps = self.state.epoch * self.steps_of_epoch + self.begun.steps
+            self._check_within_epoch(loss)
 
     def after_epoch(self, loss: float, error: float, seconds: float) -> None:
         """Record an epoch, check the stop rule, and write checkpoint and state if they are due.
 
         Raise GentoolError if the loss is not finite.
         """
-        state = self.state
+        state, steps = self.state, self.begun.steps or self.steps_of_epoch
+        speed, rate = (self.begun.images or len(self.examples)) / seconds, self.rates[steps - 1]
+        state.steps = state.epoch * self.steps_of_epoch + steps
         state.epoch += 1
         for name, value in {"epoch": state.epoch, "loss": loss, "error": error}.items():
             state.history[name].append(value)
-        speed = len(self.examples) / seconds
-        report = EpochReport(state.epoch, loss, error, speed, self.last_rate, seconds)
-        self.policy.on_epoch(report)
+        self.begun = EpochParts()
+        self.policy.on_epoch(EpochReport(state.epoch, loss, error, speed, rate, seconds))
         if not math.isfinite(loss):
             raise GentoolError(
                 f"training diverged in epoch {state.epoch} (loss {loss}); lower --lr"
             )
-        state.stopped = self._meets_stop_rule()
-        if not state.stopped:
+        if self.recipe.stop_check == "epoch":
+            state.stopped = self._is_worth_checking() and self._fits()
+            if seen := self._look(state.watch, self._to_record(), loss):
+                self._record(seen.loss)
+            self._keep_at_thresholds()
+        elif not state.stopped and self._is_last_epoch:
+            state.stopped = self._fits()
+        if state.stopped:
+            self._record_at_stop()
+        else:
             state.keep_best()
-        self._keep_at_thresholds()
         every = self.policy.save_every
         if every and state.epoch % every == 0:
             self.write_checkpoint()
@@ -241,8 +208,9 @@ class Run:
             evaluate(model, part, self.group) if len(part) else (None, None)
             for part in (sets.confusion, sets.test)
         )
+        history = self._history()
         outcome = Outcome(
-            epochs=state.epoch,
+            epochs=len(history["epoch"]),
             stop_rule_met=state.stopped,
             gave_up=not state.stopped and self.has_given_up,
             train_loss=None,
@@ -251,55 +219,117 @@ class Run:
             confusion_error=confusion_error,
             test_loss=None,
             test_error=test_error,
-            training_mode_loss=state.history["loss"][-1] if state.epoch else None,
-            training_mode_error=state.history["error"][-1] if state.epoch else None,
-            history={name: list(values) for name, values in state.history.items()},
-            steps=state.epoch * self.steps_of_epoch,
+            training_mode_loss=history["loss"][-1] if history["loss"] else None,
+            training_mode_error=history["error"][-1] if history["error"] else None,
+            history=history,
+            steps=state.steps,
+            steps_to_loss_0_1=state.steps_to.get(0.1),
+            steps_to_loss_0_01=state.steps_to.get(0.01),
         )
         return outcome.with_losses(
             train_loss=train_loss, confusion_loss=confusion_loss, test_loss=test_loss
         )
 
-    def _meets_stop_rule(self) -> bool:
-        """Return whether the stop rule is met, in the mode that the recipe takes the loss in.
+    def _history(self) -> dict[str, list[float]]:
+        """Return the history, with the epoch that has begun, if one has."""
+        history = {name: list(values) for name, values in self.state.history.items()}
+        if self.begun.parts:
+            loss, error = self.begun.means()
+            for name, value in {
+                "epoch": self.state.epoch + 1,
+                "loss": loss,
+                "error": error,
+            }.items():
+                history[name].append(value)
+        return history
+
+    def _check_within_epoch(self, running: float) -> None:
+        """Evaluate the network if it may have come below a threshold; `running` is the loss now.
+
+        What `keep_at` waits for has a watch of its own, since it is no part of the recipe and must
+        not change where the run stops.
+        """
+        state, stop_loss = self.state, self.recipe.stop_loss
+        if seen := self._look(state.watch, [*self._to_record(), stop_loss], running):
+            self._record(seen.loss)
+            state.stopped = seen.error == 0 and seen.loss < stop_loss
+        waiting = [loss for loss in self.policy.keep_at if loss not in state.kept]
+        if seen := self._look(state.keeping, waiting, running):
+            self._keep_at(seen.loss, seen.error)
+
+    def _look(self, watch: LossWatch, thresholds: list[float], running: float) -> Look | None:
+        """Evaluate the network if that is due; return what was seen of a loss below a threshold."""
+        n = len(self.examples)
+        if not watch.is_due(thresholds, running, self.state.epoch + self.begun.images / n):
+            return None
+        if watch.wrong and is_any_wrong(self.state.model, self.examples, watch.wrong):
+            watch.evaluated += len(watch.wrong) / n
+            return None
+        seen = look(self.state.model, self.examples, max(thresholds), self.group)
+        is_below = seen.is_whole and seen.loss < max(thresholds)
+        watch.saw(seen.loss, running, seen.images / n, seen.wrong if is_below else ())
+        return seen if is_below else None
+
+    def _to_record(self) -> list[float]:
+        """Return the losses to record the steps to that the network has not come below yet."""
+        return [loss for loss in RECORDED if loss not in self.state.steps_to]
+
+    def _record_at_stop(self) -> None:
+        """Record what the network that stops has come below, also where no evaluation was due."""
+        if self._to_record() or any(loss not in self.state.kept for loss in self.policy.keep_at):
+            loss, error = evaluate(self.state.model, self.examples, self.group)
+            self._record(loss)
+            self._keep_at(loss, error)
+
+    def _record(self, loss: float) -> None:
+        """Record that the network has a loss in evaluation mode, after the steps so far."""
+        for threshold in self._to_record():
+            if loss < threshold:
+                self.state.steps_to[threshold] = self.state.steps
+
+    def _fits(self) -> bool:
+        """Return whether the loss, and the error of evaluation mode, meet the stop rule now.
 
         In training mode it is the running loss of the epoch, whatever the errors are, as in the
         first author's code.
         """
-        is_worth = self.recipe.stop_on == "training" or self._is_worth_checking()
-        return is_worth and self._fits()
-
-    def _fits(self) -> bool:
-        """Return whether the loss, and the error of evaluation mode, meet the stop rule now."""
         if self.recipe.stop_on == "training":
             return self.state.history["loss"][-1] < self.recipe.stop_loss
         return meets_stop_rule(self.state.model, self.examples, self.recipe.stop_loss, self.group)
 
     def _keep_at_thresholds(self) -> None:
+        """After an epoch, evaluate the network if it may have come below a loss of `keep_at`."""
+        if any(threshold not in self.state.kept for threshold in self.policy.keep_at):
+            self._keep_at(*evaluate(self.state.model, self.examples, self.group))
+
+    def _keep_at(self, loss: float, error: float) -> None:
         """Pass the network to `on_threshold` for each threshold that its loss first falls below."""
-        state, waiting = self.state, [t for t in self.policy.keep_at if t not in self.state.kept]
-        if not waiting:
-            return
-        loss, error = evaluate(state.model, self.examples, self.group)
-        passed = [threshold for threshold in waiting if loss < threshold]
+        state = self.state
+        passed = [t for t in self.policy.keep_at if t not in state.kept and loss < t]
         outcome = self.outcome() if passed else None
         for threshold in passed:
             met = replace(outcome, stop_rule_met=error == 0, gave_up=False)
             self.policy.on_threshold(state.model.eval(), met, threshold)
         state.kept += passed
 
+    @property
+    def _is_last_epoch(self) -> bool:
+        return self.state.epoch == self.recipe.epochs or self.has_given_up
+
     def _is_worth_checking(self) -> bool:
-        """Return whether to check the stop rule now; a check costs up to a third of an epoch.
+        """Return whether to check the stop rule after this epoch; a check costs a third of one.
 
         It is checked at a training-mode loss near that of the rule; at every fifth epoch where the
         loss in evaluation mode may be far lower (dropout raises the training-mode loss, which is
-        also the mean over an epoch in which it fell); and at the last epoch.
+        also the mean over an epoch in which it fell); and at the last epoch. In training mode it
+        costs nothing.
         """
+        if self.recipe.stop_on == "training":
+            return True
         epoch, loss = self.state.epoch, self.state.history["loss"][-1]
         near, far = 3 * self.recipe.stop_loss, 30 * self.recipe.stop_loss
         may_be_lower = bool(self.recipe.dropout) or loss < far
-        is_last = epoch == self.recipe.epochs or self.has_given_up
-        return loss < near or (epoch % 5 == 0 and may_be_lower) or is_last
+        return loss < near or (epoch % 5 == 0 and may_be_lower) or self._is_last_epoch
 
     def save_state(self) -> None:
         """Write the state file, where the policy says so and this is the main process."""
@@ -307,33 +337,3 @@ class Run:
         if path is not None:
             self.state.write(path, self.recipe)
             self.saved_at = time.monotonic()
-
-
-def _check_batches(recipe: Recipe, images: int) -> None:
-    """Raise GentoolError if batch norm would have to take the variance of a single number."""
-    if not recipe.batch_norm or images // math.ceil(images / recipe.batch_size) > 1:
-        return
-    model = build(recipe)
-    shapes = output_shapes(model.eval(), recipe.input_shape)
-    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
-    if any(
-        isinstance(model.get_submodule(name), norms) and math.prod(shape[1:]) == 1
-        for name, shape in shapes.items()
-    ):
-        remedy = "--batch-size 2 or more" if recipe.batch_size < 2 else "more images"
-        raise GentoolError(
-            f"batch norm needs two images in each batch, but {images} in batches of "
-            f"{recipe.batch_size} leave one alone; take {remedy}, or --batch-norm none"
-        )
-
-
-def _as_gathered(examples: Examples, is_convolutional: bool) -> Examples:
-    """Return examples in the form that training steps gather batches from.
-
-    They are normalised at once, except for convolutions on a GPU: there uint8 images take a quarter
-    of the memory, and each step normalises its batch.
-    """
-    if not is_convolutional:
-        return examples.normalised()
-    on_gpu = examples.labels.device.type == "cuda"
-    return (examples if on_gpu else examples.normalised()).channels_last()

@@ -37,11 +37,25 @@ def fill(model: nn.Module, optimizer: torch.optim.Optimizer, saved: SavedState, 
         _check_model(model, saved.best)
     if saved.groups is not None:
         _check_groups(optimizer, saved, steps)
-    states = dict(_optimizer_states(model, optimizer, saved, steps))
+    states = dict(_optimizer_states(model, optimizer, saved, _steps_taken(saved, steps)))
     model.load_state_dict(saved.model)  # copies into the parameters
     optimizer.load_state_dict(
         {"state": states, "param_groups": optimizer.state_dict()["param_groups"]}
     )
+
+
+def _steps_taken(saved: SavedState, steps: int) -> int:
+    """Return the number of steps of a run so far; only the epoch in which it stops may be cut."""
+    last = saved.epoch * steps
+    if saved.progress is None:
+        return last
+    taken, reached = saved.progress["steps"], saved.progress["steps_to"].values()
+    first = max(0, last - steps) + 1 if saved.stopped else last
+    if not first <= taken <= last:
+        raise GentoolError(f"progress.steps is {taken}; {saved.epoch} epochs have {last}")
+    if any(at is not None and at > taken for at in reached):
+        raise GentoolError(f"progress.steps_to has more than the {taken} steps that were taken")
+    return taken
 
 
 def _check_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
@@ -68,7 +82,7 @@ def _check(name: str, tensor: Tensor, like: Tensor) -> None:
 
 
 def _optimizer_states(
-    model: nn.Module, optimizer: torch.optim.Optimizer, saved: SavedState, steps: int
+    model: nn.Module, optimizer: torch.optim.Optimizer, saved: SavedState, steps_taken: int
 ) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """Yield the index of each parameter with what the optimizer holds for it."""
     parameters = list(model.parameters())
@@ -88,7 +102,7 @@ def _optimizer_states(
             like = torch.empty(()) if name == STEP else parameter
             _check(f"{where}.{name}", tensors[name], like)
             state[name] = torch.empty_like(like).copy_(tensors[name])
-        taken = min(saved.epoch * steps, LAST_STEP)
+        taken = min(steps_taken, LAST_STEP)
         if STEP in state and state[STEP] != taken:
             raise GentoolError(f"{where}.step is {state[STEP]:g}; it has to be {taken}")
         yield index, state

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from gentool.data.examples import Examples
 from gentool.numerics.cuda_graphs import CudaGraphed, can_capture
-from gentool.records.recipe import Recipe
-from gentool.training.run import Run, in_batches
+from gentool.records.recipe import Recipe, stop_check_of
+from gentool.training.batches import in_batches
+from gentool.training.parts import ends_of_parts
+from gentool.training.run import Run
 from gentool.training.stacked_sgd import (
     StackedSGD,
     StepKind,
@@ -34,7 +36,8 @@ def stack_key(recipe: Recipe, examples: int) -> tuple | None:
     if recipe.precision != "float32":
         return None
     shape = (recipe.input_shape, recipe.classes, recipe.depth, recipe.hidden)
-    return (*shape, examples, recipe.batch_size, recipe.momentum, recipe.weight_decay)
+    step = (recipe.batch_size, recipe.momentum, recipe.weight_decay)
+    return (*shape, examples, *step, stop_check_of(recipe))
 
 
 def step_kind(run: Run) -> StepKind:
@@ -71,26 +74,50 @@ class StackedMLPs:
             self.step = CudaGraphed(partial(StackedMLPs._step, weakref.proxy(self)))
 
     def train_epoch(self) -> list[tuple[float, float]]:
-        """Train each network for one epoch; return the running losses and errors of training."""
-        recipe, kind = self.runs[0].recipe, self.sgd.kind
-        order = torch.stack([run.order() for run in self.runs]).to(kind.device)  # (K, n)
-        labels = torch.stack([run.examples.labels for run in self.runs]).gather(1, order)
+        """Train each network for one epoch; return the running losses and errors of training.
+
+        A network that stops within the epoch has the weights and momenta of that step afterwards.
+        """
+        recipe, kind, runs = self.runs[0].recipe, self.sgd.kind, self.runs
+        order = torch.stack([run.order() for run in runs]).to(kind.device)  # (K, n)
+        labels = torch.stack([run.examples.labels for run in runs]).gather(1, order)
         first = torch.arange(len(order), device=kind.device).unsqueeze(1) * order.shape[1]
         rows = (order + first).index_select(1, self._positions)
         batches = rows.split([aligned(size) for size in self.sizes], dim=1)
         targets = one_hot_columns(labels, recipe.classes, kind.dtype).split(self.sizes, dim=2)
-        rates = torch.tensor(
-            [run.learning_rates(len(batches)) for run in self.runs], dtype=kind.dtype
-        )
+        rates = torch.tensor([run.learning_rates(len(batches)) for run in runs], dtype=kind.dtype)
         rates = rates.T.unsqueeze(2).to(kind.device).unbind()  # (K, 1) for each step
+        steps = list(zip(batches, targets, rates, strict=True))
+        labels_of_batches = labels.split(self.sizes, dim=1)
+        held: dict[int, tuple[Tensor, Tensor]] = {}
+        for begin, end in ends_of_parts(len(batches), recipe.stop_check):
+            logits = self._logits_of_steps(steps[begin:end])
+            labels = torch.cat(labels_of_batches[begin:end], dim=1)
+            losses, errors = losses_and_errors(logits, labels)
+            images = labels.shape[1]
+            for k, (loss, error) in enumerate(zip(losses.tolist(), errors.tolist(), strict=True)):
+                if k not in held:
+                    runs[k].after_part(loss, error, images, end - begin)
+                    if runs[k].state.stopped:
+                        held[k] = self.sgd.weights[k].clone(), self.sgd.momenta[k].clone()
+            if len(held) == len(runs):
+                break
+        for k, (weights, momenta) in held.items():
+            self.sgd.weights[k], self.sgd.momenta[k] = weights, momenta
+        return [run.begun.means() for run in runs]
+
+    @torch.no_grad()
+    def _logits_of_steps(self, steps: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+        """Take steps, each on indices, targets and rates; return all logits before them (K, C, n).
+
+        Evaluations may come between two calls: they leave the buffers as they are.
+        """
+        is_overwritten = isinstance(self.step, CudaGraphed)
         logits_of_batches = []
-        with torch.no_grad():
-            for indices, part, rate in zip(batches, targets, rates, strict=True):
-                [logits] = self.step(indices, part, rate)
-                is_overwritten = isinstance(self.step, CudaGraphed)
-                logits_of_batches.append(logits.clone() if is_overwritten else logits)
-        losses, errors = losses_and_errors(torch.cat(logits_of_batches, dim=2), labels)
-        return list(zip(losses.tolist(), errors.tolist(), strict=True))
+        for indices, part, rate in steps:
+            [logits] = self.step(indices, part, rate)
+            logits_of_batches.append(logits.clone() if is_overwritten else logits)
+        return torch.cat(logits_of_batches, dim=2)
 
     @cached_property
     def sizes(self) -> list[int]:

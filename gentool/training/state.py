@@ -15,6 +15,7 @@ from gentool.training.optimizers import OPTIMIZERS
 from gentool.training.saved_tensors import fill
 from gentool.training.schedules import UNDER_WAY
 from gentool.training.state_file import SavedState, content_of, parse
+from gentool.training.watch import RECORDED, LossWatch
 
 
 @dataclass
@@ -29,6 +30,10 @@ class State:
     )
     stopped: bool = False
     kept: list[float] = field(default_factory=list)  # thresholds of `keep_at` that were passed
+    steps: int = 0
+    steps_to: dict[float, int | None] = field(default_factory=dict)  # None where it is not known
+    watch: LossWatch = field(default_factory=LossWatch)
+    keeping: LossWatch = field(default_factory=LossWatch)  # the watch of `keep_at`
     best: dict[str, Tensor] = field(default_factory=dict)  # of the model after its best epoch
 
     @classmethod
@@ -40,7 +45,9 @@ class State:
         for module in model.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = True  # nothing else reads the output of the layer before it
-        return cls(model, OPTIMIZERS[recipe.optimizer](list(model.parameters()), recipe))
+        optimizer = OPTIMIZERS[recipe.optimizer](list(model.parameters()), recipe)
+        watches = LossWatch.of(recipe), LossWatch.of(recipe)
+        return cls(model, optimizer, watch=watches[0], keeping=watches[1])
 
     def write(self, path: Path, recipe: Recipe) -> None:
         """Write the state to a file, atomically."""
@@ -56,6 +63,12 @@ class State:
                 for index, tensors in self.optimizer.state_dict()["state"].items()
             },
             {} if self.is_at_its_best else self.best,
+            progress={
+                "steps": self.steps,
+                "steps_to": {str(loss): steps for loss, steps in self.steps_to.items()},
+                "watch": self.watch.to_json(),
+                "keeping": self.keeping.to_json(),
+            },
         )
         write_whole(path, content_of(saved))
 
@@ -81,8 +94,23 @@ class State:
         self.epoch, self.history = saved.epoch, saved.history
         self.stopped, self.kept = saved.stopped, saved.kept
         self.best = saved.best
+        self._take_progress(saved, steps)
         if not saved.best and self.is_at_its_best:
             self.keep_best()
+
+    def _take_progress(self, saved: SavedState, steps: int) -> None:
+        """Take the counts and watches of a saved state.
+
+        A state of an earlier version has none. When its loss fell below 0.1 is not known then.
+        """
+        if saved.progress is None:
+            self.steps = saved.epoch * steps
+            self.steps_to = dict.fromkeys(RECORDED) if saved.epoch else {}
+            return
+        progress = saved.progress
+        self.steps = progress["steps"]
+        self.steps_to = {float(loss): at for loss, at in progress["steps_to"].items()}
+        self.watch, self.keeping = (LossWatch(**progress[n]) for n in ("watch", "keeping"))
 
     @property
     def is_at_its_best(self) -> bool:

@@ -29,6 +29,7 @@ from gentool.records import ranges
 from gentool.records.formats import check_format
 from gentool.records.recipe import HISTORY, Recipe, fault_of_history
 from gentool.records.schemas import list_of, object_of
+from gentool.training.watch import RECORDED, WATCH
 
 FORMAT = 2
 KEY = "gentool-state"
@@ -41,6 +42,18 @@ _SCHEMA = object_of(
         "history": HISTORY,
         "stopped": ranges.BOOLEAN,
         "kept": list_of(ranges.POSITIVE),
+        "progress": object_of(
+            {
+                "steps": ranges.whole_number(0),
+                "steps_to": object_of(
+                    {str(loss): ranges.whole_number(1).or_none() for loss in RECORDED},
+                    names=ranges.one_of(*map(str, RECORDED)),
+                ),
+                "watch": WATCH,
+                "keeping": WATCH,
+            },
+            required=("steps", "steps_to", "watch", "keeping"),
+        ).or_none(),
     },
     required=("recipe", "epoch", "history", "stopped"),
 )
@@ -55,6 +68,9 @@ class SavedState:
     `best` are those of the model after the epoch of the least loss; empty if that is `model`, or if
     an earlier version wrote the file.
 
+    `progress` counts the steps, and holds what was seen of the loss in evaluation mode; earlier
+    versions wrote none.
+
     `groups` are the settings of the optimizer in a file of format 1, to be compared with the
     recipe's; later files have none.
     """
@@ -68,6 +84,7 @@ class SavedState:
     optimizer: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
     groups: list[Group] | None = None
+    progress: Json | None = None
 
 
 def content_of(state: SavedState) -> bytes:
@@ -80,7 +97,10 @@ def content_of(state: SavedState) -> bytes:
     about = {
         "format": FORMAT,
         "recipe": state.recipe.to_json(),
-        **{name: getattr(state, name) for name in ("epoch", "history", "stopped", "kept")},
+        **{
+            name: getattr(state, name)
+            for name in ("epoch", "history", "stopped", "kept", "progress")
+        },
     }
     return safetensors.torch.save(
         tensors, {KEY: dumps(about | {"digest": _digest(about, tensors)})}
@@ -110,7 +130,16 @@ def parse(content: bytes) -> SavedState:
     model = {name: tensor for name, tensor in model.items() if not name.startswith(prefix)}
     history = {name: list(history[name]) for name in ("epoch", "loss", "error")}
     return SavedState(
-        recipe, epoch, history, about["stopped"], list(kept), model, optimizer, best, groups
+        recipe,
+        epoch,
+        history,
+        about["stopped"],
+        list(kept),
+        model,
+        optimizer,
+        best,
+        groups,
+        about.get("progress"),
     )
 
 
