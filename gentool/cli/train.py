@@ -91,8 +91,9 @@ def train(
             max=options.LARGEST,
             metavar="X,...",
             rich_help_panel=options.OUTPUT,
-            help="Save the network as STEM.loss0.1.safetensors and so on, after the first epoch "
-            "whose loss in evaluation mode is below each of these.",
+            help="Save the network as STEM.loss0.1.safetensors and so on, where its loss in "
+            "evaluation mode is first seen below each of these; --stop-check says when it is "
+            "looked at.",
             show_default="only at the end",
         ),
     ] = None,

@@ -354,6 +354,16 @@ class StoppingOptions:
             show_default="evaluation",
         ),
     ] = None
+    stop_check: Annotated[
+        Texts,
+        typer.Option(
+            metavar="NAME,...",
+            autocompletion=completing(lambda: ("steps", "epoch")),
+            help="When the stop rule is checked: steps (within an epoch too, once the loss is near "
+            "--stop-loss, so that it ends just below) or epoch (at its end).",
+            show_default="steps, epoch with --stop-on training",
+        ),
+    ] = None
     must_fit: Annotated[
         bool, typer.Option("--must-fit", help="Exit with 1 if the stop rule was not met.")
     ] = False
@@ -374,4 +384,5 @@ class StoppingOptions:
             "epochs": numbers("epochs", self.epochs),
             "stop_loss": numbers("stop-loss", self.stop_loss, float),
             "stop_on": listed("stop-on", self.stop_on),
+            "stop_check": listed("stop-check", self.stop_check),
         }

@@ -386,6 +386,8 @@ def keep_existing(planned: PlannedRun) -> bool:
             reason = f"{planned.path} has {'; '.join(differences)}"
         elif fits and planned.state_path.exists():
             _remove_state_of(planned.state_path, recipe)
+        if not differences and (differences := planned.default_differences(recipe)):
+            reason = f"{planned.path} has {'; '.join(differences)}"
     except GentoolError as error:
         reason = str(error)
     if reason:

@@ -39,6 +39,7 @@ from gentool.training.plan import LARGEST_STACK, PlannedRun
 from gentool.training.run import CheckpointPolicy, EpochReport, Run
 from gentool.training.schedules import SCHEDULES
 from gentool.training.stacked_mlps import stack_key
+from gentool.training.state import with_stop_check
 
 # Measured with 2 threads: a stack of ten MLPs of 64 units takes half of the time on 64 inputs, two
 # thirds on 784.
@@ -174,11 +175,13 @@ def _stack_size(run: Run) -> int:
 
 
 def _train_and_write(runs: dict[Run, PlannedRun], callbacks: Callbacks) -> None:
-    train_runs(
-        list(runs),
-        on_end=lambda run: callbacks.on_end(_write_result(runs[run], run, callbacks)),
-        on_error=lambda run, error: callbacks.on_end(JobResult(runs[run], error=error)),
-    )
+    """Train runs together; those that go on with another stop check than the rest, apart."""
+    for stop_check in sorted({run.recipe.stop_check for run in runs}):
+        train_runs(
+            [run for run in runs if run.recipe.stop_check == stop_check],
+            on_end=lambda run: callbacks.on_end(_write_result(runs[run], run, callbacks)),
+            on_error=lambda run, error: callbacks.on_end(JobResult(runs[run], error=error)),
+        )
 
 
 def _recipe_with_defaults(planned: PlannedRun) -> Recipe:
@@ -197,7 +200,9 @@ def _start_run(
     recipe = _recipe_with_defaults(planned)
     data = settings.data_sets.load(recipe.data, reading_of(recipe))
     recipe, sets = training_set(recipe, data, device)
-    recipe = replace(recipe, initial_digest=initial_digest(recipe))
+    state = planned.state_to_resume if settings.resume and settings.group.is_main else None
+    stop_check = settings.group.broadcast(with_stop_check(recipe, state).stop_check)
+    recipe = replace(recipe, initial_digest=initial_digest(recipe), stop_check=stop_check)
 
     def save(model: nn.Module, outcome: Outcome) -> None:
         path = planned.intermediate_path(outcome.epochs)

@@ -20,6 +20,7 @@ from gentool.records.recipe import (
     fields_with,
     older_stem,
     parse_batch_norm,
+    stop_check_of,
 )
 from gentool.records.replaced import replaced_checkpoint
 
@@ -119,6 +120,16 @@ class PlannedRun:
             f"{name.replace('_', '-')} {getattr(existing, name)}, not {value}"
             for name, value in differing.items()
         ]
+
+    def default_differences(self, existing: Recipe) -> list[str]:
+        """List where an existing network has another default, which an earlier version had.
+
+        A run of that version goes on with it, so that this is no difference of the plan.
+        """
+        now = stop_check_of(self.recipe)
+        if self.recipe.stop_check is not None or existing.stop_check == now:
+            return []
+        return [f"stop-check {existing.stop_check}, not {now}"]
 
     def reason_against_more_epochs(self) -> str | None:
         """Return why the existing network cannot be trained further as planned; None if it can."""
@@ -306,7 +317,7 @@ def _differing(
     if not meets_stop_rule:  # limits have no effect on a network that met it
         names += fields_with(Role.LIMIT)
     planned = {name: getattr(recipe, name) for name in names}
-    optional = {"subset": recipe.subset} | model_options
+    optional = {"subset": recipe.subset, "stop_check": planned.pop("stop_check")} | model_options
     planned |= {name: value for name, value in optional.items() if value is not None}
     return {name: value for name, value in planned.items() if getattr(existing, name) != value}
 

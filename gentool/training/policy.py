@@ -41,8 +41,9 @@ class CheckpointPolicy:
     `resume` training goes on from that file if it exists, else from `last_state_path`, the state at
     the end of a run with fewer epochs. `on_checkpoint` gets the network and its
     outcome so far before the first epoch and after every `save_every` epochs. `on_threshold` gets
-    them, and the threshold, after the first epoch whose loss in evaluation mode, over all that is
-    trained on, is below each threshold of `keep_at`.
+    them, and the threshold, where the loss in evaluation mode, over all that is trained on, is
+    first seen below each threshold of `keep_at`; the recipe's `stop_check` says when it is looked
+    at.
     """
 
     state_path: Path | None = None

@@ -22,7 +22,7 @@ from gentool.training.parts import EpochParts
 from gentool.training.policy import CheckpointPolicy, EpochReport
 from gentool.training.schedules import has_given_up, learning_rates
 from gentool.training.state import State
-from gentool.training.watch import RECORDED, LossWatch
+from gentool.training.watch import RECORDED, WINDOW, LossWatch, running_loss, with_part
 
 SECONDS_BETWEEN_STATES = 10.0
 COLLAPSE = 10.0  # the last running loss over the least, from which a run has collapsed
@@ -80,6 +80,12 @@ class Run:
         content = self.group.broadcast(path.read_bytes() if path is not None else None)
         if content is not None:
             self.state.load(path or policy.state_path, self.recipe, content, self.steps_of_epoch)
+            watched = [*self.state.watch.wrong, *self.state.keeping.wrong]
+            if max(watched, default=0) >= len(self.examples):
+                raise GentoolError(
+                    f"{path or policy.state_path} does not fit its recipe: image {max(watched)} of "
+                    f"{len(self.examples)}; start over with --force"
+                )
             if self.state.stopped and not self._fits():
                 raise GentoolError(
                     f"{path or policy.state_path} says that the stop rule is met, and its weights "
@@ -136,7 +142,9 @@ class Run:
         self.begun.add(loss, error, images, steps)
         if self.recipe.stop_check == "steps":
             self.state.steps = self.state.epoch * self.steps_of_epoch + self.begun.steps
-            self._check_within_epoch(loss)
+            least = min(WINDOW, len(self.examples))
+            self.state.recent = with_part(self.state.recent, loss, images, least)
+            self._check_within_epoch(running_loss(self.state.recent))
 
     def after_epoch(self, loss: float, error: float, seconds: float) -> None:
         """Record an epoch, check the stop rule, and write checkpoint and state if they are due.
@@ -159,9 +167,9 @@ class Run:
             state.stopped = self._is_worth_checking() and self._fits()
             if seen := self._look(state.watch, self._to_record(), loss):
                 self._record(seen.loss)
-            self._keep_at_thresholds()
         elif not state.stopped and self._is_last_epoch:
             state.stopped = self._fits()
+        self._keep_at_thresholds()
         if state.stopped:
             self._record_at_stop()
         else:
@@ -260,7 +268,8 @@ class Run:
     def _look(self, watch: LossWatch, thresholds: list[float], running: float) -> Look | None:
         """Evaluate the network if that is due; return what was seen of a loss below a threshold."""
         n = len(self.examples)
-        if not watch.is_due(thresholds, running, self.state.epoch + self.begun.images / n):
+        trained = self.state.epoch + self.begun.images / n
+        if not watch.is_due(thresholds, running, trained, is_end=self.begun.images in (0, n)):
             return None
         if watch.wrong and is_any_wrong(self.state.model, self.examples, watch.wrong):
             watch.evaluated += len(watch.wrong) / n
@@ -275,11 +284,10 @@ class Run:
         return [loss for loss in RECORDED if loss not in self.state.steps_to]
 
     def _record_at_stop(self) -> None:
-        """Record what the network that stops has come below, also where no evaluation was due."""
-        if self._to_record() or any(loss not in self.state.kept for loss in self.policy.keep_at):
-            loss, error = evaluate(self.state.model, self.examples, self.group)
+        """Record the steps to what the network that stops has come below, if no look was due."""
+        if self._to_record():
+            loss, _ = evaluate(self.state.model, self.examples, self.group)
             self._record(loss)
-            self._keep_at(loss, error)
 
     def _record(self, loss: float) -> None:
         """Record that the network has a loss in evaluation mode, after the steps so far."""
@@ -298,7 +306,7 @@ class Run:
         return meets_stop_rule(self.state.model, self.examples, self.recipe.stop_loss, self.group)
 
     def _keep_at_thresholds(self) -> None:
-        """After an epoch, evaluate the network if it may have come below a loss of `keep_at`."""
+        """After each epoch, evaluate a network that is yet to come below a loss of `keep_at`."""
         if any(threshold not in self.state.kept for threshold in self.policy.keep_at):
             self._keep_at(*evaluate(self.state.model, self.examples, self.group))
 

@@ -1,6 +1,6 @@
 """Hold the state of a run between two epochs; write it to a file and read it to resume."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gentool.common.errors import GentoolError
 from gentool.common.files import write_whole
 from gentool.networks.models import has_convolutions, initialised
-from gentool.records.recipe import Recipe
+from gentool.records.recipe import Recipe, stop_check_of
 from gentool.training.continuing import check_continuation
 from gentool.training.optimizers import OPTIMIZERS
 from gentool.training.saved_tensors import fill
@@ -32,6 +32,7 @@ class State:
     kept: list[float] = field(default_factory=list)  # thresholds of `keep_at` that were passed
     steps: int = 0
     steps_to: dict[float, int | None] = field(default_factory=dict)  # None where it is not known
+    recent: list[list[float]] = field(default_factory=list)  # losses of the last parts of epochs
     watch: LossWatch = field(default_factory=LossWatch)
     keeping: LossWatch = field(default_factory=LossWatch)  # the watch of `keep_at`
     best: dict[str, Tensor] = field(default_factory=dict)  # of the model after its best epoch
@@ -66,6 +67,7 @@ class State:
             progress={
                 "steps": self.steps,
                 "steps_to": {str(loss): steps for loss, steps in self.steps_to.items()},
+                "recent": self.recent,
                 "watch": self.watch.to_json(),
                 "keeping": self.keeping.to_json(),
             },
@@ -108,7 +110,7 @@ class State:
             self.steps_to = dict.fromkeys(RECORDED) if saved.epoch else {}
             return
         progress = saved.progress
-        self.steps = progress["steps"]
+        self.steps, self.recent = progress["steps"], progress["recent"]
         self.steps_to = {float(loss): at for loss, at in progress["steps_to"].items()}
         self.watch, self.keeping = (LossWatch(**progress[n]) for n in ("watch", "keeping"))
 
@@ -128,6 +130,16 @@ class State:
             self.best = {
                 name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
             }
+
+
+def with_stop_check(recipe: Recipe, state: Path | None) -> Recipe:
+    """Return a recipe that says when the stop rule is checked.
+
+    One that does not goes on as the run that it resumes, whose `state` may be of an earlier
+    version.
+    """
+    resumed = recipe_of_state(state) if recipe.stop_check is None and state is not None else None
+    return replace(recipe, stop_check=(resumed and resumed.stop_check) or stop_check_of(recipe))
 
 
 def recipe_of_state(path: Path) -> Recipe | None:

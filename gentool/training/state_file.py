@@ -29,7 +29,7 @@ from gentool.records import ranges
 from gentool.records.formats import check_format
 from gentool.records.recipe import HISTORY, Recipe, fault_of_history
 from gentool.records.schemas import list_of, object_of
-from gentool.training.watch import RECORDED, WATCH
+from gentool.training.watch import RECENT, RECORDED, WATCH
 
 FORMAT = 2
 KEY = "gentool-state"
@@ -49,10 +49,11 @@ _SCHEMA = object_of(
                     {str(loss): ranges.whole_number(1).or_none() for loss in RECORDED},
                     names=ranges.one_of(*map(str, RECORDED)),
                 ),
+                "recent": RECENT,
                 "watch": WATCH,
                 "keeping": WATCH,
             },
-            required=("steps", "steps_to", "watch", "keeping"),
+            required=("steps", "steps_to", "recent", "watch", "keeping"),
         ).or_none(),
     },
     required=("recipe", "epoch", "history", "stopped"),

@@ -23,6 +23,7 @@ from gentool.records.recipe import LAYERS, Recipe, Role, parse_batch_norm, parse
 from gentool.training.jobs import check_names
 from gentool.training.loop import train as train_until_it_fits
 from gentool.training.run import EpochReport
+from gentool.training.state import with_stop_check
 
 _BY_PRESET = ("optimizer", *PRESET_OPTIONS)
 _OF_MODEL = ("batch_norm", "dropout", "last_pool", "width", "depth", "hidden")
@@ -74,8 +75,9 @@ def train(
     where = resolve(device)
     loaded = data_sets.load(recipe.data, reading_of(recipe))
     recipe, sets = training_set(recipe, loaded, where)
-    recipe = replace(recipe, initial_digest=initial_digest(recipe))
     state_path = None if path is None else _state_of(path)
+    recipe = replace(recipe, initial_digest=initial_digest(recipe))
+    recipe = with_stop_check(recipe, state_path if resume else None)
     module, outcome = train_until_it_fits(
         recipe,
         sets,

@@ -20,6 +20,7 @@ FIRST = 2.0  # and so many times the training set besides, for runs of few epoch
 NEAR = 3.0  # times a threshold, from where evaluations begin
 FALL = 0.7  # of the loss since the evaluation before, after which there is another
 RATIO, RATIO_WITH_DROPOUT = 1 / 4, 1 / 30  # before the first evaluation: rather low
+WINDOW = 500  # images of which the running loss is the mean: few have a large part of the loss
 LOWEST_RATIO, HIGHEST_RATIO = 1e-4, 10.0
 
 RECORDED = (0.1, 0.01)
@@ -36,6 +37,25 @@ WATCH = object_of(
     required=("ratio", "checked", "evaluated", "wrong"),
 )
 """What a state holds of a watch."""
+
+
+RECENT = list_of(list_of(ranges.NOT_NEGATIVE, 2, 2))
+"""The running losses of the last parts of epochs, each with its number of images."""
+
+
+def with_part(
+    recent: Sequence[list[float]], loss: float, images: int, least: int
+) -> list[list[float]]:
+    """Return the losses of the last parts with another one: no more than have `least` images."""
+    recent = [*recent, [loss, images]]
+    while sum(count for _, count in recent[1:]) >= least:
+        recent = recent[1:]
+    return recent
+
+
+def running_loss(recent: Sequence[list[float]]) -> float:
+    """Return the mean loss of the images of the last parts."""
+    return sum(loss * count for loss, count in recent) / sum(count for _, count in recent)
 
 
 @dataclass
@@ -60,12 +80,14 @@ class LossWatch:
     def to_json(self) -> Json:
         return asdict(self)
 
-    def is_due(self, thresholds: Sequence[float], running: float, trained: float) -> bool:
+    def is_due(
+        self, thresholds: Sequence[float], running: float, trained: float, is_end: bool = False
+    ) -> bool:
         """Return whether to evaluate the network now.
 
         `thresholds` are those that the loss has not been seen below, or that wait for the last
         errors; `running` is the running loss of the steps just taken, `trained` the number of
-        epochs so far.
+        epochs so far, and `is_end` says whether one ends here.
         """
         if not thresholds or self.evaluated > FIRST + SHARE * trained:
             return False
@@ -73,6 +95,8 @@ class LossWatch:
         if self.checked is not None and self.checked < target:  # errors are left
             return expected < NEAR * target
         has_fallen = self.checked is None or expected < FALL * self.checked
+        if is_end:
+            expected = min(expected, running)  # should the ratio have been seen too high
         return expected < target or (expected < NEAR * target and has_fallen)
 
     def saw(self, loss: float, running: float, part: float, wrong: Sequence[int] = ()) -> None:
