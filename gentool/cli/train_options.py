@@ -359,9 +359,9 @@ class StoppingOptions:
         typer.Option(
             metavar="NAME,...",
             autocompletion=completing(lambda: ("steps", "epoch")),
-            help="When the stop rule is checked: steps (within an epoch too, once the loss is near "
-            "--stop-loss, so that it ends just below) or epoch (at its end).",
-            show_default="steps, epoch with --stop-on training",
+            help="When the stop rule is checked: epoch (at its end) or steps (within an epoch too, "
+            "once the loss is near --stop-loss, so that it ends just below).",
+            show_default="epoch",
         ),
     ] = None
     must_fit: Annotated[

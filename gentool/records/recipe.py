@@ -233,11 +233,8 @@ def _last_pool(model: object) -> str | None:
 
 
 def stop_check_of(recipe: Recipe) -> str:
-    """Return when the stop rule is checked; what `stop_check` None means.
-
-    It is `steps`, but for a loss in training mode, which is that of an epoch.
-    """
-    return recipe.stop_check or ("epoch" if recipe.stop_on == "training" else "steps")
+    """Return when the stop rule is checked; `stop_check` None means at the end of an epoch."""
+    return recipe.stop_check or "epoch"
 
 
 def default_init(batch_norm: object) -> str:

@@ -42,7 +42,7 @@ RATES = {"plain": 0.02, "adam": 0.002, "batch norm": 0.02}
 
 def a_recipe(kind="momentum", **options):
     """Return a recipe of small batches, whose loss falls far within an epoch."""
-    common = {"batch_size": 2, "stop_loss": STOP, "epochs": 100}
+    common = {"batch_size": 2, "stop_loss": STOP, "stop_check": "steps", "epochs": 100}
     if kind != "vgg":
         common["hidden"] = 64
     return replace(recipe(**common | KINDS[kind] | options), lr=RATES.get(kind, 0.005))
@@ -250,14 +250,15 @@ def test_the_next_evaluation_is_due_where_the_loss_is_expected_to_be_low():
 
 
 DIGITS = ["train", "--model", "mlp", "--data", "digits", "--hidden", "64", "--subset", "90"]
-DIGITS += ["--batch-size", "4", "--lr", "0.02", "-q"]
+DIGITS += ["--batch-size", "4", "--lr", "0.02", "--epochs", "40", "-q"]
 
 
 def test_thresholds_that_are_kept_do_not_change_where_a_run_stops(tmp_path, monkeypatch):
     """They are no part of the recipe; each network is just below its own."""
     monkeypatch.chdir(tmp_path)
-    assert command([*DIGITS, "-o", "a.safetensors"]) == 0
-    assert command([*DIGITS, "--keep-at", "0.5,0.2,0.01", "-o", "b.safetensors"]) == 0
+    digits = [*DIGITS, "--stop-check", "steps"]
+    assert command([*digits, "-o", "a.safetensors"]) == 0
+    assert command([*digits, "--keep-at", "0.5,0.2,0.01", "-o", "b.safetensors"]) == 0
     assert Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
     for threshold in (0.5, 0.2, 0.01):
         kept = checkpoint.read(Path(f"b.loss{threshold}.safetensors"))
@@ -267,53 +268,59 @@ def test_thresholds_that_are_kept_do_not_change_where_a_run_stops(tmp_path, monk
 
 
 def test_the_recipe_says_when_the_rule_was_checked(tmp_path, monkeypatch, capsys):
-    """Steps unless it is asked otherwise; a network of the other check is kept with a word."""
+    """At ends of epochs unless it is asked for; one of the other check is kept with a word."""
     monkeypatch.chdir(tmp_path)
     short = [*DIGITS[:-1], "--epochs", "2"]
     assert command([*short, "-o", "a.safetensors", "-q"]) == 0
-    assert checkpoint.read(Path("a.safetensors")).recipe.stop_check == "steps"
-    assert command([*short, "--stop-check", "epoch", "-o", "b.safetensors", "-q"]) == 0
-    assert checkpoint.read(Path("b.safetensors")).recipe.stop_check == "epoch"
+    assert checkpoint.read(Path("a.safetensors")).recipe.stop_check == "epoch"
+    assert command([*short, "--stop-check", "steps", "-o", "b.safetensors", "-q"]) == 0
+    assert checkpoint.read(Path("b.safetensors")).recipe.stop_check == "steps"
     capsys.readouterr()
     assert command([*short, "-o", "b.safetensors", "--skip-existing"]) == 0
-    assert "stop-check epoch, not steps; the file is kept" in capsys.readouterr().err
+    assert "stop-check steps, not epoch; the file is kept" in capsys.readouterr().err
     assert command([*short, "--stop-check", "often"]) == 2
     assert "it has to be epoch or steps" in capsys.readouterr().err
 
 
 def test_the_loss_in_training_mode_is_that_of_a_whole_epoch():
-    """Its check is at the end of the epoch, whatever the default."""
-    on_training = a_recipe(stop_on="training", stop_loss=0.5)
+    """Its check is at the end of the epoch."""
+    on_training = a_recipe(stop_on="training", stop_loss=0.5, stop_check=None)
     run = Run(on_training, data_of(on_training), CPU, CheckpointPolicy())
     assert run.recipe.stop_check == "epoch"
     with pytest.raises(UsageError, match="the loss of a whole epoch; leave out stop-check"):
         replace(on_training, stop_check="steps")
 
 
-def test_a_run_of_an_earlier_version_goes_on_as_it_began(tmp_path, monkeypatch):
-    """Its state says nothing of a stop check; the steps that it took to 0.1 are not known."""
+def test_a_run_goes_on_as_it_began(tmp_path, monkeypatch):
+    """By the check of its state, where none is asked for; another one is refused."""
     monkeypatch.chdir(tmp_path)
-    options = [*DIGITS, "--epochs", "3", "--stop-check", "epoch"]
-    assert command([*options, "-o", "a.safetensors"]) == 0
-    state = Path("a.safetensors.last-state")
+    first = [*DIGITS[:-3], "-q", "--epochs", "2"]
+    assert command([*first, "--stop-check", "steps", "-o", "a.safetensors"]) == 0
+    more = [*DIGITS[:-3], "-q", "--epochs", "4", "--resume", "-o", "a.safetensors"]
+    assert command([*more, "--stop-check", "epoch"]) == 1
+    assert command(more) == 0
+    assert checkpoint.read(Path("a.safetensors")).recipe.stop_check == "steps"
+
+
+def test_steps_of_a_run_that_an_earlier_version_began_are_not_known(tmp_path):
+    """Its state tells the epochs, not when the loss fell below 0.1."""
+    run_recipe, state = a_recipe(epochs=2, stop_check="epoch"), tmp_path / "a.state"
+    train(run_recipe, data_of(run_recipe), CPU, state_path=state)
     about, tensors = parts_of_state(state.read_bytes())
     for name in ("digest", "progress"):
         about.pop(name)
     del about["recipe"]["stop_check"]
     state.write_bytes(save(tensors, {KEY: dumps(about | {"digest": _digest(about, tensors)})}))
-    more = [*DIGITS, "--epochs", "400"]
-    assert command([*more, "--resume", "-o", "a.safetensors"]) == 0
-    assert command([*more, "--stop-check", "epoch", "-o", "b.safetensors"]) == 0
-    resumed, whole = (checkpoint.read(Path(f"{name}.safetensors")) for name in "ab")
-    assert resumed.recipe == whole.recipe
-    assert resumed.outcome.train_loss == whole.outcome.train_loss
-    assert resumed.outcome.steps == whole.outcome.steps
-    assert whole.outcome.steps_to_loss_0_1 > 0
-    assert resumed.outcome.steps_to_loss_0_1 is None
+    longer = replace(run_recipe, epochs=60)
+    _, resumed = train(longer, data_of(longer), CPU, state_path=state, resume=True)
+    _, whole = train(longer, data_of(longer), CPU)
+    assert resumed.steps == whole.steps
+    assert whole.steps_to_loss_0_1 > 0
+    assert resumed.steps_to_loss_0_1 is None
 
 
-def test_recipes_and_outcomes_of_earlier_versions_are_read():
-    """The recipe means the end of an epoch; the outcome counts no steps, and is written so."""
+def test_recipes_of_earlier_versions_are_read():
+    """They mean the end of an epoch."""
     values = Recipe().to_json()
     del values["stop_check"]
     assert Recipe.from_json(json.loads(json.dumps(values))).stop_check == "epoch"
