@@ -1,6 +1,7 @@
 """Compute generalization measures: one family a file, one function a measure, one registry."""
 
 from gentool.measures import (  # noqa: F401 - importing a family registers its measures
+    average_sharpness,
     curvature,
     gradients,
     image_gradients,

@@ -313,17 +313,16 @@ def _mean_over_images(
     m, size = len(at.examples), at.gradient_chunk()
     order = torch.randperm(m, generator=net.generator()).to(at.examples.labels.device)
     parts: list[Tensor] = []
-    for chosen in order.split(size):
-        images, labels = at.examples.batch(chosen, torch.float64)
-        parts.append(squares(at, images, labels).detach())
-        each = torch.cat(parts)
-        n, totals = len(each), each.sum(dim=1)
-        if n >= min(m, LEAST_SAMPLES) and n < m:  # without replacement: no error at the end
-            error = float(totals.std() / math.sqrt(n)) * math.sqrt(1 - n / m)
-            if error <= net.rel_error * float(totals.mean()):
-                break
-    else:
-        error = 0.0
+    n, error, goal = 0, math.inf, 0.0
+    while n < m and error > goal:
+        end = min(m, max(LEAST_SAMPLES, 2 * n))  # where to look does not depend on the chunks
+        for chosen in order[n:end].split(size):
+            images, labels = at.examples.batch(chosen, torch.float64)
+            parts.append(squares(at, images, labels).detach())
+        n, each = end, torch.cat(parts)
+        totals = each.sum(dim=1)  # drawn without replacement: no error at the end
+        error = float(totals.std() / math.sqrt(n)) * math.sqrt(1 - n / m) if n < m else 0.0
+        goal = net.rel_error * float(totals.mean())
     if not bool(each.isfinite().all()):
         raise Undefined("derivatives of the loss are beyond the numbers of a computer")
     net.of_layers[name] = each.mean(dim=0).tolist()

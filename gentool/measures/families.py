@@ -40,6 +40,7 @@ FAMILIES = {
     "pgdl": Family("Margins and losses of the PGDL winners", groups=("pgdl",)),
     "gradients": Family("Gradients", is_rescalable=False),
     "curvature": Family("Curvature of the loss", is_rescalable=False),
+    "average_sharpness": Family("Average-case sharpness", "a sharper minimum", ("sharpness",)),
     "outputs": Family("Outputs on the training set"),
     "image_gradients": Family("Gradients of single images", larger="noisier gradients"),
     "training_record": Family("Training record", larger="a slower or noisier training"),
