@@ -145,7 +145,7 @@ def _train_one(
             raise Interrupted(_interruption(planned.state_path, options.arguments)) from None
     if results[0].error is not None:
         raise results[0].error
-    _warn_of_collapses(results)
+    _warn_of_notes(results)
     if not options.quiet:
         say(outcome_in_words(results[0].recipe, results[0].outcome))
     if options.must_fit and not results[0].outcome.stop_rule_met:
@@ -225,7 +225,7 @@ def train_grid(
             raise
         again = _command_to_resume(options.arguments)
         raise Interrupted(f"interrupted; continue with: {again}") from None
-    _warn_of_collapses(results)
+    _warn_of_notes(results)
     _raise_failures(results, unfit, options.must_fit)
 
 
@@ -258,11 +258,11 @@ def _raise_failures(results: "Sequence[JobResult]", unfit: Sequence[Path], must_
         raise _stop_rule_error(unfit)
 
 
-def _warn_of_collapses(results: "Sequence[JobResult]") -> None:
-    """Say of each run that collapsed what was kept of it, also with --quiet."""
+def _warn_of_notes(results: "Sequence[JobResult]") -> None:
+    """Say of each run that collapsed, or was resumed with other threads, also with --quiet."""
     for result in results:
         for note in result.outcome.notes if result.outcome is not None else ():
-            if note.startswith("training collapsed"):
+            if note.startswith(("training collapsed", "steps were computed")):
                 say(f"warning: {result.planned.path.name}: {note}")
 
 

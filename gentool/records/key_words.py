@@ -58,6 +58,8 @@ _SUFFIXES = {
     "_jiang2020": "γ of Jiang et al.",
     "_bound": "with the bound's constants",
     "_distance": "from initialisation",
+    "_over_m": "√(· / m)",
+    "_as_published": "as published",
 }
 
 
@@ -137,14 +139,17 @@ _EXPLANATIONS = {
 
 
 def words(key: str) -> str:
-    """Return the words for a key on an axis; unknown keys as they are."""
+    """Return the words for a key on an axis: of a measure without any, those of its name.
+
+    A key of a part of the record, with a dot, is left as it is.
+    """
     if key in _WORDS:
         return _WORDS[key]
     for suffix, meaning in _SUFFIXES.items():
         if key.endswith(suffix) and (words_before := words(key.removesuffix(suffix))):
             joint = ", " if "(" in words_before else " ("
             return f"{words_before.removesuffix(')')}{joint}{meaning})"
-    return key
+    return key if "." in key else key.replace("_", " ")
 
 
 def head(key: str) -> str:

@@ -300,6 +300,8 @@ class Outcome:
     steps after which the mean cross-entropy over all that is trained on, in evaluation mode, was
     first seen to be below 0.1 and 0.01: it is looked at as the recipe's `stop_check` says. They are
     None where that was not seen, and outcomes of earlier versions have none of the three.
+    `threads` is the number of CPU threads of the steps, which changes how sums are rounded where a
+    network is not small; None on a GPU, after a change of the number, and in earlier versions.
     """
 
     epochs: int = _result(ranges.whole_number(0))
@@ -317,11 +319,12 @@ class Outcome:
     steps: int | None = _later_result(ranges.whole_number(0))
     steps_to_loss_0_1: int | None = _later_result(ranges.whole_number(0))
     steps_to_loss_0_01: int | None = _later_result(ranges.whole_number(0))
+    threads: int | None = _later_result(ranges.whole_number(1))
     notes: tuple[str, ...] = field(default=(), metadata={"range": list_of(ranges.TEXT)})
     others: Json = field(default_factory=dict)  # fields of later versions, kept as they are
 
     def to_json(self) -> Json:
-        """Return the outcome as JSON; without notes and steps, where there are none.
+        """Return the outcome as JSON; without notes, steps and threads, where there are none.
 
         Outcomes of earlier versions are then written as they were.
         """
@@ -329,6 +332,8 @@ class Outcome:
         others, notes = values.pop("others"), values.pop("notes")
         if self.steps is None:
             values = {name: value for name, value in values.items() if name not in STEPS}
+        if self.threads is None:
+            del values["threads"]
         return values | ({"notes": list(notes)} if notes else {}) | others
 
     def with_losses(self, **losses: float | None) -> "Outcome":
@@ -378,7 +383,7 @@ def fault_of_history(history: dict[str, list[float]], epochs: int, name: str) ->
 def _later_outcome_fields(values: Json) -> Json:
     """Return the fields that outcomes of earlier versions lack, as far as the others tell them."""
     history = values.get("history")
-    later: Json = {"gave_up": False, "notes": []} | dict.fromkeys(STEPS)
+    later: Json = {"gave_up": False, "notes": []} | dict.fromkeys((*STEPS, "threads"))
     for name in ("loss", "error"):
         running = history.get(name) if isinstance(history, dict) else None
         later[f"training_mode_{name}"] = (

@@ -18,6 +18,7 @@ from gentool.records.recipe import (
     Role,
     default_stem,
     fields_with,
+    initial_weights,
     older_stem,
     parse_batch_norm,
     stop_check_of,
@@ -117,7 +118,7 @@ class PlannedRun:
         """
         differing = _differing(self.recipe, self.model_options, existing, meets_stop_rule)
         return [
-            f"{name.replace('_', '-')} {getattr(existing, name)}, not {value}"
+            f"{name.replace('_', '-')} {_there(existing, name)}, not {value}"
             for name, value in differing.items()
         ]
 
@@ -319,7 +320,15 @@ def _differing(
     planned = {name: getattr(recipe, name) for name in names}
     optional = {"subset": recipe.subset, "stop_check": planned.pop("stop_check")} | model_options
     planned |= {name: value for name, value in optional.items() if value is not None}
-    return {name: value for name, value in planned.items() if getattr(existing, name) != value}
+    there = {name: getattr(existing, name) for name in planned}
+    for options in (planned, there):  # null means what the batch norm asks for
+        options["init"] = initial_weights(existing.to_json() | options)
+    return {name: value for name, value in planned.items() if there[name] != value}
+
+
+def _there(existing: Recipe, name: str) -> object:
+    """Return an option of an existing network, for initial weights the name of what null means."""
+    return initial_weights(existing.to_json()) if name == "init" else getattr(existing, name)
 
 
 def _option(name: str) -> str:

@@ -155,6 +155,9 @@ class Run:
         speed, rate = (self.begun.images or len(self.examples)) / seconds, self.rates[steps - 1]
         state.steps = state.epoch * self.steps_of_epoch + steps
         state.epoch += 1
+        if self.examples.labels.device.type == "cpu":
+            threads = torch.get_num_threads()
+            state.threads += [threads] if state.threads[-1:] != [threads] else []
         for name, value in {"epoch": state.epoch, "loss": loss, "error": error}.items():
             state.history[name].append(value)
         self.begun = EpochParts()
@@ -233,10 +236,19 @@ class Run:
             steps=state.steps,
             steps_to_loss_0_1=state.steps_to.get(0.1),
             steps_to_loss_0_01=state.steps_to.get(0.01),
+            threads=state.threads[0] if len(state.threads) == 1 else None,
+            notes=self._notes(),
         )
         return outcome.with_losses(
             train_loss=train_loss, confusion_loss=confusion_loss, test_loss=test_loss
         )
+
+    def _notes(self) -> tuple[str, ...]:
+        """Tell what keeps this run from the bytes of an uninterrupted one."""
+        if len(self.state.threads) < 2:
+            return ()
+        numbers = ", then ".join(map(str, self.state.threads))
+        return (f"steps were computed with {numbers} CPU threads, which round sums otherwise",)
 
     def _history(self) -> dict[str, list[float]]:
         """Return the history, with the epoch that has begun, if one has."""

@@ -36,6 +36,7 @@ class State:
     watch: LossWatch = field(default_factory=LossWatch)
     keeping: LossWatch = field(default_factory=LossWatch)  # the watch of `keep_at`
     best: dict[str, Tensor] = field(default_factory=dict)  # of the model after its best epoch
+    threads: list[int] = field(default_factory=list)  # numbers of CPU threads, one after the other
 
     @classmethod
     def initial(cls, recipe: Recipe, device: torch.device) -> "State":
@@ -70,6 +71,7 @@ class State:
                 "recent": self.recent,
                 "watch": self.watch.to_json(),
                 "keeping": self.keeping.to_json(),
+                "threads": self.threads,
             },
         )
         write_whole(path, content_of(saved))
@@ -112,6 +114,7 @@ class State:
         progress = saved.progress
         self.steps, self.recent = progress["steps"], progress["recent"]
         self.steps_to = {float(loss): at for loss, at in progress["steps_to"].items()}
+        self.threads = progress.get("threads", [])
         self.watch, self.keeping = (LossWatch(**progress[n]) for n in ("watch", "keeping"))
 
     @property

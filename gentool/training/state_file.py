@@ -52,6 +52,7 @@ _SCHEMA = object_of(
                 "recent": RECENT,
                 "watch": WATCH,
                 "keeping": WATCH,
+                "threads": list_of(ranges.whole_number(1)),
             },
             required=("steps", "steps_to", "recent", "watch", "keeping"),
         ).or_none(),

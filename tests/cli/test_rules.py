@@ -54,7 +54,8 @@ def pairs():
                     continue
                 others = rule.names
                 if others == (EVERYTHING,):
-                    others = [p.name for p in of_command.params if p.name not in ("quiet", "debug")]
+                    free = {"quiet", "debug", *rule.but}
+                    others = [p.name for p in of_command.params if p.name not in free]
                 yield from ((command, rule, [name], other) for other in others if other != name)
 
 

@@ -302,7 +302,7 @@ def test_every_measure_is_defined_once_with_the_constants_of_the_code():
     """A name in capitals in braces would be a constant that was not filled in."""
     measures = definitions()
     by_name = {measure.name: measure for measure in measures}
-    assert len(by_name) == len(measures) == 24
+    assert len(by_name) == len(measures) == 64
     tolerance = by_name["hessian_top_eigenvalue"].formula.partition("to a relative ")[2]
     assert float(tolerance) == flatness.TOLERANCE
     assert f"of {flatness.PRODUCTS} products" in by_name["hessian_trace"].formula

@@ -103,8 +103,11 @@ def test_existing_networks_of_a_grid_are_kept_and_their_paths_printed(tmp_path, 
 
 
 def test_an_existing_network_with_other_training_options_is_reported(capsys):
-    """Options that were not given are in no name: one warning for each network that is kept."""
-    assert run([*GRID, "--lr", "0.5", "--recipe", "paper"]) == 0
+    """Options that were not given are in no name: one warning for each network that is kept.
+
+    `--init he` is what an MLP has without it.
+    """
+    assert run([*GRID, "--lr", "0.5", "--recipe", "paper", "--init", "he"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert run(GRID) == 0

@@ -11,6 +11,7 @@ from torch import nn
 from gentool.data.examples import Examples, without_other_sets
 from gentool.measures import MEASURES, Measured, evaluate_measures, margins
 from gentool.networks.canonical import canonical
+from gentool.records.recipe import Outcome
 
 W1, W2 = np.array([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]), np.array([[1.0, 2.0, 2.0]])
 
@@ -123,6 +124,13 @@ def whole():
         for _ in range(2)
     ]
     network, before = (canonical(model, (3, 2, 2)) for model in models)
+    trained = Outcome(
+        *(2, True, False, 0.01, 0.0, None, None, None, None, 0.02, 0.0),
+        history={"epoch": [1, 2], "loss": [0.5, 0.02], "error": [0.1, 0.0]},
+        steps=20,
+        steps_to_loss_0_1=12,
+        steps_to_loss_0_01=20,
+    )
     images = torch.randn(40, 3, 2, 2, dtype=torch.float64)
     labels = network(images).argmax(1)
     ones = torch.ones(3, 1, 1, dtype=torch.float64)
@@ -131,14 +139,17 @@ def whole():
         margins(network(images), labels),
         initial=lambda: before,
         sets=without_other_sets(Examples(images, labels, 0 * ones, ones)),
+        outcome=trained,
+        first_epoch=lambda: before,
     )
 
 
 @pytest.mark.parametrize("measure", list(MEASURES), ids=lambda measure: measure.name)
 def test_every_measure_has_a_formula_a_source_and_a_finite_value(measure, whole):
-    """On a small network with margins, images and initial weights."""
+    """On a small network with margins, images, training record and other weights."""
     assert measure.summary.endswith(".")
-    assert any(sign in measure.formula for sign in ("γ", "Σ", "∏", "‖", "λ", "E ", "tr"))
+    signs = ("γ", "Σ", "∏", "‖", "λ", "E ", "tr", "√", "#")
+    assert any(sign in measure.formula for sign in signs)
     assert re.search("(19|20)[0-9]{2}", measure.source)
     values = evaluate_measures(whole, [measure])
     assert math.isfinite(values.measures[measure.name])

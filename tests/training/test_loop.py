@@ -8,6 +8,8 @@ from helpers.small_sets import CPU, examples, recipe, same, sets
 
 from gentool.common.errors import GentoolError, UsageError
 from gentool.data.examples import Examples
+from gentool.numerics.device import cpu_threads
+from gentool.records.recipe import Outcome
 from gentool.training import evaluation, run
 from gentool.training.evaluation import evaluate, meets_stop_rule
 from gentool.training.jobs import check_names
@@ -263,6 +265,33 @@ def images_on(device):
         if isinstance(part, Examples)
     }
     return replace(whole, **parts)
+
+
+@pytest.mark.parametrize(("number", "threads"), [(1, 1), (2, None)])
+def test_the_outcome_tells_the_threads_of_a_vgg(tmp_path, monkeypatch, number, threads):
+    """A run that is resumed with another number has other bytes, and says so."""
+    options = {"width": 0.05, "batch_size": 16, "epochs": 3, "stop_loss": 1e-9}
+    run_recipe, data = recipe("vgg", (3, 32, 32), **options), sets(input_shape=(3, 32, 32))
+    monkeypatch.setattr(run, "SECONDS_BETWEEN_STATES", 0)
+    state = tmp_path / "run.state"
+
+    def interrupt(report):
+        if report.epoch == 2:
+            raise KeyboardInterrupt
+
+    with cpu_threads(1), pytest.raises(KeyboardInterrupt):
+        train(run_recipe, data, CPU, state_path=state, on_epoch=interrupt)
+    with cpu_threads(number):
+        _, outcome = train(run_recipe, data, CPU, state_path=state, resume=True)
+    assert outcome.threads == threads
+    told = "steps were computed with 1, then 2 CPU threads, which round sums otherwise"
+    assert outcome.notes == (() if threads else (told,))
+    assert Outcome.from_json(outcome.to_json()) == outcome
+
+
+def test_a_small_network_takes_one_thread_whatever_the_process_may_use():
+    with cpu_threads(2):
+        assert train(recipe(epochs=2), sets(), CPU)[1].threads == 1
 
 
 def test_making_a_run_reads_and_writes_nothing_until_it_is_started(tmp_path):
