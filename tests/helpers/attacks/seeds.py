@@ -115,7 +115,10 @@ def _of_format_1(path: Path, of_run: object) -> bytes:
     state = State.initial(of_run, torch.device("cpu"))
     state.load(path, of_run, path.read_bytes(), 1)
     saved = {
-        **{"recipe": _without(of_run.to_json(), "stop_check"), "model": dict(state.model.state_dict())},
+        **{
+            "recipe": _without(of_run.to_json(), "stop_check"),
+            "model": dict(state.model.state_dict()),
+        },
         **{"optimizer": state.optimizer.state_dict(), "epoch": state.epoch, "kept": state.kept},
         **{"history": state.history, "stopped": state.stopped},
     }
