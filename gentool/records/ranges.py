@@ -131,4 +131,5 @@ CHANNEL_DEVIATIONS = Range(
     "one positive number a channel",
 )
 LIST_OF_LAYERS = Range(lambda value: isinstance(value, (tuple, list)), "a list of layers")
+ANYTHING = Range(lambda value: True, "anything")
 OBJECT = Range(lambda value: isinstance(value, dict), "a JSON object")

@@ -4,8 +4,10 @@ A file is checked once, where it is read: what does not fit is named by its dott
 value. Fields that are not declared are allowed, so that later versions can add some.
 """
 
+import operator
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 
 from gentool.common.json import Json
 from gentool.records import ranges
@@ -20,11 +22,13 @@ _TYPES = {
     "array": ranges.of_types("a list", list, tuple),
     "object": ranges.of_types("a JSON object", dict),
 }
+_Bound = tuple[Callable[[float, float], bool], Callable[[Collection[float]], float], str, float]
+"""A comparison, which of many values comes closest to the bound, words, and the bound."""
 _BOUNDS = {
-    "minimum": (lambda value, bound: value >= bound, "at least"),
-    "maximum": (lambda value, bound: value <= bound, "at most"),
-    "exclusiveMinimum": (lambda value, bound: value > bound, "above"),
-    "exclusiveMaximum": (lambda value, bound: value < bound, "below"),
+    "minimum": (operator.ge, min, "at least"),
+    "maximum": (operator.le, max, "at most"),
+    "exclusiveMinimum": (operator.gt, min, "above"),
+    "exclusiveMaximum": (operator.lt, max, "below"),
 }
 
 
@@ -40,20 +44,34 @@ def object_of(
     without them they may be anything.
     """
     required = frozenset(required)
-    checks = {name: field.includes for name, field in fields.items()}
-    of_others = others.includes if others is not None else None
-    includes_all = others.includes_all if others is not None and not fields else None
+    known = {name: _quick(field) for name, field in fields.items()}
+    undeclared = _quick(others or ranges.ANYTHING)
+    of_values = others.includes_all if others is not None and not fields else None
 
     def includes(value: object) -> bool:
         if type(value) is not dict or not required <= value.keys():
             return False
         if names is not None and not all(map(names.includes, value)):
             return False
-        if includes_all is not None:
-            return includes_all(value.values())
+        if of_values is not None:
+            return of_values(value.values())
         for name, item in value.items():
-            check = checks.get(name, of_others)
-            if check is not None and not check(item):
+            types, check = known.get(name, undeclared)
+            if type(item) not in types and not check(item):
+                return False
+        return True
+
+    def includes_all(values: Sequence[object]) -> bool:
+        """Check objects with the same names in the same order, as layers are, name by name."""
+        if len(values) < 2 or set(map(type, values)) != {dict} or len(set(map(tuple, values))) > 1:
+            return all(map(includes, values))
+        if not required <= values[0].keys():
+            return False
+        if names is not None and not all(map(names.includes, values[0])):
+            return False
+        columns = zip(*(value.values() for value in values), strict=True)
+        for name, items in zip(values[0], columns, strict=True):
+            if not _all_included(fields.get(name, others or ranges.ANYTHING), items):
                 return False
         return True
 
@@ -69,7 +87,19 @@ def object_of(
         missing = sorted(required - value.keys())
         return f"{_inside(name, missing[0])} is missing" if missing else None
 
-    return Range(includes, "a JSON object", explain)
+    return Range(includes, "a JSON object", explain, includes_all=includes_all)
+
+
+def _quick(values: Range) -> tuple[frozenset[type], Callable[[object], bool]]:
+    """Return the types of which all values are in a range, and the predicate for the others."""
+    return values.types or frozenset(), values.includes
+
+
+def _all_included(values: Range, items: Sequence[object]) -> bool:
+    """Return whether a range includes each of some values."""
+    if values.includes_all is not None:
+        return values.includes_all(items)
+    return all(map(values.includes, items))
 
 
 def list_of(item: Range, least: int = 0, most: int | None = None) -> Range:
@@ -80,11 +110,10 @@ def list_of(item: Range, least: int = 0, most: int | None = None) -> Range:
         return is_list and least <= len(value) and (most is None or len(value) <= most)
 
     def includes(value: object) -> bool:
-        if not has_length(value):
-            return False
-        if item.includes_all is not None:
-            return item.includes_all(value)
-        return all(map(item.includes, value))
+        return has_length(value) and _all_included(item, value)
+
+    def includes_all(values: Collection[object]) -> bool:
+        return all(map(has_length, values)) and _all_included(item, list(chain(*values)))
 
     def explain(value: object, name: str) -> str | None:
         if not has_length(value):
@@ -93,19 +122,35 @@ def list_of(item: Range, least: int = 0, most: int | None = None) -> Range:
         return next(filter(None, faults), None)
 
     length = f" of {least}" if least and least == most else ""
-    return Range(includes, f"a list{length}", explain)
+    return Range(includes, f"a list{length}", explain, includes_all=includes_all)
 
 
 def any_of(*alternatives: Range) -> Range:
     """Return the range of the values that one of some ranges includes."""
-    checks = [each.includes for each in alternatives]
+    types = frozenset().union(*(each.types or () for each in alternatives))
+    untyped = [each for each in alternatives if each.types is None]
+    checks = [each.includes for each in untyped]
+
+    def includes(value: object) -> bool:
+        if type(value) in types:
+            return True
+        for check in checks:  # noqa: SIM110 - a call of any() takes longer
+            if check(value):
+                return True
+        return False
+
+    def includes_all(values: Collection[object]) -> bool:
+        others = [value for value in values if type(value) not in types]
+        if len(untyped) == 1:
+            return _all_included(untyped[0], others)
+        return all(map(includes, others))
 
     def explain(value: object, name: str) -> str | None:
         explained = (each.explain(value, name) for each in alternatives if each.explain is not None)
         return next(filter(None, explained), None)
 
     words = " or ".join(each.words for each in alternatives)
-    return Range(lambda value: any(check(value) for check in checks), words, explain)
+    return Range(includes, words, explain, includes_all=includes_all)
 
 
 def of_json_schema(schema: Json) -> Range:
@@ -152,24 +197,30 @@ def _of_type(name: str, schema: Json) -> Range:
     bounds = [(*_BOUNDS[key], schema[key]) for key in _BOUNDS.keys() & schema.keys()]
     if not bounds or name not in ("number", "integer"):
         return plain
-    words = " and ".join(f"{words} {bound}" for _, words, bound in bounds)
+    return _bounded(plain, bounds)
+
+
+def _bounded(plain: Range, bounds: list[_Bound]) -> Range:
+    """Return the range of the numbers of some types that are within some bounds."""
+    words = " and ".join(f"{words} {bound}" for _, _, words, bound in bounds)
+    (fits, nearest, _, bound), *rest = bounds
+    inner = _bounded(plain, rest) if rest else plain
 
     def includes_all(values: Collection[float]) -> bool:
-        if not plain.includes_all(values):
-            return False
-        ends = (min(values), max(values)) if values else ()
-        return all(fits(end, bound) for fits, _, bound in bounds for end in ends)
+        return inner.includes_all(values) and (not values or fits(nearest(values), bound))
 
     return Range(
-        lambda value: includes_all((value,)), f"{plain.words} {words}", includes_all=includes_all
+        lambda value: inner.includes(value) and fits(value, bound),
+        f"{plain.words} {words}",
+        includes_all=includes_all,
     )
 
 
 def _one_of(values: list[object]) -> Range:
     """Return the range of some values; 1 is not true, as in JSON."""
-    allowed = {(type(value), value) for value in values}
+    allowed = {kind: [v for v in values if type(v) is kind] for kind in map(type, values)}
     return Range(
-        lambda value: isinstance(value, _HASHABLE) and (type(value), value) in allowed,
+        lambda value: value in allowed.get(type(value), ()),
         " or ".join(map(ranges.shown, values)),
     )
 
@@ -178,7 +229,6 @@ def _inside(name: str, key: str) -> str:
     return f"{name}.{key}" if name else key
 
 
-_HASHABLE = (str, int, float, bool, type(None))
 _KEYWORDS = set(_BOUNDS) | {
     *("$schema", "title", "description", "type", "properties", "required", "additionalProperties"),
     *("propertyNames", "items", "minItems", "maxItems", "anyOf", "enum", "const", "pattern"),

@@ -70,3 +70,16 @@ def test_numbers_that_are_not_finite_become_null_with_their_places():
         "a.b.1: it is inf, and null stands for it",
         "c: it is nan, and null stands for it",
     ]
+
+
+@pytest.mark.parametrize("after", ["", " ", "\n", ",", "]", "}"])
+@pytest.mark.parametrize(
+    "number",
+    ["1e999", "-1E+999", "1.5e0999", "1" + 309 * "0", "9" * 299 + "e99", "9" * 299 + ".5E99"],
+)
+def test_a_number_that_is_too_large_is_refused_wherever_it_stands(number, after):
+    """Texts without such numbers are read without a look at each number."""
+    text = {"": number, " ": f"{number} ", "\n": f"[1,\n{number}\n]", ",": f"[{number},1]"}
+    text |= {"]": f'["a{7 * "12,"}", [{number}]]', "}": f'{{"e": "e123", "a": {number}}}'}
+    with pytest.raises(ValueError, match="beyond the numbers of a computer"):
+        loads(text[after])
